@@ -1,0 +1,86 @@
+"""Helpers for networks of MindSpore cells: paths, replacement, evaluation mode, copies."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import mindspore as ms
+from mindspore import nn
+
+
+@contextmanager
+def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
+    """Put ``net`` into evaluation mode and give every cell its own training flag back afterwards."""
+    flags = [(cell, cell.training) for _, cell in net.cells_and_names()]
+    net.set_train(False)
+    try:
+        yield net
+    finally:
+        net.set_train(flags[0][1])
+        for cell, training in flags:
+            if cell.training != training:
+                cell.set_train(training)
+
+
+def copy_network(net: nn.Cell) -> nn.Cell:
+    """An independent copy: own cells and parameters, same names, nothing compiled."""
+    twin = copy.deepcopy(net)
+    forget_compilation(twin)
+    return twin
+
+
+def forget_compilation(net: nn.Cell) -> None:
+    """Drop compiled graphs, so that Graph mode sees cells replaced after a first run."""
+    for _, cell in net.cells_and_names():
+        cell.compile_cache.clear()
+
+
+def get_cell(net: nn.Cell, path: str) -> nn.Cell:
+    """The cell at ``path`` (``"layer1.0.conv1"``; ``""`` is the network itself)."""
+    cell = net
+    for key in path.split(".") if path else ():
+        cell = cell.name_cells()[key] if key in cell.name_cells() else getattr(cell, key)
+    return cell
+
+
+@contextmanager
+def keeping_names(net: nn.Cell) -> Iterator[None]:
+    """Cells may be moved inside; every parameter has its old name again afterwards."""
+    names = [(parameter, parameter.name) for parameter in net.get_parameters()]
+    try:
+        yield
+    finally:
+        for parameter, name in names:
+            parameter.name = name
+
+
+def replace_cell(net: nn.Cell, path: str, cell: nn.Cell) -> None:
+    """Put ``cell`` at ``path``, in containers too. Parameter names change; see :func:`keeping_names`."""
+    parent_path, _, key = path.rpartition(".")
+    parent = get_cell(net, parent_path)
+    if isinstance(parent, (nn.SequentialCell, nn.CellList)) and key in parent.name_cells():
+        parent[list(parent.name_cells()).index(key)] = cell
+    else:
+        setattr(parent, key, cell)
+
+
+def owners(net: nn.Cell) -> dict[str, list[tuple[str, nn.Cell, str]]]:
+    """For each parameter name: the cells that hold it, as (path of the cell, cell, attribute)."""
+    found: dict[str, list[tuple[str, nn.Cell, str]]] = {}
+    for path, cell in net.cells_and_names():
+        for attribute, parameter in cell.parameters_and_names(expand=False):
+            found.setdefault(parameter.name, []).append((path, cell, attribute.rsplit(".", 1)[-1]))
+    return found
+
+
+def as_inputs(values: tuple) -> tuple[ms.Tensor, ...]:
+    """Tensors from tensors, arrays or shapes (a tuple of ints gives float32 zeros)."""
+    return tuple(_as_input(value) for value in values)
+
+
+def _as_input(value) -> ms.Tensor:
+    if isinstance(value, ms.Tensor):
+        return value
+    if isinstance(value, (tuple, list)) and value and all(isinstance(n, int) for n in value):
+        return ms.ops.zeros(tuple(value), ms.float32)
+    return ms.Tensor(value)

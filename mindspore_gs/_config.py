@@ -1,0 +1,85 @@
+"""Configuration: a dict or keywords at the edge, one frozen dataclass inside, validated once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+Check = Callable[[str, str, Any], Any]
+
+
+def option(default: Any, check: Check) -> Any:
+    """A field of a configuration, with its default and the function that checks what a user gives."""
+    return field(default_factory=lambda: default, metadata={"check": check})
+
+
+def read_config(kind: type, owner: str, config: Any, options: Mapping[str, Any]) -> Any:
+    """Build a configuration from what a user wrote.
+
+    Args:
+        kind: the dataclass.
+        owner: name of the algorithm, for messages.
+        config: dict or None.
+        options: keywords; they win over ``config``.
+
+    Raises:
+        TypeError: ``config`` is no dict, or a value has the wrong type.
+        ValueError: a key is unknown, or a value is out of range.
+    """
+    if config is None:
+        config = {}
+    if not isinstance(config, dict):
+        raise TypeError(f"For '{owner}', the type of 'config' should be 'dict', but got type "
+                        f"'{type(config).__name__}'.")
+    values = {**config, **options}
+    checks = {f.name: f.metadata["check"] for f in fields(kind)}
+    unknown = [key for key in values if key not in checks]
+    if unknown:
+        raise ValueError(f"For '{owner}', {unknown[0]!r} is not an option; allowed are {', '.join(checks)}.")
+    return kind(**{name: checks[name](owner, name, value) for name, value in values.items()})
+
+
+def with_option(config: Any, owner: str, name: str, value: Any) -> Any:
+    """A copy of ``config`` with one option changed and checked."""
+    check = next(f.metadata["check"] for f in fields(config) if f.name == name)
+    return replace(config, **{name: check(owner, name, value)})
+
+
+def wrong_type(owner: str, name: str, expected: str, value: Any) -> TypeError:
+    """Golden Stick's message for a value of the wrong type."""
+    return TypeError(f"For '{owner}', the '{name}' must be '{expected}',  but got '{type(value).__name__}'.")
+
+
+def boolean(owner: str, name: str, value: Any) -> bool:
+    """Accept True and False."""
+    if not isinstance(value, bool):
+        raise wrong_type(owner, name, "bool", value)
+    return value
+
+
+def path(owner: str, name: str, value: Any) -> str:
+    """Accept a non-empty string."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"For {owner}, '{name}' should be Non-empty string but got {value}.")
+    return value
+
+
+def integer(owner: str, name: str, value: Any) -> int:
+    """Accept an int that is no bool."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise wrong_type(owner, name, "int", value)
+    return value
+
+
+def positive(owner: str, name: str, value: Any) -> int:
+    """Accept an int of at least 1."""
+    if integer(owner, name, value) < 1:
+        raise ValueError(f"For '{owner}', the '{name}' must be at least 1, but got {value}.")
+    return value
+
+
+@dataclass(frozen=True)
+class CommonConfig:
+    """Options of every algorithm."""
+
+    save_mindir: bool = option(False, boolean)
+    save_mindir_path: str = option("./network", path)

@@ -1,0 +1,100 @@
+"""Golden Stick's interface: the base of every compression algorithm, its configuration and its callback."""
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+from mindspore.train import Callback
+
+from mindspore_gs._config import CommonConfig, read_config, with_option
+
+_log = logging.getLogger("mindspore_gs")
+CompAlgoConfig = CommonConfig
+
+
+class CompAlgo(ABC):
+    """Base of the compression algorithms.
+
+    Args:
+        config: options as a dict, or None. Every algorithm has
+
+            - ``save_mindir`` (bool): export a MindIR when training ends. Default: False.
+            - ``save_mindir_path`` (str): where to, without the suffix. Default: ``"./network"``.
+        options: the same options as keywords; they win over ``config``.
+
+    Raises:
+        TypeError: ``config`` is not a dict, or an option has the wrong type.
+        ValueError: an option is unknown or out of range.
+    """
+
+    _config_type: type = CommonConfig
+
+    def __init__(self, config: dict | None = None, **options: Any):
+        self._config = read_config(self._config_type, type(self).__name__, config, options)
+
+    @abstractmethod
+    def apply(self, network: nn.Cell, **kwargs: Any) -> nn.Cell:
+        """Compress ``network``."""
+
+    def callbacks(self, *args: Any, **kwargs: Any) -> list[Callback]:
+        """Callbacks for ``Model.train``: the MindIR export, where ``save_mindir`` asks for it."""
+        if self._config.save_mindir:
+            return [ExportMindIRCallBack(self, os.path.realpath(self._config.save_mindir_path))]
+        return []
+
+    def set_save_mindir(self, save_mindir: bool) -> None:
+        """Whether to export a MindIR when training ends.
+
+        Raises:
+            TypeError: ``save_mindir`` is not a bool.
+        """
+        self._config = with_option(self._config, type(self).__name__, "save_mindir", save_mindir)
+
+    def set_save_mindir_path(self, save_mindir_path: str) -> None:
+        """Where to export it, without the suffix; takes effect if ``save_mindir`` is set.
+
+        Raises:
+            ValueError: ``save_mindir_path`` is not a non-empty string.
+        """
+        if not self._config.save_mindir:
+            _log.warning("'save_mindir_path' takes effect only when 'save_mindir' is True.")
+        self._config = with_option(self._config, type(self).__name__, "save_mindir_path", save_mindir_path)
+
+    def convert(self, net_opt: nn.Cell, ckpt_path: str = "") -> nn.Cell:
+        """Turn a compressed network into one for deployment. The base class has nothing to do."""
+        return net_opt
+
+    def loss(self, loss_fn: Any) -> Any:
+        """Adjust the loss function. The base class has nothing to do."""
+        return loss_fn
+
+    def summary(self, network: nn.Cell) -> Any:
+        """Print what the algorithm did to each layer. The base class has nothing to say."""
+
+
+class ExportMindIRCallBack(Callback):
+    """Export the compressed network when training ends.
+
+    Args:
+        algo: the algorithm; its ``convert`` gives the network that is exported.
+        save_mindir_path: path of the file, without the suffix.
+    """
+
+    def __init__(self, algo: CompAlgo, save_mindir_path: str):
+        super().__init__()
+        self._algo = algo
+        self._save_mindir_path = save_mindir_path
+
+    def on_train_end(self, run_context: Any) -> None:
+        """Convert and export; the inputs have the shapes of the training data, with a batch of one."""
+        from mindspore_gs.export import export_mindir
+
+        parameters = run_context.original_args()
+        dataset = parameters.train_dataset
+        columns = list(zip(dataset.output_shapes(), dataset.output_types()))
+        inputs = [ms.Tensor(np.zeros((1, *shape[1:]), kind)) for shape, kind in columns[:max(1, len(columns) - 1)]]
+        export_mindir(self._algo.convert(parameters.network), inputs, self._save_mindir_path)

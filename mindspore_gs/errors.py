@@ -1,0 +1,25 @@
+"""One family of exceptions. Wrong types and values stay the built-in ``TypeError`` and ``ValueError``."""
+
+
+class PruningError(RuntimeError):
+    """Base of every error that this package raises by itself."""
+
+
+class TraceError(PruningError):
+    """The network could not be traced into a channel graph."""
+
+
+class PlanError(PruningError):
+    """A plan asks for what cannot be removed, or does not fit the network."""
+
+
+class ParityError(PruningError):
+    """The slim network does not compute what the masked one computes."""
+
+
+class CheckpointError(PruningError):
+    """A checkpoint cannot be read, or belongs to another network."""
+
+
+class ExportError(PruningError):
+    """An exported file could not be written, or differs from the network."""

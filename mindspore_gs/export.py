@@ -1,0 +1,111 @@
+"""Export a network and prove that the file computes the same."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import as_inputs, evaluating
+from mindspore_gs.errors import ExportError
+from mindspore_gs.slim.check import TOLERANCE, random_inputs, relative_difference
+
+
+def export_mindir(net: nn.Cell, inputs: Any, file_name: str | os.PathLike) -> Path:
+    """Export ``net`` to MindIR, load the file, and compare what it computes with what ``net`` computes.
+
+    Args:
+        net: the network, usually a slim one.
+        inputs: what it is called with: a tensor, an array, a shape, or a list of them. The exported file takes
+            these shapes.
+        file_name: path of the file; ``.mindir`` is appended where it is missing. It is replaced only once it is
+            complete and equal.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        TypeError: ``net`` is not a Cell.
+        ExportError: the network cannot be exported, the file cannot be written, or it computes something else
+            (more than 1e-5 relative in float32).
+    """
+    return _export(net, inputs, Path(file_name), "MINDIR", ".mindir", _run_mindir)
+
+
+def export_onnx(net: nn.Cell, inputs: Any, file_name: str | os.PathLike) -> Path:
+    """Export ``net`` to ONNX, where MindSpore can; compared through onnxruntime where that is installed.
+
+    Arguments, result and errors are those of :func:`export_mindir`, with the suffix ``.onnx``.
+    """
+    return _export(net, inputs, Path(file_name), "ONNX", ".onnx", _run_onnx)
+
+
+def _export(net: nn.Cell, inputs: Any, path: Path, kind: str, suffix: str, run: Any) -> Path:
+    if not isinstance(net, nn.Cell):
+        raise TypeError(f"the network to export must be a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    tensors = _probe(inputs)
+    path = path if path.suffix == suffix else path.with_name(path.name + suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder, evaluating(net):
+            draft = Path(folder) / path.stem
+            ms.export(net, *tensors, file_name=str(draft), file_format=kind)
+            written = draft.with_name(draft.name + suffix)
+            _compare(net(*tensors), run(written, tensors), tensors, kind)
+            for part in Path(folder).iterdir():
+                part.chmod(0o644)
+                part.replace(path.parent / part.name)
+    except ExportError:
+        raise
+    except Exception as error:
+        line = next((text.strip() for text in str(error).splitlines() if text.strip()), type(error).__name__)
+        raise ExportError(f"{type(net).__name__} cannot be exported to {path}: {line}") from error
+    return path
+
+
+def _probe(inputs: Any) -> tuple[ms.Tensor, ...]:
+    """Random tensors of the given shapes, so that the comparison sees more than zeros."""
+    several = isinstance(inputs, Sequence) and not all(isinstance(n, int) for n in inputs)
+    tensors = as_inputs(tuple(inputs) if several else (inputs,))
+    return random_inputs(tuple((tuple(x.shape), str(x.dtype)) for x in tensors))
+
+
+def _compare(expected: Any, got: Any, tensors: tuple[ms.Tensor, ...], kind: str) -> None:
+    tolerance = max(TOLERANCE.get(str(x.dtype), 1e-5) for x in tensors)
+    difference = 0.0 if got is None else relative_difference(got, expected)
+    if not difference <= tolerance:
+        raise ExportError(f"the reloaded {kind} differs from the network by {difference:.1e} (relative, allowed "
+                          f"{tolerance:.0e}).")
+
+
+def _run_mindir(path: Path, tensors: tuple[ms.Tensor, ...]) -> Any:
+    return load_mindir(path)(*tensors)
+
+
+def load_mindir(path: str | os.PathLike) -> nn.Cell:
+    """The network in a MindIR file, ready to be called.
+
+    Raises:
+        ExportError: the file cannot be read.
+    """
+    if not Path(path).is_file():
+        raise ExportError(f"there is no MindIR at {path}.")
+    try:
+        return nn.GraphCell(ms.load(str(path)))
+    except Exception as error:
+        raise ExportError(f"{path} cannot be loaded: {type(error).__name__}") from error
+
+
+def _run_onnx(path: Path, tensors: tuple[ms.Tensor, ...]) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [entry.name for entry in session.get_inputs()]
+    values = session.run(None, dict(zip(names, (x.asnumpy() for x in tensors))))
+    return tuple(np.asarray(value) for value in values)

@@ -1,0 +1,38 @@
+"""Why a channel may not be removed: one reason each, and one sentence for each reason."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Blocked(Enum):
+    """Reasons for which a channel stays. The value is the sentence that a user reads."""
+
+    REACHES_OUTPUT = "the channel is an output of the network"
+    NETWORK_INPUT = "the channel meets a channel of the network's input"
+    CONSTANT = "the channel meets constant channels, whose number is fixed in the network's code"
+    UNKNOWN_OPERATOR = "there is no channel rule for the operator"
+    MIXES_CHANNELS = "the operator computes over all channels, so removing one changes the others"
+    NOT_ZERO = "the channel is not zero any more when the operator sums over it"
+    TWO_ACTIVATIONS = "the operator multiplies two activations (attention), which is not supported"
+    MERGED_AXES = "the channel axis is merged with another axis in front of the operator"
+    COMPUTED_WEIGHT = "the weight of the operator is computed, not a parameter"
+    FIXED_BY_CODE = "the number of channels is written into the network's code"
+    FIRST_CONVOLUTION = "the first convolution stays whole when residual='keep'"
+    SHORTCUT = "the projection on a shortcut stays whole when residual='keep'"
+    IGNORED = "the configuration's 'ignore' names the cell"
+
+
+@dataclass(frozen=True)
+class BlockedBy:
+    """A reason with the operator and the place in the network where it arose.
+
+    >>> print(BlockedBy(Blocked.MIXES_CHANNELS, 'Softmax', 'Default/head'))
+    MIXES_CHANNELS at Softmax in Default/head: the operator computes over all channels, so removing one changes the others
+    """
+
+    reason: Blocked
+    operator: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.reason.name} at {self.operator} in {self.source or 'the network'}: {self.reason.value}"

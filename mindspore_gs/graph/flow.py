@@ -1,0 +1,135 @@
+"""What flows through the graph while channels are traced, and the context that rules write into."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mindspore_gs.graph.blocked import Blocked, BlockedBy
+from mindspore_gs.graph.ids import NONE, along, none_ids
+from mindspore_gs.graph.ir import Graph, Node
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One tensor on its way through the graph.
+
+    Attributes:
+        shape: its shape.
+        ids: channel ids, compressed (see :mod:`mindspore_gs.graph.ids`).
+        zero: whether a channel is zero here once it is masked.
+        writers: convolutions whose output arrives here unsummed.
+        parameter: name of the parameter that it is, if it is one.
+        constant: its value, if it is a literal.
+        varying: whether it depends on the network's input.
+    """
+
+    shape: tuple[int, ...]
+    ids: np.ndarray
+    zero: bool = False
+    writers: frozenset[str] = frozenset()
+    parameter: str | None = None
+    constant: Any = None
+    varying: bool = True
+
+    def with_ids(self, shape: tuple[int, ...], ids: np.ndarray) -> "Flow":
+        """The same flow in another layout."""
+        return replace(self, shape=shape, ids=ids, parameter=None)
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether any position belongs to a channel."""
+        return bool((self.ids != NONE).any())
+
+
+@dataclass
+class Channels:
+    """Everything that the rules find out: ids of parameters, what is united, what is blocked.
+
+    Attributes:
+        writer_at: weight of the convolution whose masked output appears at a node (by the node's name).
+        cuts: weights whose output is put back to full width right there, so that its channels end.
+        sums: additions of two activations, in order.
+        residual: weights whose output arrives at such an addition.
+        grouped: number of groups of each grouped convolution, by weight.
+        outputs: for each weight that makes channels, the axis along which it makes them.
+        shifts: (parameter, axis) of biases and BatchNorm's gamma and beta; with them at zero a channel is zero.
+    """
+
+    graph: Graph
+    writer_at: Mapping[str, str]
+    cuts: frozenset[str] = frozenset()
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+    size: int = 0
+    edges: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    blocks: list[tuple[np.ndarray, BlockedBy]] = field(default_factory=list)
+    sums: list[Node] = field(default_factory=list)
+    residual: set[str] = field(default_factory=set)
+    grouped: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, int] = field(default_factory=dict)
+    shifts: set[tuple[str, int]] = field(default_factory=set)
+
+    def parameter_ids(self, name: str, axis: int) -> np.ndarray:
+        """The ids of the positions along one axis of a parameter; made at the first request."""
+        length = self.graph.parameters[name][axis]
+        if (name, axis) not in self.offsets:
+            self.offsets[name, axis] = self.size
+            self.size += length
+        start = self.offsets[name, axis]
+        return np.arange(start, start + length)
+
+    def unite(self, left: np.ndarray, right: np.ndarray, node: Node) -> None:
+        """Position by position, both become one channel; a channel that meets none is blocked."""
+        left, right = np.broadcast_arrays(left, right)
+        left, right = left.reshape(-1), right.reshape(-1)
+        both = (left != NONE) & (right != NONE)
+        if both.any():
+            self.edges.append((left[both], right[both]))
+        self.block(left[right == NONE], Blocked.CONSTANT, node)
+        self.block(right[left == NONE], Blocked.CONSTANT, node)
+
+    def block(self, ids: np.ndarray, reason: Blocked, node: Node) -> None:
+        """Refuse the removal of these channels."""
+        ids = np.unique(ids[ids != NONE])
+        if ids.size:
+            self.blocks.append((ids, BlockedBy(reason, node.op, node.scope)))
+
+    def refuse(self, flow: Flow, reason: Blocked, node: Node) -> None:
+        """Refuse every channel of a flow."""
+        self.block(flow.ids.reshape(-1), reason, node)
+
+    def vector(self, flow: Flow, axis: int, node: Node) -> np.ndarray:
+        """Ids of ``flow`` along its channel ``axis``; blocked and NONE where other axes are mixed in."""
+        ids = along(flow.ids, axis, flow.shape[axis])
+        if ids is None:
+            self.refuse(flow, Blocked.MERGED_AXES, node)
+            return np.full(flow.shape[axis], NONE)
+        return ids
+
+    def consume(self, flow: Flow, axis: int, node: Node) -> np.ndarray:
+        """Like :meth:`vector`, for an operator that sums over the channels: they must be zero when masked."""
+        ids = self.vector(flow, axis, node)
+        if not flow.zero:
+            self.block(ids, Blocked.NOT_ZERO, node)
+        return ids
+
+    def consume_with(self, ids: np.ndarray, weight: np.ndarray, node: Node) -> None:
+        """Tie the channels that an operator sums over to the axis of its weight."""
+        if (ids == NONE).all():
+            self.block(weight, Blocked.NETWORK_INPUT, node)
+        else:
+            self.unite(ids, weight, node)
+
+    def settle(self, node: Node, flow: Flow) -> Flow:
+        """Where a convolution with its bias and BatchNorm ends, its channels are masked, so zero; a cut ends them."""
+        weight = self.writer_at.get(node.name)
+        if weight is None:
+            return flow
+        if weight in self.cuts:
+            return Flow(flow.shape, none_ids(len(flow.shape)))
+        return replace(flow, zero=True, writers=frozenset([weight]))
+
+    def plain(self, node: Node) -> Flow:
+        """An output without channels."""
+        return Flow(node.shape, none_ids(len(node.shape)))

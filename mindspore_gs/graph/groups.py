@@ -1,0 +1,247 @@
+"""Groups: which channels can only be removed together, and everything that goes with each of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import owners
+from mindspore_gs.graph.blocked import Blocked, BlockedBy
+from mindspore_gs.graph.flow import Channels, Flow
+from mindspore_gs.graph.ids import connected, none_ids
+from mindspore_gs.graph.ir import Graph, verify
+from mindspore_gs.graph.rules import apply_rule
+from mindspore_gs.graph.writers import Writer, find_writers, first_convolutions, shortcut_convolutions
+
+RESIDUAL_POLICIES = ("keep", "couple")
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Where the channels of a group sit in one parameter.
+
+    Attributes:
+        parameter: name of the parameter.
+        axis: axis along which the channels lie.
+        indices: array of shape (channels of the group, positions of one channel).
+    """
+
+    parameter: str
+    axis: int
+    indices: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Channels that are alike: each of them can be removed, with its entry in every slice.
+
+    Attributes:
+        name: path of the first cell that makes the channels.
+        members: paths of all cells that make them; they lose the same channels.
+        size: number of channels.
+        slices: the parameters, axes and indices that go with each channel.
+        weights: for each member, the name of its weight.
+        restored: the output is put back to full width behind the member (``residual="keep"``).
+        blocked_by: why the channels may not be removed, or None.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    size: int
+    slices: tuple[Slice, ...]
+    weights: tuple[str, ...]
+    restored: bool = False
+    blocked_by: BlockedBy | None = None
+
+    def channel(self, index: int) -> list[tuple[str, int, tuple[int, ...]]]:
+        """The (parameter, axis, indices) that go with channel ``index`` of the group."""
+        return [(s.parameter, s.axis, tuple(int(k) for k in s.indices[index])) for s in self.slices]
+
+    def slice_of(self, parameter: str, axis: int) -> Slice:
+        """The slice of one parameter along one axis."""
+        return next(s for s in self.slices if (s.parameter, s.axis) == (parameter, axis))
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGraph:
+    """What depends on what in a traced network. Immutable; nothing in it refers to the network's cells.
+
+    Attributes:
+        graph: the operators.
+        cells: path of the cell that owns each parameter (the first one, where several share it).
+        pairs: weight -> (path of its Conv2d, path of its BatchNorm), for each convolution that is called once
+            and whose output goes straight into a BatchNorm that is called once.
+        inputs: (shape, type) of each input that the network was traced with.
+    """
+
+    graph: Graph
+    cells: Mapping[str, str]
+    pairs: Mapping[str, tuple[str, str]]
+    inputs: tuple[tuple[tuple[int, ...], str], ...]
+
+    def __deepcopy__(self, memo: dict) -> "ChannelGraph":
+        return self
+
+    @classmethod
+    def of(cls, net: nn.Cell, graph: Graph, inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
+        """Attach the paths of ``net``'s cells to its operators."""
+        verify(graph)
+        owned = owners(net)
+        cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
+        pairs = {}
+        for writer in find_writers(graph):
+            pair = _pair(writer, owned)
+            if pair is not None:
+                pairs[writer.weight] = pair
+        shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
+        return cls(graph, cells, pairs, shapes)
+
+    @cached_property
+    def writers(self) -> tuple[Writer, ...]:
+        """Convolutions and dense layers, in order of execution."""
+        return find_writers(self.graph)
+
+    @cached_property
+    def _coupled(self) -> Channels:
+        return _propagate(self.graph, self.writers, frozenset())
+
+    @cached_property
+    def whole(self) -> dict[str, Blocked]:
+        """Weights that stay whole when residual='keep', with the reason."""
+        reasons = {weight: Blocked.SHORTCUT for weight in shortcut_convolutions(self.graph, self._coupled.sums)}
+        return reasons | {weight: Blocked.FIRST_CONVOLUTION for weight in first_convolutions(self.graph)}
+
+    def groups(self, residual: str = "couple") -> tuple[Group, ...]:
+        """The groups of channels that can only be removed together, in order of execution.
+
+        Args:
+            residual: ``"couple"``: all writers of a residual stream lose the same channels. ``"keep"``: the
+                stream keeps its width and each writer stands for itself; its output is put back into place.
+
+        Raises:
+            ValueError: ``residual`` is neither.
+        """
+        if residual not in RESIDUAL_POLICIES:
+            raise ValueError(f"'residual' must be one of {RESIDUAL_POLICIES}, but got {residual!r}.")
+        if residual == "couple":
+            return _groups(self, self._coupled, {}, frozenset())
+        cuts = frozenset(self._coupled.residual) - self.whole.keys()
+        return _groups(self, _propagate(self.graph, self.writers, cuts), self.whole, cuts)
+
+    @property
+    def grouped(self) -> Mapping[str, int]:
+        """Weights of depthwise convolutions, with their number of groups."""
+        return self._coupled.grouped
+
+    @property
+    def shifts(self) -> set[tuple[str, int]]:
+        """(parameter, axis) of biases and of BatchNorm's gamma and beta."""
+        return self._coupled.shifts
+
+    @property
+    def outputs(self) -> Mapping[str, int]:
+        """For each weight that makes channels, the axis along which it makes them."""
+        return self._coupled.outputs
+
+
+def _pair(writer: Writer, owned: dict[str, list]) -> tuple[str, str] | None:
+    """Paths of Conv2d and BatchNorm, where each is one plain cell that is used once."""
+    if writer.gamma is None or writer.uses != 1:
+        return None
+    convolution, norm = owned.get(writer.weight, ()), owned.get(writer.gamma, ())
+    if len(convolution) != 1 or len(norm) != 1:
+        return None
+    if type(convolution[0][1]) is not nn.Conv2d or not isinstance(norm[0][1], nn.BatchNorm2d):
+        return None
+    return convolution[0][0], norm[0][0]
+
+
+def _propagate(graph: Graph, writers: tuple[Writer, ...], cuts: frozenset[str]) -> Channels:
+    """Run every node's channel rule, in order of execution."""
+    channels = Channels(graph, {w.last: w.weight for w in writers}, cuts)
+    flows: dict[str, Any] = {name: Flow(shape, none_ids(len(shape))) for name, shape in graph.inputs.items()}
+    for name, value in graph.constants.items():
+        flows[name] = _constant(value)
+    for name, shape in graph.parameters.items():
+        flows[name] = _parameter(name, shape, channels)
+    for node in graph.nodes:
+        flow = apply_rule(node, [flows[name] for name in node.inputs], channels)
+        flows[node.name] = channels.settle(node, flow) if node.name in channels.writer_at else flow
+    for name in graph.outputs:
+        _block_outputs(flows[name], channels, graph)
+    return channels
+
+
+def _constant(value: Any) -> Flow:
+    shape = value.shape if isinstance(value, np.ndarray) else ()
+    return Flow(shape, none_ids(len(shape)), constant=value, varying=False)
+
+
+def _parameter(name: str, shape: tuple[int, ...], channels: Channels) -> Flow:
+    """A parameter with one long axis carries that axis's ids; a weight gets them from the operator that reads it."""
+    long = [k for k, n in enumerate(shape) if n > 1]
+    ids = none_ids(len(shape))
+    if len(long) == 1 or len(shape) == 1:
+        axis = long[0] if long else 0
+        ids = channels.parameter_ids(name, axis).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return Flow(shape, ids, parameter=name, varying=False)
+
+
+def _block_outputs(flow: Any, channels: Channels, graph: Graph) -> None:
+    if isinstance(flow, tuple):
+        for item in flow:
+            _block_outputs(item, channels, graph)
+        return
+    node = next((n for n in reversed(graph.nodes) if n.name in graph.outputs), graph.nodes[-1])
+    channels.refuse(flow, Blocked.REACHES_OUTPUT, node)
+
+
+def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str, Blocked],
+            cuts: frozenset[str]) -> tuple[Group, ...]:
+    labels = connected(channels.size, channels.edges)
+    reasons = _reasons(channels, labels, whole, channel_graph)
+    axes = list(channels.offsets)
+    starts = np.array(list(channels.offsets.values()))
+    order = np.argsort(labels, kind="stable")
+    bounds = np.flatnonzero(np.diff(labels[order])) + 1
+    made = {key for key in channels.outputs.items()}
+    found: dict[Any, list[np.ndarray]] = {}
+    for ids in np.split(order, bounds):
+        where = np.searchsorted(starts, ids, side="right") - 1
+        if any(axes[k] in made for k in where):
+            key = (tuple(where.tolist()), reasons.get(int(labels[ids[0]])))
+            found.setdefault(key, []).append(ids - starts[where])
+    position = {w.weight: k for k, w in enumerate(reversed(channel_graph.writers))}
+    groups = [_group(channel_graph, [axes[k] for k in where], reason, np.stack(rows), made, cuts)
+              for (where, reason), rows in found.items()]
+    return tuple(sorted(groups, key=lambda g: -max(position[w] for w in g.weights)))
+
+
+def _reasons(channels: Channels, labels: np.ndarray, whole: Mapping[str, Blocked],
+             channel_graph: ChannelGraph) -> dict[int, BlockedBy]:
+    """The first reason found for each blocked component."""
+    blocks = [(channels.parameter_ids(weight, channels.outputs[weight]),
+               BlockedBy(reason, "Conv2D", channel_graph.cells.get(weight, weight)))
+              for weight, reason in whole.items() if weight in channels.outputs]
+    reasons: dict[int, BlockedBy] = {}
+    for ids, reason in reversed(blocks + channels.blocks):
+        reasons.update(dict.fromkeys(labels[ids].tolist(), reason))
+    return reasons
+
+
+def _group(channel_graph: ChannelGraph, keys: list[tuple[str, int]], reason: BlockedBy | None, indices: np.ndarray,
+           made: set[tuple[str, int]], cuts: frozenset[str]) -> Group:
+    slices = []
+    for key in dict.fromkeys(keys):
+        columns = [k for k, other in enumerate(keys) if other == key]
+        slices.append(Slice(*key, indices[:, columns]))
+    weights = [key[0] for key in dict.fromkeys(keys) if key in made]
+    rank = {w.weight: k for k, w in enumerate(channel_graph.writers)}
+    weights.sort(key=rank.__getitem__)
+    members = tuple(channel_graph.cells.get(weight, weight) for weight in weights)
+    restored = any(weight in cuts for weight in weights)
+    return Group(members[0], members, len(indices), tuple(slices), tuple(weights), restored, reason)

@@ -1,0 +1,79 @@
+"""The traced network: a small immutable graph of operators in order of execution."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mindspore_gs.errors import TraceError
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator.
+
+    Attributes:
+        name: name of the value that the operator computes.
+        op: operator, such as ``"Conv2D"``.
+        inputs: names of the values that it reads.
+        attrs: attributes of the operator, decoded to Python values.
+        shape: shape of the output; a tuple of shapes where there are several.
+        scope: place in the network, such as ``"Default/layer1-SequentialCell/0-Block"``.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[Any, ...] = ()
+    scope: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.op} ({self.scope})"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators, constants, parameters, inputs and outputs of one network.
+
+    Attributes:
+        nodes: operators, each after everything that it reads.
+        constants: literal values by name.
+        parameters: shape of each parameter by the parameter's own name.
+        inputs: shape of each network input by name.
+        outputs: names of the values that the network returns.
+    """
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Any]
+    parameters: Mapping[str, Shape]
+    inputs: Mapping[str, Shape]
+    outputs: tuple[str, ...]
+
+    def consumers(self) -> dict[str, list[Node]]:
+        """Nodes that read each value, in order of execution."""
+        readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                readers.setdefault(name, []).append(node)
+        return readers
+
+
+def verify(graph: Graph) -> None:
+    """Check that ``graph`` is a graph: every name is defined once and before it is read.
+
+    Raises:
+        TraceError: names the offending node.
+    """
+    known = set(graph.constants) | set(graph.parameters) | set(graph.inputs)
+    for node in graph.nodes:
+        missing = [name for name in node.inputs if name not in known]
+        if missing:
+            raise TraceError(f"{node} reads {missing[0]!r}, which nothing before it defines")
+        if node.name in known:
+            raise TraceError(f"{node} defines {node.name!r} a second time")
+        known.add(node.name)
+    unknown = [name for name in graph.outputs if name not in known]
+    if unknown:
+        raise TraceError(f"the network returns {unknown[0]!r}, which nothing defines")

@@ -1,0 +1,66 @@
+"""Trace a network into a channel graph, and find out which channels go together."""
+
+from typing import Any
+
+import mindspore as ms
+from mindspore import nn
+
+from mindspore_gs._cells import as_inputs
+from mindspore_gs.errors import TraceError
+from mindspore_gs.graph._mindir import export_graph
+from mindspore_gs.graph.groups import ChannelGraph
+
+_SMALL_IMAGES = (32, 28, 64, 96, 224)
+_LARGE_IMAGES = (224, 32, 256, 299, 192, 160, 128, 112, 96, 64, 28)
+
+
+def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
+    """Trace which channels of ``net`` depend on which, from its MindIR export.
+
+    Args:
+        net: the network. Its parameters, training flags and compiled graphs stay as they are.
+        inputs: what the network is called with: tensors, arrays, or shapes such as ``(1, 3, 32, 32)``. Without
+            any, the shape is guessed from the first convolution and a few usual image sizes.
+
+    Returns:
+        The immutable channel graph; ``.groups()`` lists what can be removed together.
+
+    Raises:
+        TypeError: ``net`` is not a Cell.
+        TraceError: the network cannot be exported with these inputs, or no usual size fits.
+
+    Examples:
+        >>> from mindspore import nn
+        >>> from mindspore_gs.graph import trace
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        >>> for group in trace(net, (1, 3, 16, 16)).groups():
+        ...     print(group.name, group.size, group.blocked_by.reason.name if group.blocked_by else 'free')
+        0 8 free
+        3 4 REACHES_OUTPUT
+    """
+    if not isinstance(net, nn.Cell):
+        raise TypeError(f"trace() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    tensors = as_inputs(inputs) if inputs else None
+    graph, tensors = (export_graph(net, tensors), tensors) if tensors else _guess(net)
+    return ChannelGraph.of(net, graph, tensors)
+
+
+def _guess(net: nn.Cell) -> tuple[Any, tuple[ms.Tensor, ...]]:
+    """Export with the first usual image size that the network takes."""
+    convolutions = [cell for _, cell in net.cells_and_names() if isinstance(cell, nn.Conv2d)]
+    if not convolutions:
+        raise TraceError(f"{type(net).__name__} has no nn.Conv2d to guess an input from; "
+                         "pass inputs to trace(), or 'input_shape' in the configuration.")
+    first = convolutions[0]
+    large = first.stride[0] > 1 or first.kernel_size[0] > 5
+    tried = []
+    for size in _LARGE_IMAGES if large else _SMALL_IMAGES:
+        tensors = as_inputs(((1, first.in_channels, size, size),))
+        try:
+            return export_graph(net, tensors), tensors
+        except TraceError as error:
+            tried.append(size)
+            last = error
+    raise TraceError(f"{type(net).__name__} takes no single image of {first.in_channels} channels and size "
+                     f"{', '.join(map(str, tried))}; pass inputs to trace(), or 'input_shape': "
+                     f"(1, {first.in_channels}, H, W) in the configuration.") from last

@@ -1,0 +1,148 @@
+"""Parameters and multiply-accumulates (MACs) of each layer, before and after."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mindspore import nn
+
+from mindspore_gs.graph import ChannelGraph, trace
+from mindspore_gs.graph.ir import Graph
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer: output channels, parameters and MACs, before and after. ``channels`` is (kept, all)."""
+
+    layer: str
+    channels: tuple[int, int]
+    params: tuple[int, int]
+    macs: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A network before and after pruning.
+
+    Attributes:
+        rows: one for each convolution and dense layer; its BatchNorm and bias are counted with the network, not here.
+            Each pair is (after, before).
+        params_before, params_after: number of parameters, without BatchNorm's moving statistics.
+        macs_before, macs_after: multiply-accumulates of convolutions and dense layers for one sample.
+        input_shapes: the shapes they were counted with.
+    """
+
+    rows: tuple[Row, ...]
+    params_before: int
+    params_after: int
+    macs_before: int
+    macs_after: int
+    input_shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def macs_ratio(self) -> float:
+        """MACs after over MACs before."""
+        return self.macs_after / self.macs_before
+
+    @property
+    def params_ratio(self) -> float:
+        """Parameters after over parameters before."""
+        return self.params_after / self.params_before
+
+    def to_json(self) -> str:
+        """The report as JSON text."""
+        return json.dumps(asdict(self))
+
+    def print(self) -> None:
+        """Print a table on the terminal."""
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=f"input {', '.join(str(shape) for shape in self.input_shapes)}")
+        for name, side in (("layer", "left"), ("channels", "right"), ("parameters", "right"), ("MACs", "right")):
+            table.add_column(name, justify=side)
+        for row in self.rows:
+            table.add_row(row.layer, "{}/{}".format(*row.channels), _pair(*row.params), _pair(*row.macs))
+        table.add_section()
+        table.add_row("total", "", f"{_pair(self.params_after, self.params_before)} ({self.params_ratio:.1%})",
+                      f"{_pair(self.macs_after, self.macs_before)} ({self.macs_ratio:.1%})")
+        console = Console()
+        console.width = max(console.width, 100)
+        console.print(table)
+
+
+def _pair(after: int, before: int) -> str:
+    return f"{after:,}" if after == before else f"{after:,} / {before:,}"
+
+
+def summary(before: nn.Cell, after: nn.Cell, input_shape: Sequence[int] | None = None) -> Report:
+    """Compare a network with its slim version.
+
+    Args:
+        before: the original network.
+        after: the slim one.
+        input_shape: shape of the input, such as ``(1, 3, 32, 32)``. Default: that of the plan which ``after`` carries.
+
+    Returns:
+        The report; ``.print()`` shows it as a table.
+
+    Raises:
+        TraceError: a network cannot be traced with that shape.
+
+    Examples:
+        >>> from mindspore import nn
+        >>> from mindspore_gs import summary
+        >>> summary(nn.Conv2d(3, 8, 1), nn.Conv2d(3, 4, 1), (1, 3, 10, 10)).macs_ratio
+        0.5
+    """
+    plan = vars(after).get("prune_plan")
+    inputs = (tuple(input_shape),) if input_shape is not None else tuple(s for s, _ in plan.inputs) if plan else ()
+    graph = trace(before, *inputs)
+    return compare(graph, trace(after, *(shape for shape, _ in graph.inputs)))
+
+
+def compare(before: ChannelGraph, after: ChannelGraph) -> Report:
+    """The report of two traced networks; layers are matched by the name of their weight."""
+    old, new = layer_macs(before.graph), layer_macs(after.graph)
+    rows = []
+    for weight, macs in old.items():
+        shapes = after.graph.parameters.get(weight, ()), before.graph.parameters[weight]
+        sizes = tuple(_size(shape) if shape else 0 for shape in shapes)
+        axis = before.outputs.get(weight, 0)
+        channels = tuple(shape[axis] if shape else 0 for shape in shapes)
+        rows.append(Row(before.cells.get(weight, weight), channels, sizes, (new.get(weight, 0), macs)))
+    return Report(tuple(rows), count_parameters(before.graph), count_parameters(after.graph), sum(old.values()),
+                  sum(new.values()), tuple(shape for shape, _ in before.inputs))
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def count_parameters(graph: Graph) -> int:
+    """Number of parameters that the network uses, without BatchNorm's moving mean and variance."""
+    moving = {name for node in graph.nodes if node.op.startswith("BatchNorm") for name in node.inputs[3:5]}
+    return sum(_size(shape) for name, shape in graph.parameters.items() if name not in moving)
+
+
+def layer_macs(graph: Graph) -> dict[str, int]:
+    """MACs for one sample of each convolution and dense layer, by the name of its weight.
+
+    A convolution with weight :math:`(C_o, C_i/g, k_h, k_w)` and output :math:`(N, C_o, H, W)` has
+    :math:`H W C_o (C_i/g) k_h k_w`; a weight that is used several times counts each time.
+    """
+    found: dict[str, int] = {}
+    batch = next((shape[0] for shape in graph.inputs.values() if shape), 1)
+    for node in graph.nodes:
+        weight = node.inputs[1] if len(node.inputs) > 1 else ""
+        shape: Any = graph.parameters.get(weight)
+        if shape is None or not (node.op == "Conv2D" or "MatMul" in node.op or node.op == "Dense"):
+            continue
+        outputs = _size(node.shape) // batch
+        inner = _size(shape[1:]) if node.op == "Conv2D" else _size(shape) // node.shape[-1]
+        found[weight] = found.get(weight, 0) + outputs * inner
+    return found

@@ -1,0 +1,47 @@
+"""The one cell that a slim network may need besides MindSpore's own."""
+
+import mindspore as ms
+from mindspore import nn, ops
+
+
+class RestoreChannels(nn.Cell):
+    """Put the channels of a slim tensor back into place; the removed ones are zero.
+
+    Args:
+        size: number of channels of the output.
+        indices: for each channel of the input, its place in the output, ascending.
+
+    Inputs:
+        - **x** (Tensor) - shape :math:`(N, K, H, W)`, any float type.
+
+    Outputs:
+        Tensor of shape :math:`(N, size, H, W)` and the type of ``x``.
+
+    Examples:
+        >>> import mindspore as ms
+        >>> from mindspore_gs.slim import RestoreChannels
+        >>> x = ms.ops.ones((1, 2, 1, 1))
+        >>> print(RestoreChannels(4, (1, 3))(x).reshape(-1))
+        [0. 1. 0. 1.]
+    """
+
+    def __init__(self, size: int, indices: tuple[int, ...]):
+        super().__init__()
+        kept = len(indices)
+        place = {channel: k for k, channel in enumerate(indices)}
+        self.size, self.indices = size, tuple(indices)
+        self.source = ms.Tensor([place.get(channel, kept) for channel in range(size)], ms.int32)
+        self.zeros_like = ops.ZerosLike()
+        self.kept = ms.Tensor(list(indices), ms.int32)
+
+    def construct(self, x):
+        """Append one channel of zeros and gather."""
+        zero = self.zeros_like(x[:, :1])
+        return ops.gather(ops.concat((x, zero), 1), self.source, 1)
+
+    def bprop(self, x, out, dout):
+        """The gradient of a removed channel goes nowhere; the others read theirs from their place."""
+        return (ops.gather(dout, self.kept, 1),)
+
+    def extend_repr(self) -> str:
+        return f"size={self.size}, kept={len(self.indices)}"

@@ -1,0 +1,118 @@
+"""Do two networks compute the same? Compared with numbers, and the first cell that differs is named."""
+
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import evaluating
+from mindspore_gs.errors import ParityError
+
+TOLERANCE = {"Float32": 1e-5, "Float16": 1e-2, "BFloat16": 5e-2, "Float64": 1e-9}
+
+
+def random_inputs(specification: tuple[tuple[tuple[int, ...], str], ...], seed: int = 0) -> tuple[ms.Tensor, ...]:
+    """Normal random tensors for (shape, type) pairs; zeros for integer types."""
+    generator = np.random.default_rng(seed)
+    tensors = []
+    for shape, kind in specification:
+        dtype = getattr(ms, kind.lower())
+        values = generator.standard_normal(shape) if "Float" in kind else np.zeros(shape)
+        tensors.append(ms.Tensor(values.astype(np.float32)).astype(dtype))
+    return tuple(tensors)
+
+
+def relative_difference(left: Any, right: Any) -> float:
+    """Largest absolute difference of two outputs (tensors or tuples of them) over the larger of 1 and max|right|.
+
+    Infinite where shapes differ or a value is not finite in only one of them.
+    """
+    lefts, rights = _arrays(left), _arrays(right)
+    if [a.shape for a in lefts] != [b.shape for b in rights]:
+        return float("inf")
+    worst = 0.0
+    for a, b in zip(lefts, rights):
+        if not (np.isfinite(a) == np.isfinite(b)).all():
+            return float("inf")
+        finite = np.isfinite(a)
+        if finite.any():
+            scale = max(1.0, float(np.abs(b[finite]).max()))
+            worst = max(worst, float(np.abs(a[finite] - b[finite]).max()) / scale)
+    return worst
+
+
+def _arrays(value: Any) -> list[np.ndarray]:
+    if isinstance(value, (tuple, list)):
+        return [array for item in value for array in _arrays(item)]
+    return [np.asarray(value.float().asnumpy() if isinstance(value, ms.Tensor) else value, np.float64)]
+
+
+def check_equal(masked: nn.Cell, small: nn.Cell, specification: tuple[tuple[tuple[int, ...], str], ...]) -> float:
+    """Compare two networks in evaluation mode on random inputs.
+
+    Returns:
+        The relative difference.
+
+    Raises:
+        ParityError: it exceeds the tolerance of the input's type, or the slim network does not run.
+    """
+    inputs = random_inputs(specification)
+    with evaluating(masked), evaluating(small):
+        expected = masked(*inputs)
+        try:
+            got = small(*inputs)
+        except Exception as error:
+            raise ParityError(f"the slim network does not run: {_reason(error)}. A number of channels may be written "
+                              f"into the network's code; add the cell to 'ignore'.") from error
+    tolerance = max(TOLERANCE.get(kind, 1e-5) for _, kind in specification)
+    difference = relative_difference(got, expected)
+    if not difference <= tolerance:
+        place = first_difference(masked, small, inputs, tolerance)
+        raise ParityError(f"the slim network differs from the masked one by {difference:.1e} (relative, allowed "
+                          f"{tolerance:.0e}); the first cell that differs is {place}.")
+    return difference
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
+    places = [line for line in lines if "In file " in line or ".py:" in line]
+    return "; ".join(lines[:1] + places[:1]) or type(error).__name__
+
+
+def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, ...], tolerance: float) -> str:
+    """Path of the first cell whose output differs, among the cells whose output has the same shape in both."""
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    try:
+        expected, got = _outputs(masked, inputs), _outputs(small, inputs)
+    finally:
+        ms.set_context(mode=mode)
+    for path, value in got.items():
+        other = expected.get(path)
+        if other is not None and _same_shapes(value, other) and relative_difference(value, other) > tolerance:
+            return repr(path)
+    return "the network itself"
+
+
+def _same_shapes(left: Any, right: Any) -> bool:
+    return [a.shape for a in _arrays(left)] == [b.shape for b in _arrays(right)]
+
+
+def _outputs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> dict[str, Any]:
+    """Output of each cell by path, in the order in which the cells finish."""
+    found: dict[str, Any] = {}
+    hooks = []
+    for path, cell in net.cells_and_names():
+        def keep(cell, arguments, output, path=path):
+            found.setdefault(path, output)
+
+        if path:
+            hooks.append(cell.register_forward_hook(keep))
+    try:
+        with evaluating(net):
+            net(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found

@@ -1,0 +1,157 @@
+"""Which channels stay: a plan is everything that is needed to make a network slim, without tracing it again."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from mindspore_gs.errors import PlanError
+from mindspore_gs.graph import ChannelGraph, Group
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The positions that stay along one axis of one parameter.
+
+    Attributes:
+        parameter: name of the parameter.
+        axis: axis along which it is sliced.
+        size: length of that axis before.
+        indices: the positions that stay, ascending.
+    """
+
+    parameter: str
+    axis: int
+    size: int
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Restore:
+    """A writer whose slim output is put back to full width, removed channels being zero.
+
+    Attributes:
+        cell: path of the cell behind which the output is restored (the BatchNorm, or the convolution without one).
+        size: number of channels before.
+        indices: the channels that the slim cell computes, ascending.
+    """
+
+    cell: str
+    size: int
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PrunePlan:
+    """What stays of a network: made by :meth:`from_groups`, carried out by :func:`mindspore_gs.slim.slim`.
+
+    Attributes:
+        keeps: what stays of each parameter that loses something.
+        restores: the outputs that are put back to full width (``residual="keep"``).
+        grouped: for each depthwise convolution that shrinks (by weight), its number of groups afterwards.
+        zeros: (parameter, axis) whose removed entries are zero in the masked network.
+        inputs: (shape, type) of the inputs that the network was traced with; the self-check uses them.
+
+    Examples:
+        >>> from mindspore import nn
+        >>> from mindspore_gs.graph import trace
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        >>> graph = trace(net, (1, 3, 16, 16))
+        >>> plan = PrunePlan.from_groups(graph, {graph.groups()[0]: [True] * 6 + [False] * 2})
+        >>> PrunePlan.from_json(plan.to_json()) == plan
+        True
+    """
+
+    keeps: tuple[Keep, ...] = ()
+    restores: tuple[Restore, ...] = ()
+    grouped: Mapping[str, int] = field(default_factory=dict)
+    zeros: tuple[tuple[str, int], ...] = ()
+    inputs: tuple[tuple[tuple[int, ...], str], ...] = ()
+
+    @classmethod
+    def from_groups(cls, graph: ChannelGraph, keep: Mapping[Group, Iterable[bool]]) -> "PrunePlan":
+        """Plan the removal of channels.
+
+        Args:
+            graph: the traced network.
+            keep: for each group that loses channels, one truth value per channel: whether it stays.
+
+        Raises:
+            PlanError: a group is blocked, would lose all its channels, or gets the wrong number of values.
+        """
+        masks: dict[tuple[str, int], np.ndarray] = {}
+        for group, stays in keep.items():
+            stays = _checked(group, stays)
+            for part in group.slices:
+                mask = masks.setdefault((part.parameter, part.axis), _full(graph, part.parameter, part.axis))
+                mask[part.indices[~stays].reshape(-1)] = False
+        masks = {key: mask for key, mask in masks.items() if not mask.all()}
+        for (parameter, _), mask in masks.items():
+            if not mask.any():
+                raise PlanError(f"nothing would be left of {parameter!r}; keep at least one channel of each layer.")
+        keeps = tuple(Keep(name, axis, len(mask), _positions(mask)) for (name, axis), mask in sorted(masks.items()))
+        cut = [weight for group in keep if group.restored for weight in group.weights]
+        restores = tuple(_restore(graph, weight, masks) for weight in cut if (weight, graph.outputs[weight]) in masks)
+        grouped = {weight: int(masks[weight, 0].sum()) * groups // len(masks[weight, 0])
+                   for weight, groups in graph.grouped.items() if (weight, 0) in masks}
+        made = set(graph.outputs.items()) | graph.shifts
+        zeros = tuple((k.parameter, k.axis) for k in keeps if (k.parameter, k.axis) in made)
+        return cls(keeps, restores, grouped, zeros, graph.inputs)
+
+    def kept(self, parameter: str, axis: int = 0) -> tuple[int, ...] | None:
+        """The positions of ``parameter`` that stay along ``axis``; None where all of them do."""
+        return next((k.indices for k in self.keeps if (k.parameter, k.axis) == (parameter, axis)), None)
+
+    def to_json(self) -> str:
+        """The plan as JSON text. Equal index lists are stored once."""
+        lists: dict[tuple[int, ...], int] = {}
+        document = asdict(self) | {"format": _FORMAT}
+        for entry in (*document["keeps"], *document["restores"]):
+            entry["indices"] = lists.setdefault(tuple(entry["indices"]), len(lists))
+        return json.dumps(document | {"lists": [list(indices) for indices in lists]})
+
+    @classmethod
+    def from_json(cls, text: str) -> "PrunePlan":
+        """The plan that :meth:`to_json` wrote.
+
+        Raises:
+            PlanError: ``text`` is not such a plan.
+        """
+        try:
+            document = json.loads(text)
+            if document["format"] != _FORMAT:
+                raise PlanError(f"the plan has format {document['format']}, but this version reads {_FORMAT}.")
+            lists = [tuple(indices) for indices in document["lists"]]
+            keeps = tuple(Keep(**{**k, "indices": lists[k["indices"]]}) for k in document["keeps"])
+            restores = tuple(Restore(**{**r, "indices": lists[r["indices"]]}) for r in document["restores"])
+            zeros = tuple((name, axis) for name, axis in document["zeros"])
+            inputs = tuple((tuple(shape), kind) for shape, kind in document["inputs"])
+            return cls(keeps, restores, document["grouped"], zeros, inputs)
+        except (KeyError, TypeError, IndexError, json.JSONDecodeError) as error:
+            raise PlanError(f"this is not the JSON of a PrunePlan ({type(error).__name__}: {error}).") from error
+
+
+def _checked(group: Group, stays: Iterable[bool]) -> np.ndarray:
+    stays = np.asarray(list(stays), dtype=bool)
+    if stays.shape != (group.size,):
+        raise PlanError(f"group {group.name!r} has {group.size} channels, but got {stays.size} values.")
+    if group.blocked_by is not None and not stays.all():
+        raise PlanError(f"group {group.name!r} may not lose channels: {group.blocked_by}")
+    return stays
+
+
+def _full(graph: ChannelGraph, parameter: str, axis: int) -> np.ndarray:
+    return np.ones(graph.graph.parameters[parameter][axis], dtype=bool)
+
+
+def _positions(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.flatnonzero(mask))
+
+
+def _restore(graph: ChannelGraph, weight: str, masks: Mapping[tuple[str, int], np.ndarray]) -> Restore:
+    mask = masks[weight, graph.outputs[weight]]
+    gamma = next(w.gamma for w in graph.writers if w.weight == weight)
+    return Restore(graph.cells[gamma or weight], len(mask), _positions(mask))

@@ -1,0 +1,111 @@
+"""Carry out a plan: a new network that is really small."""
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import copy_network, get_cell, keeping_names, owners, replace_cell
+from mindspore_gs.errors import PlanError
+from mindspore_gs.slim._resize import resize_cell
+from mindspore_gs.slim.cells import RestoreChannels
+from mindspore_gs.slim.check import check_equal
+from mindspore_gs.slim.plan import Keep, PrunePlan
+
+
+def slim(net: nn.Cell, plan: PrunePlan, check: bool = True) -> nn.Cell:
+    """Remove channels physically.
+
+    The slim network consists of the same cells with fewer channels, and of one
+    :class:`~mindspore_gs.slim.RestoreChannels` for each output that a plan puts back to full width. Parameter
+    names, ``requires_grad``, types, strides, dilation, padding, groups, biases, eps and momentum stay.
+
+    Args:
+        net: the network that the plan was made for; it stays as it is.
+        plan: what stays.
+        check: compare the result with the masked network, :math:`\\max|y_{slim}-y_{masked}| \\le
+            10^{-5} \\max(1, \\max|y_{masked}|)` in float32.
+
+    Returns:
+        A new network.
+
+    Raises:
+        TypeError: ``net`` is not a Cell or ``plan`` is not a PrunePlan.
+        PlanError: the plan belongs to another network.
+        ParityError: the slim network computes something else.
+
+    Examples:
+        >>> from mindspore import nn
+        >>> from mindspore_gs.graph import trace
+        >>> from mindspore_gs.slim import PrunePlan, slim
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
+        >>> graph = trace(net, (1, 3, 16, 16))
+        >>> plan = PrunePlan.from_groups(graph, {graph.groups()[0]: [True] * 6 + [False] * 2})
+        >>> slim(net, plan)[0].weight.shape
+        (6, 3, 3, 3)
+    """
+    small = slice_network(net, plan)
+    if check and plan.inputs:
+        check_equal(mask(net, plan), small, plan.inputs)
+    return small
+
+
+def mask(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
+    """A copy of ``net`` at full size in which every channel that the plan removes is zero.
+
+    The channels are silenced at their source: weight and bias of the layer that makes them, or gamma and beta of
+    the BatchNorm behind it. The self-check of :func:`slim` compares with this network.
+    """
+    twin = copy_network(_checked(net, plan))
+    owned = owners(twin)
+    for keep in plan.keeps:
+        if (keep.parameter, keep.axis) in plan.zeros:
+            _, cell, attribute = owned[keep.parameter][0]
+            parameter = getattr(cell, attribute)
+            values = parameter.asnumpy().copy()
+            gone = np.setdiff1d(np.arange(keep.size), keep.indices)
+            values[(slice(None),) * keep.axis + (gone,)] = 0
+            parameter.set_data(ms.Tensor(values, parameter.dtype))
+    return twin
+
+
+def _checked(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
+    if not isinstance(net, nn.Cell):
+        raise TypeError(f"slim() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    if not isinstance(plan, PrunePlan):
+        raise TypeError(f"slim() takes a PrunePlan, but got {type(plan).__name__!r}.")
+    shapes = {p.name: tuple(p.shape) for p in net.get_parameters()}
+    for keep in plan.keeps:
+        shape = shapes.get(keep.parameter)
+        if shape is None:
+            raise PlanError(f"the plan slices {keep.parameter!r}, which the network does not have; "
+                            "make the plan from this network.")
+        if keep.axis >= len(shape) or shape[keep.axis] != keep.size:
+            raise PlanError(f"the plan expects {keep.size} channels on axis {keep.axis} of {keep.parameter!r}, "
+                            f"but its shape is {shape}; make the plan from this network.")
+    return net
+
+
+def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
+    """The slim copy, not compared with anything. It carries its plan, as ``prune_plan``."""
+    small = copy_network(_checked(net, plan))
+    owned = owners(small)
+    touched: dict[int, tuple[nn.Cell, str]] = {}
+    for keep in plan.keeps:
+        holders = owned[keep.parameter]
+        _slice_parameter(getattr(holders[0][1], holders[0][2]), keep)
+        for path, cell, _ in holders:
+            touched[id(cell)] = (cell, path)
+    groups = {id(cell): count for weight, count in plan.grouped.items() for _, cell, _ in owned[weight]}
+    for key, (cell, _) in touched.items():
+        resize_cell(cell, groups.get(key))
+    with keeping_names(small):
+        for restore in plan.restores:
+            behind = RestoreChannels(restore.size, restore.indices)
+            replace_cell(small, restore.cell, nn.SequentialCell([get_cell(small, restore.cell), behind]))
+    small.prune_plan = plan
+    return small
+
+
+def _slice_parameter(parameter: ms.Parameter, keep: Keep) -> None:
+    values = np.take(parameter.asnumpy(), keep.indices, axis=keep.axis)
+    parameter.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
