@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import mindspore as ms
 from mindspore import nn
@@ -73,14 +74,14 @@ def owners(net: nn.Cell) -> dict[str, list[tuple[str, nn.Cell, str]]]:
     return found
 
 
-def as_inputs(values: tuple) -> tuple[ms.Tensor, ...]:
-    """Tensors from tensors, arrays or shapes (a tuple of ints gives float32 zeros)."""
-    return tuple(_as_input(value) for value in values)
+def as_inputs(values: tuple, dtype: Any = ms.float32) -> tuple[ms.Tensor, ...]:
+    """Tensors from tensors, arrays or shapes (a tuple of ints gives zeros of ``dtype``)."""
+    return tuple(_as_input(value, dtype) for value in values)
 
 
-def _as_input(value) -> ms.Tensor:
+def _as_input(value: Any, dtype: Any) -> ms.Tensor:
     if isinstance(value, ms.Tensor):
         return value
     if isinstance(value, (tuple, list)) and value and all(isinstance(n, int) for n in value):
-        return ms.ops.zeros(tuple(value), ms.float32)
+        return ms.ops.zeros(tuple(value), dtype)
     return ms.Tensor(value)

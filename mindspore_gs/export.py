@@ -12,7 +12,7 @@ from mindspore import nn
 
 from mindspore_gs._cells import as_inputs, evaluating
 from mindspore_gs.errors import ExportError
-from mindspore_gs.slim.check import TOLERANCE, random_inputs, relative_difference
+from mindspore_gs.slim.check import random_inputs, relative_difference, tolerance_of
 
 
 def export_mindir(net: nn.Cell, inputs: Any, file_name: str | os.PathLike) -> Path:
@@ -55,7 +55,8 @@ def _export(net: nn.Cell, inputs: Any, path: Path, kind: str, suffix: str, run: 
             draft = Path(folder) / path.stem
             ms.export(net, *tensors, file_name=str(draft), file_format=kind)
             written = draft.with_name(draft.name + suffix)
-            _compare(net(*tensors), run(written, tensors), tensors, kind)
+            tolerance = tolerance_of(net, (str(x.dtype) for x in tensors))
+            _compare(net(*tensors), run(written, tensors), tolerance, kind)
             for part in Path(folder).iterdir():
                 part.chmod(0o644)
                 part.replace(path.parent / part.name)
@@ -74,8 +75,7 @@ def _probe(inputs: Any) -> tuple[ms.Tensor, ...]:
     return random_inputs(tuple((tuple(x.shape), str(x.dtype)) for x in tensors))
 
 
-def _compare(expected: Any, got: Any, tensors: tuple[ms.Tensor, ...], kind: str) -> None:
-    tolerance = max(TOLERANCE.get(str(x.dtype), 1e-5) for x in tensors)
+def _compare(expected: Any, got: Any, tolerance: float, kind: str) -> None:
     difference = 0.0 if got is None else relative_difference(got, expected)
     if not difference <= tolerance:
         raise ExportError(f"the reloaded {kind} differs from the network by {difference:.1e} (relative, allowed "

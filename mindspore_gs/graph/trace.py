@@ -19,8 +19,8 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
 
     Args:
         net: the network. Its parameters, training flags and compiled graphs stay as they are.
-        inputs: what the network is called with: tensors, arrays, or shapes such as ``(1, 3, 32, 32)``. Without
-            any, the shape is guessed from the first convolution and a few usual image sizes.
+        inputs: what the network is called with: tensors, arrays, or shapes such as ``(1, 3, 32, 32)``, which
+            get the type of the first convolution's weight. Without any, the shape is guessed from the first convolution and a few usual image sizes.
 
     Returns:
         The immutable channel graph; ``.groups()`` lists what can be removed together.
@@ -40,9 +40,17 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"trace() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    tensors = as_inputs(inputs) if inputs else None
-    graph, tensors = (export_graph(net, tensors), tensors) if tensors else _guess(net)
+    if not inputs:
+        graph, tensors = _guess(net)
+    else:
+        tensors = as_inputs(inputs, _weight_type(net))
+        graph = export_graph(net, tensors)
     return ChannelGraph.of(net, graph, tensors)
+
+
+def _weight_type(net: nn.Cell) -> Any:
+    """The type of the first convolution's weight; the network's inputs are expected to have it."""
+    return next((cell.weight.dtype for _, cell in net.cells_and_names() if isinstance(cell, nn.Conv2d)), ms.float32)
 
 
 def _guess(net: nn.Cell) -> tuple[Any, tuple[ms.Tensor, ...]]:
@@ -55,7 +63,7 @@ def _guess(net: nn.Cell) -> tuple[Any, tuple[ms.Tensor, ...]]:
     large = first.stride[0] > 1 or first.kernel_size[0] > 5
     tried = []
     for size in _LARGE_IMAGES if large else _SMALL_IMAGES:
-        tensors = as_inputs(((1, first.in_channels, size, size),))
+        tensors = as_inputs(((1, first.in_channels, size, size),), first.weight.dtype)
         try:
             return export_graph(net, tensors), tensors
         except TraceError as error:

@@ -33,12 +33,10 @@ def _conv2d(cell: nn.Conv2d, groups: int | None) -> None:
     cell.group = cell.group if groups is None else groups
     cell.out_channels = cell.weight.shape[0]
     cell.in_channels = cell.weight.shape[1] * cell.group
-    for primitive in vars(cell).values():
+    for name, primitive in list(vars(cell).items()):
         if isinstance(primitive, ops.Conv2D):
-            primitive.out_channel, primitive.group = cell.out_channels, cell.group
-            primitive.add_prim_attr("out_channel", cell.out_channels)
-            primitive.add_prim_attr("group", cell.group)
-            primitive.add_prim_attr("groups", cell.group)
+            arguments = {**primitive.init_attrs, "out_channel": cell.out_channels, "group": cell.group}
+            setattr(cell, name, type(primitive)(**arguments))
 
 
 @_resizes(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -49,8 +47,3 @@ def _batch_norm(cell: nn.Cell, groups: int | None) -> None:
 @_resizes(nn.Dense)
 def _dense(cell: nn.Dense, groups: int | None) -> None:
     cell.out_channels, cell.in_channels = cell.weight.shape
-
-
-@_resizes(nn.PReLU)
-def _prelu(cell: nn.PReLU, groups: int | None) -> None:
-    cell.w = cell.w

@@ -1,12 +1,13 @@
 """Do two networks compute the same? Compared with numbers, and the first cell that differs is named."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import evaluating
+from mindspore_gs._cells import copy_network, evaluating
 from mindspore_gs.errors import ParityError
 
 TOLERANCE = {"Float32": 1e-5, "Float16": 1e-2, "BFloat16": 5e-2, "Float64": 1e-9}
@@ -58,6 +59,7 @@ def check_equal(masked: nn.Cell, small: nn.Cell, specification: tuple[tuple[tupl
         ParityError: it exceeds the tolerance of the input's type, or the slim network does not run.
     """
     inputs = random_inputs(specification)
+    masked, small = _in_full_precision(masked), _in_full_precision(small)
     with evaluating(masked), evaluating(small):
         expected = masked(*inputs)
         try:
@@ -65,13 +67,30 @@ def check_equal(masked: nn.Cell, small: nn.Cell, specification: tuple[tuple[tupl
         except Exception as error:
             raise ParityError(f"the slim network does not run: {_reason(error)}. A number of channels may be written "
                               f"into the network's code; add the cell to 'ignore'.") from error
-    tolerance = max(TOLERANCE.get(kind, 1e-5) for _, kind in specification)
+    tolerance = tolerance_of(masked, (kind for _, kind in specification))
     difference = relative_difference(got, expected)
     if not difference <= tolerance:
         place = first_difference(masked, small, inputs, tolerance)
         raise ParityError(f"the slim network differs from the masked one by {difference:.1e} (relative, allowed "
                           f"{tolerance:.0e}); the first cell that differs is {place}.")
     return difference
+
+
+def _half_precision(net: nn.Cell) -> list[str]:
+    """The half-precision types that mixed precision lets cells compute in."""
+    flags = {"fp16": "Float16", "bf16": "BFloat16"}
+    return [kind for flag, kind in flags.items()
+            if any(getattr(cell, flag, False) for _, cell in net.cells_and_names())]
+
+
+def _in_full_precision(net: nn.Cell) -> nn.Cell:
+    """The network, or a float32 copy where it uses mixed precision."""
+    return copy_network(net).to_float(ms.float32) if _half_precision(net) else net
+
+
+def tolerance_of(net: nn.Cell, kinds: Iterable[str]) -> float:
+    """Allowed relative difference for a network that takes and computes in these types."""
+    return max(TOLERANCE.get(kind, TOLERANCE["Float32"]) for kind in (*kinds, *_half_precision(net)))
 
 
 def _reason(error: Exception) -> str:
