@@ -1,10 +1,14 @@
 """Structured pruning for MindSpore, with the interface of MindSpore Golden Stick."""
 
-from mindspore_gs.checkpoint import load_pruned, save_pruned
-from mindspore_gs.comp_algo import CompAlgo
-from mindspore_gs.export import export_mindir, export_onnx, load_mindir
-from mindspore_gs.pruner import PrunerFtCompressAlgo, PrunerKfCompressAlgo, recalibrate
-from mindspore_gs.report import summary
+from mindspore_gs._distribution import refuse_mixture
+
+refuse_mixture()
+
+from mindspore_gs.checkpoint import load_pruned, save_pruned  # noqa: E402
+from mindspore_gs.comp_algo import CompAlgo  # noqa: E402
+from mindspore_gs.export import export_mindir, export_onnx, load_mindir  # noqa: E402
+from mindspore_gs.pruner import PrunerFtCompressAlgo, PrunerKfCompressAlgo, recalibrate  # noqa: E402
+from mindspore_gs.report import summary  # noqa: E402
 
 __version__ = "0.1.0"
 __all__ = ["CompAlgo", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo", "export_mindir", "export_onnx", "load_mindir",

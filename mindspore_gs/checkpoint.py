@@ -29,6 +29,10 @@ def load_parameters(net: nn.Cell, path: str | os.PathLike) -> None:
     if missing:
         raise CheckpointError(f"{path} has no entry for {missing[0]!r} ({len(missing)} of {len(own)} are missing); "
                               "it belongs to another network.")
+    strangers = [name for name in values if name.endswith(".out_index") and name not in own]
+    if strangers:
+        raise CheckpointError(f"{path} masks {strangers[0]!r}, which the network does not; it was made with another "
+                              "'residual' or 'ignore' option, give the same one here.")
     for name, parameter in own.items():
         if tuple(values[name].shape) != tuple(parameter.shape):
             raise CheckpointError(f"{path} has shape {tuple(values[name].shape)} for {name!r}, but the network has "

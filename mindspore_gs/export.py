@@ -89,6 +89,12 @@ def _run_mindir(path: Path, tensors: tuple[ms.Tensor, ...]) -> Any:
 def load_mindir(path: str | os.PathLike) -> nn.Cell:
     """The network in a MindIR file, ready to be called.
 
+    Args:
+        path: the ``.mindir`` file.
+
+    Returns:
+        A cell that takes inputs of the shapes that the file was exported with.
+
     Raises:
         ExportError: the file cannot be read.
     """

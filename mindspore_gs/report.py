@@ -60,8 +60,9 @@ class Report:
         from rich.table import Table
 
         table = Table(title=f"input {', '.join(str(shape) for shape in self.input_shapes)}")
-        for name, side in (("layer", "left"), ("channels", "right"), ("parameters", "right"), ("MACs", "right")):
-            table.add_column(name, justify=side)
+        table.add_column("layer")
+        for name in ("channels", "parameters", "MACs"):
+            table.add_column(name, justify="right")
         for row in self.rows:
             table.add_row(row.layer, "{}/{}".format(*row.channels), _pair(*row.params), _pair(*row.macs))
         table.add_section()
@@ -107,11 +108,11 @@ def compare(before: ChannelGraph, after: ChannelGraph) -> Report:
     old, new = layer_macs(before.graph), layer_macs(after.graph)
     rows = []
     for weight, macs in old.items():
-        shapes = after.graph.parameters.get(weight, ()), before.graph.parameters[weight]
-        sizes = tuple(_size(shape) if shape else 0 for shape in shapes)
+        large = before.graph.parameters[weight]
+        small = after.graph.parameters.get(weight, (0,) * len(large))
         axis = before.outputs.get(weight, 0)
-        channels = tuple(shape[axis] if shape else 0 for shape in shapes)
-        rows.append(Row(before.cells.get(weight, weight), channels, sizes, (new.get(weight, 0), macs)))
+        rows.append(Row(before.cells.get(weight, weight), (small[axis], large[axis]), (_size(small), _size(large)),
+                        (new.get(weight, 0), macs)))
     return Report(tuple(rows), count_parameters(before.graph), count_parameters(after.graph), sum(old.values()),
                   sum(new.values()), tuple(shape for shape, _ in before.inputs))
 

@@ -1,8 +1,12 @@
 """What depends on what: a network's channels, traced from its MindIR."""
 
-from mindspore_gs.graph.blocked import Blocked, BlockedBy
-from mindspore_gs.graph.groups import RESIDUAL_POLICIES, ChannelGraph, Group, Slice
-from mindspore_gs.graph.ir import verify
-from mindspore_gs.graph.trace import trace
+from mindspore_gs._distribution import refuse_mixture
+
+refuse_mixture()  # here too: another distribution's mindspore_gs/__init__.py may have replaced ours
+
+from mindspore_gs.graph.blocked import Blocked, BlockedBy  # noqa: E402
+from mindspore_gs.graph.groups import RESIDUAL_POLICIES, ChannelGraph, Group, Slice  # noqa: E402
+from mindspore_gs.graph.ir import verify  # noqa: E402
+from mindspore_gs.graph.trace import trace  # noqa: E402
 
 __all__ = ["RESIDUAL_POLICIES", "Blocked", "BlockedBy", "ChannelGraph", "Group", "Slice", "trace", "verify"]

@@ -40,16 +40,16 @@ def _first_line(error: Exception) -> str:
 
 
 def decode(model: Any) -> Graph:
-    """Decode a ``ModelProto``; memory bookkeeping (Load, Depend, UpdateState) disappears."""
+    """Decode a ``ModelProto``; memory bookkeeping and casts of parameters (mixed precision) disappear."""
     proto = model.graph
-    prefix = proto.name + ":"
+    own_names = {p.name: p.name.removeprefix(proto.name + ":") for p in proto.parameter}
 
     def short(name: str) -> str:
-        return name[len(prefix):] if name.startswith(prefix) else name
+        return own_names.get(name, name)
 
     primitives = {p.name: p for p in model.primitives}
     parameters = {short(p.name): tuple(p.dims) for p in proto.parameter}
-    inputs = {short(v.name): tuple(v.tensor[0].dims) if v.tensor else () for v in proto.input}
+    inputs = {v.name: tuple(v.tensor[0].dims) if v.tensor else () for v in proto.input}
     constants: dict[str, Any] = {}
     aliases: dict[str, str] = {}
     nodes: list[Node] = []
@@ -61,7 +61,7 @@ def decode(model: Any) -> Graph:
             constants[output] = _constant(item)
         elif op == "UpdateState":
             constants[output] = None
-        elif op in _BOOKKEEPING:
+        elif op in _BOOKKEEPING or (op == "Cast" and reads[0] in parameters):
             aliases[output] = reads[0]
         else:
             nodes.append(Node(output, op, reads, attrs, _shape(item), _scope(item)))

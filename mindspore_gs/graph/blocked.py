@@ -26,8 +26,8 @@ class Blocked(Enum):
 class BlockedBy:
     """A reason with the operator and the place in the network where it arose.
 
-    >>> print(BlockedBy(Blocked.MIXES_CHANNELS, 'Softmax', 'Default/head'))
-    MIXES_CHANNELS at Softmax in Default/head: the operator computes over all channels, so removing one changes the others
+    >>> print(BlockedBy(Blocked.REACHES_OUTPUT, 'BiasAdd', 'Default/head'))
+    REACHES_OUTPUT at BiasAdd in Default/head: the channel is an output of the network
     """
 
     reason: Blocked

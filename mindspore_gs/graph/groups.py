@@ -112,8 +112,8 @@ class ChannelGraph:
     @cached_property
     def whole(self) -> dict[str, Blocked]:
         """Weights that stay whole when residual='keep', with the reason."""
-        reasons = {weight: Blocked.SHORTCUT for weight in shortcut_convolutions(self.graph, self._coupled.sums)}
-        return reasons | {weight: Blocked.FIRST_CONVOLUTION for weight in first_convolutions(self.graph)}
+        reasons = dict.fromkeys(shortcut_convolutions(self.graph, self._coupled.sums), Blocked.SHORTCUT)
+        return reasons | dict.fromkeys(first_convolutions(self.graph), Blocked.FIRST_CONVOLUTION)
 
     def groups(self, residual: str = "couple") -> tuple[Group, ...]:
         """The groups of channels that can only be removed together, in order of execution.
@@ -155,7 +155,7 @@ def _pair(writer: Writer, owned: dict[str, list]) -> tuple[str, str] | None:
     convolution, norm = owned.get(writer.weight, ()), owned.get(writer.gamma, ())
     if len(convolution) != 1 or len(norm) != 1:
         return None
-    if type(convolution[0][1]) is not nn.Conv2d or not isinstance(norm[0][1], nn.BatchNorm2d):
+    if type(convolution[0][1]) is not nn.Conv2d or not isinstance(norm[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)):
         return None
     return convolution[0][0], norm[0][0]
 
@@ -208,7 +208,7 @@ def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str,
     starts = np.array(list(channels.offsets.values()))
     order = np.argsort(labels, kind="stable")
     bounds = np.flatnonzero(np.diff(labels[order])) + 1
-    made = {key for key in channels.outputs.items()}
+    made = set(channels.outputs.items())
     found: dict[Any, list[np.ndarray]] = {}
     for ids in np.split(order, bounds):
         where = np.searchsorted(starts, ids, side="right") - 1

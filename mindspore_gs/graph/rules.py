@@ -4,7 +4,7 @@ A rule takes the node, the flows of its inputs and the :class:`~mindspore_gs.gra
 and returns the flow of the output. An operator without a rule blocks whatever touches it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -144,7 +144,7 @@ def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     terms = terms[:2] if node.op in ("AddExt", "SubExt") else terms
     _note_sum(node, terms, channels)
     zero = all(term.zero or _is_zero(term) for term in terms)
-    return replace(_elementwise(node, terms, channels), zero=zero)
+    return replace(_elementwise(node, terms, channels), zero=zero, writers=frozenset())
 
 
 def _note_sum(node: Node, terms: list[Flow], channels: Channels) -> None:
@@ -191,8 +191,11 @@ def _elementwise(node: Node, flows: list[Flow], channels: Channels) -> Flow:
         result = _meet(result, extent, ids, shape, node, channels)
         extent = tuple(max(a, b) for a, b in zip(extent, shape))
     varying = any(flow.varying for flow in flows)
-    writers = frozenset().union(*(flow.writers for flow in flows)) if node.op in ("Mul", "Div", "RealDiv") else frozenset()
-    return Flow(node.shape, result, writers=writers, varying=varying)
+    return Flow(node.shape, result, writers=_writers(flows), varying=varying)
+
+
+def _writers(flows: Iterable[Flow]) -> frozenset[str]:
+    return frozenset().union(*(flow.writers for flow in flows))
 
 
 def _operand_ids(flow: Flow, shape: tuple[int, ...], partner: np.ndarray, channels: Channels) -> np.ndarray:
@@ -225,10 +228,12 @@ def _spans(ids: np.ndarray, other_shape: tuple[int, ...]) -> bool:
     return bool(axes) and any(other_shape[k] > 1 for k in axes)
 
 
-_ZERO_AT_ZERO = ("ReLU", "ReLU6", "ReLUV2", "HSwish", "SiLU", "GeLU", "GeluExt", "Gelu", "FastGeLU", "Tanh", "Abs", "Neg", "Square",
-                 "Sqrt", "Sin", "Sign", "LeakyReLUExt", "LeakyReLU", "Elu", "EluExt", "SeLUExt", "Mish", "Softsign",
-                 "Erf", "Cast", "Identity", "Dropout", "StopGradient", "Contiguous", "Round", "Floor", "Ceil",
-                 "HShrink", "SoftShrink", "Asin", "Atan", "Tan", "Expm1", "Log1p", "TensorMove", "Copy")
+_ZERO_AT_ZERO = (
+    "ReLU", "ReLU6", "ReLUV2", "HSwish", "SiLU", "GeLU", "GeluExt", "Gelu", "FastGeLU", "Tanh", "Abs", "Neg",
+    "Square", "Sqrt", "Sin", "Sign", "LeakyReLUExt", "LeakyReLU", "Elu", "EluExt", "SeLUExt", "Mish", "Softsign",
+    "Erf", "Cast", "Identity", "Dropout", "StopGradient", "Contiguous", "Round", "Floor", "Ceil", "HShrink",
+    "SoftShrink", "Asin", "Atan", "Tan", "Expm1", "Log1p", "TensorMove", "Copy",
+)
 _NONZERO_AT_ZERO = ("Sigmoid", "HSigmoid", "Exp", "Cos", "Softplus", "Rsqrt", "Reciprocal", "Log", "Erfc", "LogSigmoid")
 
 
@@ -357,8 +362,7 @@ def _concat(node: Node, flows: list[Any], channels: Channels) -> Flow:
                else node.attrs.get("axis", 0))
     ids = compress(np.concatenate([expand(part.ids, part.shape) for part in parts], axis=axis))
     zero = all(part.zero or not part.has_channels for part in parts)
-    writers = frozenset().union(*(part.writers for part in parts))
-    return Flow(node.shape, ids, zero=zero, writers=writers, varying=any(part.varying for part in parts))
+    return Flow(node.shape, ids, zero=zero, writers=_writers(parts), varying=any(part.varying for part in parts))
 
 
 @channel_rule("PadV3", "Pad")

@@ -19,8 +19,9 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
 
     Args:
         net: the network. Its parameters, training flags and compiled graphs stay as they are.
-        inputs: what the network is called with: tensors, arrays, or shapes such as ``(1, 3, 32, 32)``, which
-            get the type of the first convolution's weight. Without any, the shape is guessed from the first convolution and a few usual image sizes.
+        inputs: what the network is called with: tensors, arrays, or shapes such as ``(1, 3, 32, 32)``, which get
+            the type of the first convolution's weight. Without any, the shape is guessed from the first
+            convolution and a few usual image sizes.
 
     Returns:
         The immutable channel graph; ``.groups()`` lists what can be removed together.
@@ -34,9 +35,9 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
         >>> from mindspore_gs.graph import trace
         >>> net = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 3))
         >>> for group in trace(net, (1, 3, 16, 16)).groups():
-        ...     print(group.name, group.size, group.blocked_by.reason.name if group.blocked_by else 'free')
-        0 8 free
-        3 4 REACHES_OUTPUT
+        ...     print(group.name, group.size, group.blocked_by)
+        0 8 None
+        3 4 REACHES_OUTPUT at Conv2D in Default/3-Conv2d: the channel is an output of the network
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"trace() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")

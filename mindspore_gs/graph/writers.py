@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mindspore_gs.graph.ir import Graph, Node
 
 _PRODUCERS = ("Conv2D", "MatMul", "BatchMatMul", "MatMulExt", "Dense")
-_BEHIND = ("BiasAdd", "BatchNorm", "BatchNormExt", "TupleGetItem")
+_BEHIND = ("Cast", "BiasAdd", "BatchNorm", "BatchNormExt", "TupleGetItem")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def find_writers(graph: Graph) -> tuple[Writer, ...]:
 
 def _follow(graph: Graph, readers: dict[str, list[Node]], node: Node) -> tuple[Node, str | None]:
     """Walk over bias and BatchNorm as long as nothing else reads what is between."""
-    gamma, seen = None, set()
+    gamma: str | None = None
+    seen: set[str] = set()
     while node.name not in graph.outputs and len(readers.get(node.name, ())) == 1:
         following = readers[node.name][0]
         if following.op not in _BEHIND or following.op in seen or following.inputs[0] != node.name:
@@ -54,7 +55,8 @@ def _follow(graph: Graph, readers: dict[str, list[Node]], node: Node) -> tuple[N
             break
         if following.op.startswith("BatchNorm"):
             gamma = following.inputs[1]
-        seen.add(following.op)
+        if following.op != "Cast":
+            seen.add(following.op)
         node = following
     return node, gamma
 

@@ -4,19 +4,21 @@ A criterion is called with the layer (a :class:`~mindspore_gs.pruner.scop.KfConv
 ``kfscale``) and a NumPy generator; the channels with the lowest numbers are removed.
 """
 
+from typing import Any
+
 import numpy as np
 
 
-def scop_score(layer, generator: np.random.Generator) -> np.ndarray:
+def scop_score(layer: Any, generator: np.random.Generator) -> np.ndarray:
     r"""SCOP: :math:`|\gamma_j| (b_j - (1 - b_j))`, the real channel's share against its knockoff's.
 
     Source: Tang et al., SCOP: Scientific Control for Reliable Neural Network Pruning, NeurIPS 2020, equation 8.
     """
-    scale = layer.scale().asnumpy().astype(np.float64).reshape(-1)
+    scale = layer.scale()
     return np.abs(layer.bn.gamma.asnumpy().astype(np.float64)) * (scale - (1 - scale))
 
 
-def l1_score(layer, generator: np.random.Generator) -> np.ndarray:
+def l1_score(layer: Any, generator: np.random.Generator) -> np.ndarray:
     r"""Sum of absolute weights of each filter: :math:`\sum |w_j|`.
 
     Source: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017.
@@ -25,7 +27,7 @@ def l1_score(layer, generator: np.random.Generator) -> np.ndarray:
     return np.abs(weight).reshape(len(weight), -1).sum(axis=1)
 
 
-def random_score(layer, generator: np.random.Generator) -> np.ndarray:
+def random_score(layer: Any, generator: np.random.Generator) -> np.ndarray:
     """A random number for each channel: the baseline that every criterion must beat."""
     return generator.random(layer.conv.out_channels)
 

@@ -34,14 +34,15 @@ class RestoreChannels(nn.Cell):
         self.zeros_like = ops.ZerosLike()
         self.kept = ms.Tensor(list(indices), ms.int32)
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Append one channel of zeros and gather."""
         zero = self.zeros_like(x[:, :1])
         return ops.gather(ops.concat((x, zero), 1), self.source, 1)
 
-    def bprop(self, x, out, dout):
+    def bprop(self, x: ms.Tensor, out: ms.Tensor, dout: ms.Tensor) -> tuple[ms.Tensor]:
         """The gradient of a removed channel goes nowhere; the others read theirs from their place."""
         return (ops.gather(dout, self.kept, 1),)
 
     def extend_repr(self) -> str:
+        """What the cell shows of itself in a network's text."""
         return f"size={self.size}, kept={len(self.indices)}"

@@ -27,16 +27,16 @@ def random_inputs(specification: tuple[tuple[tuple[int, ...], str], ...], seed: 
 def relative_difference(left: Any, right: Any) -> float:
     """Largest absolute difference of two outputs (tensors or tuples of them) over the larger of 1 and max|right|.
 
-    Infinite where shapes differ or a value is not finite in only one of them.
+    Infinite where shapes differ, or where values that are not finite are not the same.
     """
     lefts, rights = _arrays(left), _arrays(right)
     if [a.shape for a in lefts] != [b.shape for b in rights]:
         return float("inf")
     worst = 0.0
     for a, b in zip(lefts, rights):
-        if not (np.isfinite(a) == np.isfinite(b)).all():
+        finite = np.isfinite(a) & np.isfinite(b)
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
             return float("inf")
-        finite = np.isfinite(a)
         if finite.any():
             scale = max(1.0, float(np.abs(b[finite]).max()))
             worst = max(worst, float(np.abs(a[finite] - b[finite]).max()) / scale)
@@ -123,7 +123,7 @@ def _outputs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     hooks = []
     for path, cell in net.cells_and_names():
-        def keep(cell, arguments, output, path=path):
+        def keep(cell: nn.Cell, arguments: Any, output: Any, path: str = path) -> None:
             found.setdefault(path, output)
 
         if path:

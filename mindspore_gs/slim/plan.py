@@ -130,7 +130,7 @@ class PrunePlan:
             zeros = tuple((name, axis) for name, axis in document["zeros"])
             inputs = tuple((tuple(shape), kind) for shape, kind in document["inputs"])
             return cls(keeps, restores, document["grouped"], zeros, inputs)
-        except (KeyError, TypeError, IndexError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, IndexError, ValueError) as error:
             raise PlanError(f"this is not the JSON of a PrunePlan ({type(error).__name__}: {error}).") from error
 
 

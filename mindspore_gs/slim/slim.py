@@ -11,6 +11,8 @@ from mindspore_gs.slim.cells import RestoreChannels
 from mindspore_gs.slim.check import check_equal
 from mindspore_gs.slim.plan import Keep, PrunePlan
 
+_REMEDY = "make the plan from this network."
+
 
 def slim(net: nn.Cell, plan: PrunePlan, check: bool = True) -> nn.Cell:
     """Remove channels physically.
@@ -75,14 +77,24 @@ def _checked(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
         raise TypeError(f"slim() takes a PrunePlan, but got {type(plan).__name__!r}.")
     shapes = {p.name: tuple(p.shape) for p in net.get_parameters()}
     for keep in plan.keeps:
-        shape = shapes.get(keep.parameter)
-        if shape is None:
-            raise PlanError(f"the plan slices {keep.parameter!r}, which the network does not have; "
-                            "make the plan from this network.")
-        if keep.axis >= len(shape) or shape[keep.axis] != keep.size:
-            raise PlanError(f"the plan expects {keep.size} channels on axis {keep.axis} of {keep.parameter!r}, "
-                            f"but its shape is {shape}; make the plan from this network.")
+        _check_keep(keep, shapes.get(keep.parameter))
+    paths = {path for path, _ in net.cells_and_names()}
+    strangers = [r.cell for r in plan.restores if r.cell not in paths] + [w for w in plan.grouped if w not in shapes]
+    if strangers:
+        raise PlanError(f"the plan names {strangers[0]!r}, which the network does not have; {_REMEDY}")
     return net
+
+
+def _check_keep(keep: Keep, shape: tuple[int, ...] | None) -> None:
+    if shape is None:
+        raise PlanError(f"the plan slices {keep.parameter!r}, which the network does not have; {_REMEDY}")
+    if not 0 <= keep.axis < len(shape) or shape[keep.axis] != keep.size:
+        raise PlanError(f"the plan expects {keep.size} channels on axis {keep.axis} of {keep.parameter!r}, "
+                        f"but its shape is {shape}; {_REMEDY}")
+    indices = np.asarray(keep.indices)
+    if not len(indices) or indices[0] < 0 or indices[-1] >= keep.size or (np.diff(indices) <= 0).any():
+        raise PlanError(f"the plan keeps {list(keep.indices)[:8]} of {keep.parameter!r}; it must keep at least one "
+                        f"channel, ascending, from 0 to {keep.size - 1}.")
 
 
 def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:

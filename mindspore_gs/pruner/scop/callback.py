@@ -18,7 +18,7 @@ def scale_statistics(net: nn.Cell) -> list[dict[str, Any]]:
     rows = []
     for path, cell in net.cells_and_names():
         if isinstance(cell, KfConv2d):
-            scale = cell.scale().asnumpy().reshape(-1)
+            scale = cell.scale()
             rows.append({"layer": path, "mean": float(scale.mean()), "min": float(scale.min()),
                          "max": float(scale.max()), "losing": float((scale < 0.5).mean())})
     return rows

@@ -6,13 +6,49 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
+DOSE = 0.2
+SPRING = 4.0
+
+
+class ScaleGradient(nn.Cell):
+    r"""The scales, unchanged; their gradient, turned into evidence that any optimizer can add up.
+
+    A scale that simply follows its gradient g soon reaches 1 for every channel, and then says nothing. Here the
+    optimizer sees :math:`\hat g + \lambda (p - 1/2)` with :math:`\hat g = g / rms(g)` over the channels of the
+    layer: the scales settle at :math:`p = 1/2 - E[\hat g] / \lambda`, whatever the optimizer, its learning rate
+    and the depth of the layer. :math:`\lambda` is :data:`SPRING`.
+
+    Inputs:
+        - **scale** (Tensor) - shape (1, C, 1, 1).
+
+    Outputs:
+        Tensor, the same.
+    """
+
+    def construct(self, scale: ms.Tensor) -> ms.Tensor:
+        """Pass."""
+        return scale
+
+    def bprop(self, scale: ms.Tensor, out: ms.Tensor, dout: ms.Tensor) -> tuple[ms.Tensor]:
+        """Normalise over the layer and pull towards one half."""
+        size = ops.sqrt((dout * dout).mean()) + 1e-12
+        return (dout / size + SPRING * (scale - 0.5),)
+
 
 class KfConv2d(nn.Cell):
     r"""Convolution and BatchNorm in which each channel competes with its knockoff.
 
-    In training mode the batch holds real samples, then as many knockoffs. The first half becomes
-    :math:`b \cdot real + (1-b) \cdot knockoff`, with a trainable scale :math:`b \in [0, 1]` for each channel; the
-    second half passes. In evaluation mode the cell is convolution and BatchNorm.
+    In training mode the batch holds real samples, then as many knockoffs. The first half of the convolution's
+    output becomes :math:`b \cdot real + (1-b) \cdot knockoff'`; the second half passes. The scale
+    :math:`b \in [0, 1]` starts at one half for each channel and is the only thing that is trained. In evaluation
+    mode the cell is convolution and BatchNorm.
+
+    Two things keep the competition alive until the end of the phase. The knockoff is close to the real feature,
+    :math:`knockoff' = (1-a) \cdot real + a \cdot knockoff` with a = :data:`DOSE`, so that the network still works
+    when all channels are mixed. And the scales of a layer share a budget: what is mixed with is
+    :math:`clip(b - mean(b) + 1/2)`, so that a channel gains only at the expense of others.
+
+    Source: Tang et al., SCOP, NeurIPS 2020, equations 4 to 7; closeness and budget are ours, see docs/scop.md.
 
     Args:
         conv_ori: the convolution.
@@ -36,20 +72,28 @@ class KfConv2d(nn.Cell):
         self.out_index = np.ones(conv_ori.out_channels, np.int32)
         start = ms.Tensor(np.full((1, conv_ori.out_channels, 1, 1), 0.5, np.float32))
         self.kfscale = ms.Parameter(start, name=_join(prex, "kfscale"))
+        self.scale_gradient = ScaleGradient()
 
-    def scale(self) -> ms.Tensor:
-        """The scales b, shape (1, C, 1, 1), within [0, 1]."""
-        return ops.clamp(self.kfscale, 0.0, 1.0)
+    def scale(self) -> np.ndarray:
+        """The scales b, shape (C,), within [0, 1]; not a number where the phase has diverged."""
+        return np.clip(self.kfscale.asnumpy().reshape(-1).astype(np.float64), 0.0, 1.0)
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Mix in training mode; convolve the halves apart, since nothing is trained through the knockoffs."""
         if not self.training:
             return self.bn(self.conv(x))
         count = x.shape[0] // 2
         real = self.conv(x[:count])
-        knockoff = self.conv(ops.stop_gradient(x[count:]))
-        scale = self.scale().astype(real.dtype)
-        return self.bn(ops.concat((scale * real + (1 - scale) * knockoff, knockoff), 0))
+        knockoff = ops.stop_gradient(self.conv(ops.stop_gradient(x[count:])))
+        share = self._share().astype(real.dtype)
+        return self.bn(ops.concat((share * real + (1 - share) * knockoff, knockoff), 0))
+
+    def _share(self) -> ms.Tensor:
+        """Share of the real feature in the mixture, shape (1, C, 1, 1); its gradient is that of the scale."""
+        scale = self.scale_gradient(self.kfscale)
+        level = ops.clamp(ops.stop_gradient(scale), 0.0, 1.0)
+        level = ops.clamp(level - level.mean() + 0.5, 0.0, 1.0)
+        return 1 - DOSE * (1 - level) + (scale - ops.stop_gradient(scale))
 
 
 class MaskedConv2dbn(nn.Cell):
@@ -70,8 +114,6 @@ class MaskedConv2dbn(nn.Cell):
         Tensor of shape :math:`(N, C_{out}, H_{out}, W_{out})` in the type that the BatchNorm gives.
     """
 
-    in_index: Any = None  # assigned by the model zoo's recipe; what a layer reads follows from the graph here
-
     def __init__(self, kf_conv2d_ori: KfConv2d, prex: str = ""):
         super().__init__(auto_prefix=False)
         self.conv = kf_conv2d_ori.conv
@@ -81,10 +123,11 @@ class MaskedConv2dbn(nn.Cell):
         name = _join(prex or self.path, "out_index")
         self.out_index = ms.Parameter(ms.Tensor(stays, ms.int32), name=name, requires_grad=False)
 
-    def construct(self, x):
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Convolve, normalise, mask."""
         x = self.bn(self.conv(x))
-        return x * self.out_index.reshape((1, -1, 1, 1)).astype(x.dtype)
+        stays = ops.stop_gradient(self.out_index).reshape((1, -1, 1, 1))
+        return x * stays.astype(x.dtype)
 
     @property
     def stays(self) -> np.ndarray:

@@ -6,12 +6,11 @@ that of MindSpore Golden Stick.
 
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
 
-from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_cell
+from mindspore_gs._cells import copy_network, keeping_names, replace_cell
 from mindspore_gs.checkpoint import load_parameters
 from mindspore_gs.comp_algo import CompAlgo
 from mindspore_gs.errors import PlanError, PruningError
@@ -20,8 +19,16 @@ from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.scop.callback import KfCallback
 from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
-from mindspore_gs.pruner.scop.network import (Record, has_record, masked_cells, record_of, to_knockoff, to_masked,
-                                              without_masks)
+from mindspore_gs.pruner.scop.network import (
+    Record,
+    has_record,
+    make_record,
+    masked_cells,
+    record_of,
+    to_knockoff,
+    to_masked,
+    without_masks,
+)
 from mindspore_gs.pruner.select import aggregate, best, matches, number_kept, rate_for
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
@@ -92,8 +99,7 @@ class PrunerKfCompressAlgo(CompAlgo):
         if not groups:
             raise PruningError(_nothing_to_prune(graph.groups(config.residual)))
         pairs = dict(graph.pairs[weight] for group in groups for weight in group.weights if weight in graph.pairs)
-        trainable = frozenset(p.name for p in network.trainable_params())
-        record = Record(graph, config.residual, config.ignore, trainable)
+        record = make_record(network, graph, config.residual, config.ignore)
         return to_knockoff(network, record, pairs, config.knockoff)
 
     def callbacks(self, *args: Any, **kwargs: Any) -> list[Callback]:
