@@ -1,0 +1,61 @@
+"""Training and evaluation of one network; knows nothing about pruning."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, nn
+
+from src.batches import Batches, normalise
+from src.data import Images
+from src.progress import Progress
+
+
+class _Forward(nn.Cell):
+    """Compiles a network anew: in Graph mode a Cell keeps what it compiled before it was rewired."""
+
+    def __init__(self, net: nn.Cell) -> None:
+        super().__init__(auto_prefix=False)
+        self.net = net
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Whatever the network returns for `x`."""
+        return self.net(x)
+
+
+def sgd(parameters: Iterable[ms.Parameter], rates: np.ndarray, momentum: float, weight_decay: float) -> nn.Optimizer:
+    """SGD with Nesterov momentum; MindSpore leaves names with `gamma` and `beta` out of the weight decay."""
+    return nn.Momentum(list(parameters), rates.tolist(), momentum, weight_decay, use_nesterov=True)
+
+
+def train(net: nn.Cell, batches: Batches, epochs: int, optimizer: nn.Optimizer, title: str,
+          callbacks: Sequence[Any] = ()) -> list[dict[str, float]]:
+    """Train `net` with cross entropy for `epochs` passes; returns the log of `Progress`."""
+    progress = Progress(title, epochs, len(batches))
+    loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+    net.set_train(True)
+    model = ms.Model(net, loss, optimizer)
+    on_device = ms.get_context("device_target") != "CPU"
+    model.train(epochs, batches.dataset(), [progress, *callbacks], dataset_sink_mode=on_device)
+    return progress.log
+
+
+def predict(net: nn.Cell, images: Images, batch_size: int = 500, size: int = 32) -> np.ndarray:
+    """Logits (N, classes) in evaluation mode. The last batch is filled up, so there is one shape to compile."""
+    forward = _Forward(net)
+    forward.set_train(False)
+    batch_size = min(batch_size, len(images))
+    parts = []
+    for start in range(0, len(images), batch_size):
+        pixels = images.pixels[start:start + batch_size]
+        short = batch_size - len(pixels)
+        padded = np.pad(pixels, ((0, short), (0, 0), (0, 0), (0, 0)))
+        parts.append(forward(Tensor(normalise(padded, size))).asnumpy()[:len(pixels)])
+    return np.concatenate(parts)
+
+
+def accuracy(net: nn.Cell, images: Images, batch_size: int = 500, size: int = 32) -> float:
+    """Share of right answers, in [0, 1]."""
+    return float(np.mean(predict(net, images, batch_size, size).argmax(1) == images.labels))

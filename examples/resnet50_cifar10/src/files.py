@@ -1,0 +1,65 @@
+"""Files that are whole or not there: everything is written beside its place first, then renamed."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+from mindspore import nn
+
+from src.errors import InputError
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Call `write` with a temporary path that keeps the ending, then put the result in place of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+    return path
+
+
+def save_json(path: str | Path, values: dict[str, Any]) -> Path:
+    """Write `values`, indented."""
+    text = json.dumps(values, indent=2, default=str) + "\n"
+    return write_whole(Path(path), lambda place: place.write_text(text, encoding="utf-8"))
+
+
+def save_checkpoint(net: nn.Cell, path: Path) -> Path:
+    """Write the parameters of `net`."""
+    return write_whole(path, lambda place: ms.save_checkpoint(net, str(place)))
+
+
+def load_checkpoint(net: nn.Cell, path: str) -> nn.Cell:
+    """Put the parameters of `path` into `net`, all of them and nothing else. Raises `InputError`."""
+    values = read_checkpoint(path)
+    own = {parameter.name: parameter for parameter in net.get_parameters()}
+    missing = sorted(own.keys() - values.keys())
+    foreign = sorted(values.keys() - own.keys())
+    if missing or foreign:
+        what, names = ("lacks", missing) if missing else ("has what the network does not know:", foreign)
+        raise InputError(f"{path} does not fit this network: it {what} {names[0]}"
+                         + (f" and {len(names) - 1} more" if len(names) > 1 else ""))
+    for name, parameter in own.items():
+        if tuple(parameter.shape) != tuple(values[name].shape):
+            raise InputError(f"{path} does not fit this network: {name} is {tuple(values[name].shape)} in the file and "
+                             f"{tuple(parameter.shape)} in the network")
+    ms.load_param_into_net(net, values, strict_load=True)
+    return net
+
+
+def read_checkpoint(path: str) -> dict[str, ms.Parameter]:
+    """The parameters in a checkpoint file. Raises `InputError`."""
+    if not Path(path).is_file():
+        raise InputError(f"checkpoint {path!r} is no file")
+    try:
+        return ms.load_checkpoint(path)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{path!r} is no MindSpore checkpoint: {str(error).strip().splitlines()[0]}") from None
