@@ -138,10 +138,10 @@ def _batch_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow,
 # Elementwise operators
 
 
-@channel_rule("Add", "AddExt", "Sub", "SubExt", "AddN")
+@channel_rule("Add", "AddExt", "InplaceAddExt", "Sub", "SubExt", "InplaceSubExt", "AddN")
 def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     terms = [flow for flow in _flatten(flows) if len(flow.shape) or flow.constant is not None]
-    terms = terms[:2] if node.op in ("AddExt", "SubExt") else terms
+    terms = terms[:2] if node.op.endswith("Ext") else terms
     _note_sum(node, terms, channels)
     zero = all(term.zero or _is_zero(term) for term in terms)
     return replace(_elementwise(node, terms, channels), zero=zero, writers=frozenset())
@@ -310,7 +310,20 @@ def _axes(value: Any, rank: int) -> set[int]:
 @channel_rule("Reshape", "View")
 def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x = flows[0]
-    return x.with_ids(node.shape, compress(expand(x.ids, x.shape).reshape(node.shape)))
+    ids = compress(expand(x.ids, x.shape).reshape(node.shape))
+    if _long(ids) > _long(x.ids):
+        _tie_blocks(ids, node, channels)
+    return x.with_ids(node.shape, ids)
+
+
+def _long(ids: np.ndarray) -> int:
+    return sum(n > 1 for n in ids.shape)
+
+
+def _tie_blocks(ids: np.ndarray, node: Node, channels: Channels) -> None:
+    """Channels split into blocks (a channel shuffle): the k-th of each block go together, so that blocks stay alike."""
+    axis = min((k for k, n in enumerate(ids.shape) if n > 1), key=lambda k: ids.shape[k])
+    channels.unite(ids.take([0], axis=axis), ids, node)
 
 
 @channel_rule("Flatten", "FlattenExt", "Squeeze", "ExpandDims", "UnsqueezeExt")
@@ -371,9 +384,16 @@ def _pad(node: Node, flows: list[Any], channels: Channels) -> Flow:
     amounts = _pad_amounts(node, flows, len(x.shape))
     if amounts is None:
         return _unknown(node, flows[:1], channels)
-    ids = compress(np.pad(expand(x.ids, x.shape), amounts, constant_values=NONE))
+    ids = _padded(x, amounts)
     fill = flows[2].constant if len(flows) > 2 else 0
     return replace(x.with_ids(node.shape, ids), zero=x.zero and fill is not None and not np.any(fill))
+
+
+def _padded(x: Flow, amounts: list[tuple[int, int]]) -> np.ndarray:
+    """A border in space belongs to each channel; a border of channels belongs to none."""
+    inner = [amount if n > 1 or x.shape[k] == 1 else (0, 0) for k, (n, amount) in enumerate(zip(x.ids.shape, amounts))]
+    shape = tuple(x.shape[k] if amount != (0, 0) else n for k, (n, amount) in enumerate(zip(x.ids.shape, inner)))
+    return compress(np.pad(expand(x.ids, shape), inner, constant_values=NONE))
 
 
 def _pad_amounts(node: Node, flows: list[Any], rank: int) -> list[tuple[int, int]] | None:
