@@ -1,0 +1,191 @@
+"""Golden tables: which channels go together, and why some may not go."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from mindspore_gs.graph import Blocked, trace
+from tests import networks
+
+
+def depthwise_x2():
+    return networks.Depthwise(2)
+
+
+@cache
+def graph_of(build):
+    """The graph of a network, traced once: it is immutable."""
+    return trace(build(), (1, 1, 8, 8) if build is networks.OneChannel else (1, 3, 8, 8))
+
+
+FREE = None
+OUT = Blocked.REACHES_OUTPUT
+FIRST = Blocked.FIRST_CONVOLUTION
+
+# network -> [(members, number of channels, why blocked)]
+COUPLE = {
+    "chain": (networks.Chain, [("conv1", 6, FREE), ("conv2", 8, FREE), ("conv3", 4, OUT)]),
+    "identity": (networks.Identity, [("stem b", 8, FREE), ("a", 6, FREE), ("fc", 4, OUT)]),
+    "projection": (networks.Projection,
+                   [("stem", 6, FREE), ("a", 5, FREE), ("short.0 b", 8, FREE), ("fc", 4, OUT)]),
+    "option_a": (networks.OptionA, [("stem b", 4, FREE), ("a", 6, FREE), ("b", 4, Blocked.CONSTANT), ("fc", 4, OUT)]),
+    "depthwise": (networks.Depthwise, [("stem dw", 6, FREE), ("pw", 8, FREE), ("fc", 4, OUT)]),
+    "depthwise_x2": (depthwise_x2, [("stem dw", 6, FREE), ("pw", 8, FREE), ("fc", 4, OUT)]),
+    "grouped": (networks.Grouped, [("stem", 4, FREE), ("g", 6, FREE), ("last", 4, OUT)]),
+    "one_channel": (networks.OneChannel, [("a", 6, FREE), ("b", 1, FREE), ("c", 6, FREE), ("last", 2, OUT)]),
+    "flatten": (networks.Flattened, [("stem", 6, FREE), ("conv", 4, FREE), ("fc1", 10, FREE), ("fc2", 3, OUT)]),
+    "gate": (networks.Gate, [("stem", 6, FREE), ("main expand", 8, FREE), ("reduce", 2, FREE), ("last", 4, OUT)]),
+    "concat": (networks.Branches, [("stem", 6, FREE), ("a", 4, FREE), ("b", 5, FREE), ("last", 4, OUT)]),
+    "sigmoid": (networks.SigmoidBetween, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
+    "sigmoid_relu": (networks.SigmoidThenRelu, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
+    "plus_one": (networks.PlusOne, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
+    "shift": (networks.Shift, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
+    "second_norm": (networks.SecondNorm, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
+    "times_two": (networks.TimesTwo, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
+    "scale": (networks.ScaleShift, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
+    "prelu": (networks.PReluBetween, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
+    "shuffle": (networks.Shuffle, [("stem", 6, FREE), ("conv", 4, FREE), ("last", 4, OUT)]),
+    "channel_mean": (networks.ChannelMean,
+                     [("stem", 6, FREE), ("conv", 8, Blocked.MIXES_CHANNELS), ("last", 4, OUT)]),
+    "softmax": (networks.SoftmaxBetween,
+                [("stem", 6, FREE), ("conv", 8, Blocked.UNKNOWN_OPERATOR), ("last", 4, OUT)]),
+    "cumsum": (networks.CumsumBetween,
+               [("stem", 6, FREE), ("conv", 8, Blocked.UNKNOWN_OPERATOR), ("last", 4, OUT)]),
+    "half": (networks.HalfOfChannels, [("stem", 6, FREE), ("conv", 4, Blocked.FIXED_BY_CODE),
+                                       ("conv", 4, Blocked.FIXED_BY_CODE), ("last", 4, OUT)]),
+    "called_twice": (networks.Twice, [("stem conv", 8, FREE), ("mid", 6, FREE), ("last", 4, OUT)]),
+    "shared_weight": (networks.SharedWeight, [("stem a", 8, FREE), ("mid", 6, FREE), ("last", 4, OUT)]),
+    "options": (networks.Options, [("stem b", 8, FREE), ("a dw", 10, FREE), ("c", 12, FREE), ("fc", 4, OUT)]),
+}
+KEEP = {
+    "chain": (networks.Chain, [("conv1", 6, FIRST), ("conv2", 8, FREE), ("conv3", 4, OUT)]),
+    "identity": (networks.Identity, [("stem", 8, FIRST), ("a", 6, FREE), ("b", 8, FREE), ("fc", 4, OUT)]),
+    "projection": (networks.Projection, [("stem", 6, FIRST), ("a", 5, FREE), ("short.0", 8, Blocked.SHORTCUT),
+                                         ("b", 8, FREE), ("fc", 4, OUT)]),
+    "option_a": (networks.OptionA, [("stem", 4, FIRST), ("a", 6, FREE), ("b", 8, FREE), ("fc", 4, OUT)]),
+    "depthwise": (networks.Depthwise, [("stem dw", 6, FIRST), ("pw", 8, FREE), ("fc", 4, OUT)]),
+    "gate": (networks.Gate, [("stem", 6, FIRST), ("main expand", 8, FREE), ("reduce", 2, FREE), ("last", 4, OUT)]),
+}
+
+
+def sorted_table(groups):
+    rows = [(" ".join(g.members), g.size, g.blocked_by and g.blocked_by.reason) for g in groups]
+    return sorted(rows, key=str)
+
+
+@pytest.mark.parametrize("build, expected", COUPLE.values(), ids=COUPLE)
+def test_groups_that_lose_the_same_channels(build, expected):
+    assert sorted_table(graph_of(build).groups("couple")) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize("build, expected", KEEP.values(), ids=KEEP)
+def test_groups_when_residual_streams_keep_their_width(build, expected):
+    assert sorted_table(graph_of(build).groups("keep")) == sorted(expected, key=str)
+
+
+def test_groups_come_in_order_of_execution():
+    assert [g.name for g in graph_of(networks.Chain).groups()] == ["conv1", "conv2", "conv3"]
+    assert [g.name for g in graph_of(networks.Flattened).groups()] == ["stem", "conv", "fc1", "fc2"]
+
+
+CHANNEL = {  # network, group, channel -> everything that goes with it
+    "chain": (networks.Chain, "conv1", 2, {
+        ("conv1.weight", 0, (2,)), ("bn1.gamma", 0, (2,)), ("bn1.beta", 0, (2,)), ("bn1.moving_mean", 0, (2,)),
+        ("bn1.moving_variance", 0, (2,)), ("conv2.weight", 1, (2,))}),
+    "flatten": (networks.Flattened, "conv", 1, {
+        ("conv.weight", 0, (1,)), ("bn.gamma", 0, (1,)), ("bn.beta", 0, (1,)), ("bn.moving_mean", 0, (1,)),
+        ("bn.moving_variance", 0, (1,)), ("fc1.weight", 1, tuple(range(16, 32)))}),
+    "dense": (networks.Flattened, "fc1", 3, {
+        ("fc1.weight", 0, (3,)), ("fc1.bias", 0, (3,)), ("fc2.weight", 1, (3,))}),
+    "grouped inputs": (networks.Grouped, "stem", 1, {
+        ("stem.weight", 0, (1, 5)), ("bn0.gamma", 0, (1, 5)), ("bn0.beta", 0, (1, 5)), ("bn0.moving_mean", 0, (1, 5)),
+        ("bn0.moving_variance", 0, (1, 5)), ("g.weight", 1, (1,))}),
+    "grouped outputs": (networks.Grouped, "g", 1, {
+        ("g.weight", 0, (1, 7)), ("bn1.gamma", 0, (1, 7)), ("bn1.beta", 0, (1, 7)), ("bn1.moving_mean", 0, (1, 7)),
+        ("bn1.moving_variance", 0, (1, 7)), ("last.weight", 1, (1, 7))}),
+    "depthwise_x2": (depthwise_x2, "stem", 4, {
+        ("stem.weight", 0, (4,)), ("bn0.gamma", 0, (4,)), ("bn0.beta", 0, (4,)), ("bn0.moving_mean", 0, (4,)),
+        ("bn0.moving_variance", 0, (4,)), ("dw.weight", 0, (8, 9)), ("bn1.gamma", 0, (8, 9)),
+        ("bn1.beta", 0, (8, 9)), ("bn1.moving_mean", 0, (8, 9)), ("bn1.moving_variance", 0, (8, 9)),
+        ("pw.weight", 1, (8, 9))}),
+    "concat": (networks.Branches, "b", 2, {
+        ("b.weight", 0, (2,)), ("bn2.gamma", 0, (2,)), ("bn2.beta", 0, (2,)), ("bn2.moving_mean", 0, (2,)),
+        ("bn2.moving_variance", 0, (2,)), ("last.weight", 1, (6,))}),
+    "shuffle": (networks.Shuffle, "conv", 1, {
+        ("conv.weight", 0, (1, 5)), ("bn.gamma", 0, (1, 5)), ("bn.beta", 0, (1, 5)), ("bn.moving_mean", 0, (1, 5)),
+        ("bn.moving_variance", 0, (1, 5)), ("last.weight", 1, (2, 3))}),
+    "scale": (networks.ScaleShift, "conv", 5, {
+        ("conv.weight", 0, (5,)), ("bn.gamma", 0, (5,)), ("bn.beta", 0, (5,)), ("bn.moving_mean", 0, (5,)),
+        ("bn.moving_variance", 0, (5,)), ("scale", 1, (5,)), ("last.weight", 1, (5,))}),
+    "prelu": (networks.PReluBetween, "conv", 5, {
+        ("conv.weight", 0, (5,)), ("bn.gamma", 0, (5,)), ("bn.beta", 0, (5,)), ("bn.moving_mean", 0, (5,)),
+        ("bn.moving_variance", 0, (5,)), ("prelu.w", 0, (5,)), ("last.weight", 1, (5,))}),
+    "called_twice": (networks.Twice, "stem", 0, {
+        ("stem.weight", 0, (0,)), ("bn0.gamma", 0, (0,)), ("bn0.beta", 0, (0,)), ("bn0.moving_mean", 0, (0,)),
+        ("bn0.moving_variance", 0, (0,)), ("conv.weight", 0, (0,)), ("conv.weight", 1, (0,)), ("bn.gamma", 0, (0,)),
+        ("bn.beta", 0, (0,)), ("bn.moving_mean", 0, (0,)), ("bn.moving_variance", 0, (0,)),
+        ("mid.weight", 1, (0,))}),
+    "gate": (networks.Gate, "main", 7, {
+        ("main.weight", 0, (7,)), ("bn.gamma", 0, (7,)), ("bn.beta", 0, (7,)), ("bn.moving_mean", 0, (7,)),
+        ("bn.moving_variance", 0, (7,)), ("reduce.weight", 1, (7,)), ("expand.weight", 0, (7,)),
+        ("expand.bias", 0, (7,)), ("last.weight", 1, (7,))}),
+}
+
+
+@pytest.mark.parametrize("build, name, index, expected", CHANNEL.values(), ids=CHANNEL)
+def test_everything_that_goes_with_one_channel(build, name, index, expected):
+    group = next(g for g in graph_of(build).groups() if g.name == name)
+    assert set(group.channel(index)) == expected
+    assert len(group.channel(index)) == len(expected)
+
+
+def test_option_a_ties_the_stream_to_the_middle_of_the_wider_one():
+    groups = graph_of(networks.OptionA).groups()
+    tied = next(g for g in groups if g.members == ("stem", "b"))
+    np.testing.assert_array_equal(tied.slice_of("stem.weight", 0).indices, [[0], [1], [2], [3]])
+    np.testing.assert_array_equal(tied.slice_of("b.weight", 0).indices, [[2], [3], [4], [5]])
+    constant = next(g for g in groups if g.members == ("b",))
+    np.testing.assert_array_equal(constant.slice_of("b.weight", 0).indices, [[0], [1], [6], [7]])
+
+
+def test_a_writer_of_a_stream_is_restored_only_when_the_stream_keeps_its_width():
+    graph = graph_of(networks.Projection)
+    assert {g.name for g in graph.groups("keep") if g.restored} == {"b"}
+    assert not any(g.restored for g in graph.groups("couple"))
+    b = next(g for g in graph.groups("keep") if g.name == "b")
+    assert {s.parameter for s in b.slices} == {"b.weight", "bn2.gamma", "bn2.beta", "bn2.moving_mean",
+                                               "bn2.moving_variance"}
+
+
+def test_a_convolution_of_one_channel_is_not_depthwise():
+    assert dict(graph_of(networks.OneChannel).grouped) == {}
+    assert dict(graph_of(networks.Depthwise).grouped) == {"dw.weight": 6}
+
+
+def test_pairs_are_convolutions_with_their_own_batch_norm():
+    assert dict(graph_of(networks.Projection).pairs) == {
+        "stem.weight": ("stem", "bn0"), "a.weight": ("a", "bn1"), "b.weight": ("b", "bn2"),
+        "short.0.weight": ("short.0", "short.1")}
+    assert set(graph_of(networks.Twice).pairs) == {"stem.weight", "mid.weight"}
+    assert set(graph_of(networks.SharedWeight).pairs) == {"stem.weight", "mid.weight"}
+    assert set(graph_of(networks.Gate).pairs) == {"stem.weight", "main.weight"}
+
+
+@pytest.mark.parametrize("build, operator, sentence", [
+    (networks.SoftmaxBetween, "Softmax", "there is no channel rule for the operator"),
+    (networks.ChannelMean, "ReduceMean", "the operator computes over all channels"),
+    (networks.SigmoidBetween, "Conv2D", "not zero any more")], ids=["unknown", "mixes", "not_zero"])
+def test_a_reason_names_operator_and_place(build, operator, sentence):
+    graph = graph_of(build)
+    blocked = next(g for g in graph.groups() if g.name == "conv").blocked_by
+    assert blocked.operator.startswith(operator)
+    assert blocked.source.startswith("Default")
+    assert str(blocked).startswith(f"{blocked.reason.name} at {blocked.operator} in Default")
+    assert sentence in str(blocked)
+
+
+def test_an_unknown_policy_is_refused():
+    graph = graph_of(networks.Chain)
+    with pytest.raises(ValueError, match=r"'residual' must be one of \('keep', 'couple'\), but got 'both'"):
+        graph.groups("both")
