@@ -236,6 +236,13 @@ class TimesTwo(Between):
         return x * 2.0
 
 
+class BorderBetween(Between):
+    """A border of zeros in space: each channel has its own."""
+
+    def between(self, x):
+        return ops.max_pool2d(ops.pad(x, (1, 1, 1, 1)), 3, 1)
+
+
 class ChannelMean(Between):
     """The mean over all channels is added."""
 

@@ -135,6 +135,17 @@ def test_a_wrong_constructor_is_refused(constructor, message, tmp_path):
         load_pruned(constructor, path)
 
 
+def test_masks_of_another_policy_are_refused(tmp_path):
+    path = str(tmp_path / "masked.ckpt")
+    ms.save_checkpoint(masked(randomise(networks.Long()), residual="couple"), path)
+    other = masked(randomise(networks.Long(), 1), residual="keep")
+    before = state(other)
+    with pytest.raises(CheckpointError, match=r"masks '\S+\.out_index', which the network does not; it was made with "
+                                              r"another 'residual' or 'ignore' option"):
+        PrunerFtCompressAlgo().convert(other, path)
+    assert same_state(before, state(other))
+
+
 def test_loading_parameters_is_all_or_nothing(tmp_path):
     net, other = randomise(networks.Long()), randomise(networks.Long(), seed=9)
     entries = [{"name": p.name, "data": p} for p in other.get_parameters()]

@@ -19,7 +19,6 @@ class Blocked(Enum):
     FIXED_BY_CODE = "the number of channels is written into the network's code"
     FIRST_CONVOLUTION = "the first convolution stays whole when residual='keep'"
     SHORTCUT = "the projection on a shortcut stays whole when residual='keep'"
-    IGNORED = "the configuration's 'ignore' names the cell"
 
 
 @dataclass(frozen=True)

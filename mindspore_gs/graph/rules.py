@@ -270,16 +270,18 @@ def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
 # Operators over space and over channels
 
 
-@channel_rule("MaxPool", "AvgPool", "MaxPoolV2", "AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt", "AdaptiveMaxPool2D",
-              "MaxPoolWithArgmax", "MaxPoolWithMask", "AvgPool2D", "ResizeBilinearV2", "ResizeNearestNeighbor",
-              "ResizeNearestNeighborV2", "ResizeBicubic", "UpsampleNearest2D", "UpsampleBilinear2D")
+@channel_rule("MaxPool", "AvgPool", "MaxPoolV2", "AvgPool2D", "MaxPoolWithArgmax", "MaxPoolWithArgmaxV2",
+              "MaxPoolWithMask", "AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt", "AdaptiveMaxPool2D", "ResizeBilinearV2",
+              "ResizeNearestNeighbor", "ResizeNearestNeighborV2", "ResizeBicubic", "UpsampleNearest2D",
+              "UpsampleBilinear2D")
 def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
     x = flows[0]
     if any(n > 1 for n in x.ids.shape[2:]):
         channels.refuse(x, Blocked.MERGED_AXES, node)
         x = replace(x, ids=none_ids(len(x.shape)))
     if node.shape and isinstance(node.shape[0], tuple):
-        return tuple(x.with_ids(shape, x.ids) for shape in node.shape)
+        places = [replace(x.with_ids(shape, x.ids), zero=False) for shape in node.shape[1:]]
+        return (x.with_ids(node.shape[0], x.ids), *places)
     return x.with_ids(node.shape, x.ids)
 
 

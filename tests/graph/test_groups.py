@@ -46,6 +46,7 @@ COUPLE = {
     "scale": (networks.ScaleShift, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "prelu": (networks.PReluBetween, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "shuffle": (networks.Shuffle, [("stem", 6, FREE), ("conv", 4, FREE), ("last", 4, OUT)]),
+    "border": (networks.BorderBetween, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "channel_mean": (networks.ChannelMean,
                      [("stem", 6, FREE), ("conv", 8, Blocked.MIXES_CHANNELS), ("last", 4, OUT)]),
     "softmax": (networks.SoftmaxBetween,

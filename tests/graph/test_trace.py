@@ -108,6 +108,20 @@ def test_what_is_no_cell_is_refused(value):
         trace(value, (1, 3, 8, 8))
 
 
+@pytest.mark.parametrize("norms", [ms.float16, ms.float32], ids=["all half", "norms whole"])
+def test_mixed_precision_hides_nothing(norms):
+    """Casts of activations and of parameters stand between the operators then."""
+    net = networks.Identity().to_float(ms.float16)
+    for _, cell in net.cells_and_names():
+        if isinstance(cell, nn.BatchNorm2d):
+            cell.to_float(norms)
+    expected, found = trace(networks.Identity(), (1, 3, 8, 8)), trace(net, (1, 3, 8, 8))
+    assert found.pairs == expected.pairs and len(found.pairs) > 2
+    for residual in ("keep", "couple"):
+        assert [(g.members, g.size, g.blocked_by and g.blocked_by.reason) for g in found.groups(residual)] == [
+            (g.members, g.size, g.blocked_by and g.blocked_by.reason) for g in expected.groups(residual)]
+
+
 def node(name, *inputs):
     return Node(name, "ReLU", inputs, scope="Default/relu")
 

@@ -46,6 +46,8 @@ ZOO = {  # network -> shape of each weight after half of every free group is gon
     "times_two": (networks.TimesTwo, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
     "scale": (networks.ScaleShift, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
     "prelu": (networks.PReluBetween, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
+    "border": (networks.BorderBetween, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
+    "shuffle": (networks.Shuffle, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
     "sigmoid": (networks.SigmoidBetween, {"stem": (3, 3), "conv": (8, 3), "last": (4, 8)}),
     "called_twice": (networks.Twice, {"stem": (4, 3), "conv": (4, 4), "mid": (3, 4), "last": (4, 3)}),
     "shared_weight": (networks.SharedWeight, {"stem": (4, 3), "a": (4, 4), "b": (4, 4), "mid": (3, 4), "last": (4, 3)}),

@@ -11,6 +11,7 @@ from mindspore import nn
 from mindspore.train import Callback
 
 from mindspore_gs._cells import copy_network, keeping_names, replace_cell
+from mindspore_gs._config import with_option
 from mindspore_gs.checkpoint import load_parameters
 from mindspore_gs.comp_algo import CompAlgo
 from mindspore_gs.errors import PlanError, PruningError
@@ -142,7 +143,7 @@ class PrunerFtCompressAlgo(CompAlgo):
             TypeError: ``prune_rate`` is not a float.
             ValueError: it is outside [0, 1).
         """
-        self._set("prune_rate", prune_rate)
+        self._config = with_option(self._config, type(self).__name__, "prune_rate", prune_rate)
 
     def apply(self, network: nn.Cell, **kwargs: Any) -> nn.Cell:
         r"""Turn a knockoff network into the masked network, in place.
@@ -233,9 +234,6 @@ class PrunerFtCompressAlgo(CompAlgo):
         report = compare(graph, trace(small, *(shape for shape, _ in graph.inputs)))
         report.print()
         return report
-
-    def _set(self, name: str, value: Any) -> None:
-        self._config = type(self)({**vars(self._config), name: value})._config
 
     def _record(self, network: nn.Cell) -> Record:
         record = record_of(network)
