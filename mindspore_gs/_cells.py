@@ -8,6 +8,8 @@ from typing import Any
 import mindspore as ms
 from mindspore import nn
 
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
 
 @contextmanager
 def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:

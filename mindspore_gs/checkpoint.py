@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs.errors import CheckpointError, PlanError
+from mindspore_gs.errors import CheckpointError, PlanError, first_line
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.slim import slice_network
 
@@ -47,11 +47,7 @@ def _read(path: str | os.PathLike) -> dict[str, ms.Parameter]:
     try:
         return ms.load_checkpoint(str(path))
     except Exception as error:
-        raise CheckpointError(f"{path} is no readable MindSpore checkpoint: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise CheckpointError(f"{path} is no readable MindSpore checkpoint: {first_line(error)}") from error
 
 
 def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = None) -> Path:
@@ -85,7 +81,7 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
             draft.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
             draft.replace(path)
     except Exception as error:
-        raise CheckpointError(f"{path} cannot be written: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} cannot be written: {first_line(error)}") from error
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import as_inputs, evaluating
-from mindspore_gs.errors import ExportError
+from mindspore_gs.errors import ExportError, first_line
 from mindspore_gs.slim.check import random_inputs, relative_difference, tolerance_of
 
 
@@ -63,8 +63,7 @@ def _export(net: nn.Cell, inputs: Any, path: Path, kind: str, suffix: str, run: 
     except ExportError:
         raise
     except Exception as error:
-        line = next((text.strip() for text in str(error).splitlines() if text.strip()), type(error).__name__)
-        raise ExportError(f"{type(net).__name__} cannot be exported to {path}: {line}") from error
+        raise ExportError(f"{type(net).__name__} cannot be exported to {path}: {first_line(error)}") from error
     return path
 
 

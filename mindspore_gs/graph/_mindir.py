@@ -10,7 +10,7 @@ from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
 from mindspore_gs._cells import evaluating
-from mindspore_gs.errors import TraceError
+from mindspore_gs.errors import TraceError, first_line
 from mindspore_gs.graph.ir import Graph, Node
 
 _BOOKKEEPING = {"UpdateState", "Load", "Depend"}
@@ -28,15 +28,10 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> Graph:
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise TraceError(f"{type(net).__name__} cannot be exported to MindIR with inputs of shape {shapes}; "
-                             f"pass inputs that the network takes (MindSpore says: {_first_line(error)})") from error
+                             f"pass inputs that the network takes (MindSpore says: {first_line(error)})") from error
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(path.with_suffix(".mindir").read_bytes())
     return decode(model)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def decode(model: Any) -> Graph:

@@ -7,9 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs._cells import as_inputs, copy_network
-
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from mindspore_gs._cells import NORMS, as_inputs, copy_network
 
 
 def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell:
@@ -33,7 +31,7 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
     """
     twin = copy_network(net)
     twin.set_train(False)
-    norms = [_follow_batch(cell) for _, cell in twin.cells_and_names() if isinstance(cell, _NORMS)]
+    norms = [_follow_batch(cell) for _, cell in twin.cells_and_names() if isinstance(cell, NORMS)]
     means: list[np.ndarray] = []
     count = 0
     for batch in _batches(dataset):
@@ -45,7 +43,7 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
         means = [m + (f - m) / count for m, f in zip(means, found)] if means else [f.copy() for f in found]
     if not count:
         raise ValueError("recalibrate() needs at least one batch, but the dataset is empty or 'steps' is 0.")
-    own = [cell for _, cell in net.cells_and_names() if isinstance(cell, _NORMS)]
+    own = [cell for _, cell in net.cells_and_names() if isinstance(cell, NORMS)]
     targets = [parameter for cell in own for parameter in (cell.moving_mean, cell.moving_variance)]
     for parameter, value in zip(targets, means):
         parameter.set_data(ms.Tensor(value, parameter.dtype))

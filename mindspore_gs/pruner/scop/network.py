@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, forget_compilation, get_cell, keeping_names, replace_cell
+from mindspore_gs._cells import NORMS, copy_network, forget_compilation, get_cell, keeping_names, replace_cell
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph
 from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn
@@ -33,13 +33,10 @@ class Record:
     statistics: Mapping[str, bool | None]
 
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
-
 def make_record(net: nn.Cell, graph: ChannelGraph, residual: str, ignore: tuple[str, ...]) -> Record:
     """The record of an original network."""
     trainable = frozenset(p.name for p in net.trainable_params())
-    statistics = {path: cell.use_batch_statistics for path, cell in net.cells_and_names() if isinstance(cell, _NORMS)}
+    statistics = {path: cell.use_batch_statistics for path, cell in net.cells_and_names() if isinstance(cell, NORMS)}
     return Record(graph, residual, ignore, trainable, statistics)
 
 
