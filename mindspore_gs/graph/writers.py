@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from mindspore_gs.graph.ir import Graph, Node
 
-_PRODUCERS = ("Conv2D", "MatMul", "BatchMatMul", "MatMulExt", "Dense")
+_CONVOLUTIONS = ("Conv2D", "Conv2DExt", "Conv2DPadding", "Conv3D", "Conv2DTranspose", "Conv2DBackpropInput")
+_PRODUCERS = (*_CONVOLUTIONS, "MatMul", "BatchMatMul", "MatMulExt", "Dense")
 _BEHIND = ("Cast", "BiasAdd", "BatchNorm", "BatchNormExt", "TupleGetItem")
 
 
@@ -67,9 +68,9 @@ def first_convolutions(graph: Graph) -> set[str]:
     first = set()
     for node in graph.nodes:
         after = any(name in behind for name in node.inputs)
-        if node.op == "Conv2D" and not after and node.inputs[1] in graph.parameters:
+        if node.op in _CONVOLUTIONS and not after and node.inputs[1] in graph.parameters:
             first.add(node.inputs[1])
-        if after or node.op == "Conv2D":
+        if after or node.op in _CONVOLUTIONS:
             behind.add(node.name)
     return first
 
@@ -103,7 +104,7 @@ def _convolutions_back(graph: Graph, position: dict[str, int], left: str, right:
         if side == 3:
             break
         node = graph.nodes[position[name]]
-        if node.op == "Conv2D" and node.inputs[1] in graph.parameters:
+        if node.op in _CONVOLUTIONS and node.inputs[1] in graph.parameters:
             found[side - 1].add(node.inputs[1])
         for source in node.inputs:
             if source in position:

@@ -1,6 +1,7 @@
 """Make MindSpore's cells agree with parameters that have been sliced. One function for each kind of cell."""
 
 from collections.abc import Callable
+from typing import Any
 
 from mindspore import nn, ops
 
@@ -28,18 +29,30 @@ def resize_cell(cell: nn.Cell, groups: int | None = None) -> None:
             return
 
 
-@_resizes(nn.Conv2d)
-def _conv2d(cell: nn.Conv2d, groups: int | None) -> None:
+@_resizes(nn.Conv1d, nn.Conv2d, nn.Conv3d)
+def _convolution(cell: Any, groups: int | None) -> None:
     cell.group = cell.group if groups is None else groups
     cell.out_channels = cell.weight.shape[0]
     cell.in_channels = cell.weight.shape[1] * cell.group
+    _rebuild(cell, (ops.Conv2D, ops.Conv3D), cell.out_channels)
+
+
+@_resizes(nn.Conv1dTranspose, nn.Conv2dTranspose)
+def _transposed_convolution(cell: Any, groups: int | None) -> None:
+    cell.in_channels, cell.out_channels = cell.weight.shape[:2]
+    _rebuild(cell, (ops.Conv2DTranspose,), cell.in_channels)
+
+
+def _rebuild(cell: Any, kinds: tuple[type, ...], channels: int) -> None:
+    """Make a cell's primitives again with the new number of channels."""
     for name, primitive in list(vars(cell).items()):
-        if isinstance(primitive, ops.Conv2D):
-            arguments = {**primitive.init_attrs, "out_channel": cell.out_channels, "group": cell.group}
-            setattr(cell, name, type(primitive)(**arguments))
+        if isinstance(primitive, kinds):
+            arguments = {**primitive.init_attrs, "out_channel": channels}
+            groups = {"group": cell.group} if "group" in arguments else {}
+            setattr(cell, name, type(primitive)(**(arguments | groups)))
 
 
-@_resizes(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+@_resizes(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 def _batch_norm(cell: nn.Cell, groups: int | None) -> None:
     cell.num_features = cell.gamma.shape[0]
 

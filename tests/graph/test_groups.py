@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mindspore_gs.graph import Blocked, trace
-from tests import networks
+from tests import couplings, networks
 
 
 def depthwise_x2():
@@ -41,7 +41,7 @@ COUPLE = {
     "sigmoid_relu": (networks.SigmoidThenRelu, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
     "plus_one": (networks.PlusOne, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
     "shift": (networks.Shift, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
-    "second_norm": (networks.SecondNorm, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
+    "second_norm": (networks.SecondNorm, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "times_two": (networks.TimesTwo, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "scale": (networks.ScaleShift, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "prelu": (networks.PReluBetween, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
@@ -50,14 +50,37 @@ COUPLE = {
     "channel_mean": (networks.ChannelMean,
                      [("stem", 6, FREE), ("conv", 8, Blocked.MIXES_CHANNELS), ("last", 4, OUT)]),
     "softmax": (networks.SoftmaxBetween,
-                [("stem", 6, FREE), ("conv", 8, Blocked.UNKNOWN_OPERATOR), ("last", 4, OUT)]),
+                [("stem", 6, FREE), ("conv", 8, Blocked.MIXES_CHANNELS), ("last", 4, OUT)]),
     "cumsum": (networks.CumsumBetween,
-               [("stem", 6, FREE), ("conv", 8, Blocked.UNKNOWN_OPERATOR), ("last", 4, OUT)]),
+               [("stem", 6, FREE), ("conv", 8, Blocked.MIXES_CHANNELS), ("last", 4, OUT)]),
     "half": (networks.HalfOfChannels, [("stem", 6, FREE), ("conv", 4, Blocked.FIXED_BY_CODE),
                                        ("conv", 4, Blocked.FIXED_BY_CODE), ("last", 4, OUT)]),
     "called_twice": (networks.Twice, [("stem conv", 8, FREE), ("mid", 6, FREE), ("last", 4, OUT)]),
     "shared_weight": (networks.SharedWeight, [("stem a", 8, FREE), ("mid", 6, FREE), ("last", 4, OUT)]),
     "options": (networks.Options, [("stem b", 8, FREE), ("a dw", 10, FREE), ("c", 12, FREE), ("fc", 4, OUT)]),
+    "split": (couplings.SplitAndGate, [("stem", 6, FREE), ("conv", 4, FREE), ("last", 4, OUT)]),
+    "halves": (couplings.Halves, [("stem", 6, FREE), ("conv", 4, FREE), ("unit", 4, FREE), ("last", 4, OUT)]),
+    "pixel_shuffle": (couplings.PixelShuffle, [("stem", 6, FREE), ("conv", 2, FREE), ("last", 4, OUT)]),
+    "space_to_depth": (couplings.SpaceToDepth, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
+    "selected": (couplings.Selected, [("stem", 6, FREE), ("conv other expand", 8, FREE), ("reduce", 3, FREE),
+                                      ("last", 4, OUT)]),
+    "repeated": (couplings.Repeated, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
+    "upsampled": (couplings.Upsampled, [("stem", 6, FREE), ("conv", 8, FREE), ("up", 5, FREE), ("last", 4, OUT)]),
+    "group_norm": (couplings.GroupNormBetween,
+                   [("stem", 6, FREE), ("conv", 8, Blocked.MIXES_CHANNELS), ("last", 4, OUT)]),
+    "layer_norm": (couplings.LayerNormBetween,
+                   [("stem", 6, FREE), ("conv", 8, Blocked.MIXES_CHANNELS), ("last", 4, OUT)]),
+    "no_rule": (couplings.NeighbourNorm,
+                [("stem", 6, FREE), ("conv", 8, Blocked.UNKNOWN_OPERATOR), ("last", 4, OUT)]),
+    "picked": (couplings.PickedChannels,
+               [("stem", 6, FREE), ("conv", 8, Blocked.FIXED_BY_CODE), ("last", 4, OUT)]),
+    "dense_block": (couplings.DenseBlock, [("stem", 4, FREE), ("conv1", 3, FREE), ("conv2", 3, FREE),
+                                           ("last", 4, OUT)]),
+    "with_input": (couplings.WithInput, [("conv", 6, FREE), ("last", 4, OUT)]),
+    "attention": (couplings.Attention, [("stem", 6, FREE), ("query", 4, Blocked.TWO_ACTIVATIONS),
+                                        ("key", 4, Blocked.TWO_ACTIVATIONS), ("value", 6, Blocked.TWO_ACTIVATIONS),
+                                        ("hidden", 10, FREE), ("out", 4, OUT)]),
+    "containers": (couplings.InContainers, [("stages.0.0", 6, FREE), ("stages.1.0", 8, FREE), ("head", 4, OUT)]),
 }
 KEEP = {
     "chain": (networks.Chain, [("conv1", 6, FIRST), ("conv2", 8, FREE), ("conv3", 4, OUT)]),
@@ -113,6 +136,25 @@ CHANNEL = {  # network, group, channel -> everything that goes with it
     "concat": (networks.Branches, "b", 2, {
         ("b.weight", 0, (2,)), ("bn2.gamma", 0, (2,)), ("bn2.beta", 0, (2,)), ("bn2.moving_mean", 0, (2,)),
         ("bn2.moving_variance", 0, (2,)), ("last.weight", 1, (6,))}),
+    "split": (couplings.SplitAndGate, "conv", 1, {
+        ("conv.weight", 0, (1, 5)), ("bn.gamma", 0, (1, 5)), ("bn.beta", 0, (1, 5)), ("bn.moving_mean", 0, (1, 5)),
+        ("bn.moving_variance", 0, (1, 5)), ("last.weight", 1, (1,))}),
+    "halves": (couplings.Halves, "conv", 1, {
+        ("conv.weight", 0, (2, 3)), ("bn.gamma", 0, (2, 3)), ("bn.beta", 0, (2, 3)), ("bn.moving_mean", 0, (2, 3)),
+        ("bn.moving_variance", 0, (2, 3)), ("unit.weight", 1, (1,)), ("last.weight", 1, (1,))}),
+    "pixel_shuffle": (couplings.PixelShuffle, "conv", 1, {
+        ("conv.weight", 0, (4, 5, 6, 7)), ("bn.gamma", 0, (4, 5, 6, 7)), ("bn.beta", 0, (4, 5, 6, 7)),
+        ("bn.moving_mean", 0, (4, 5, 6, 7)), ("bn.moving_variance", 0, (4, 5, 6, 7)), ("last.weight", 1, (1,))}),
+    "transposed": (couplings.Upsampled, "up", 3, {
+        ("up.weight", 1, (3,)), ("up.bias", 0, (3,)), ("bn_up.gamma", 0, (3,)), ("bn_up.beta", 0, (3,)),
+        ("bn_up.moving_mean", 0, (3,)), ("bn_up.moving_variance", 0, (3,)), ("last.weight", 1, (3,))}),
+    "dense_block": (couplings.DenseBlock, "conv1", 2, {
+        ("conv1.weight", 0, (2,)), ("bn2.gamma", 0, (6,)), ("bn2.beta", 0, (6,)), ("bn2.moving_mean", 0, (6,)),
+        ("bn2.moving_variance", 0, (6,)), ("conv2.weight", 1, (6,)), ("bn3.gamma", 0, (6,)), ("bn3.beta", 0, (6,)),
+        ("bn3.moving_mean", 0, (6,)), ("bn3.moving_variance", 0, (6,)), ("last.weight", 1, (6,))}),
+    "with_input": (couplings.WithInput, "conv", 0, {
+        ("conv.weight", 0, (0,)), ("bn.gamma", 0, (0,)), ("bn.beta", 0, (0,)), ("bn.moving_mean", 0, (0,)),
+        ("bn.moving_variance", 0, (0,)), ("last.weight", 1, (3,))}),
     "shuffle": (networks.Shuffle, "conv", 1, {
         ("conv.weight", 0, (1, 5)), ("bn.gamma", 0, (1, 5)), ("bn.beta", 0, (1, 5)), ("bn.moving_mean", 0, (1, 5)),
         ("bn.moving_variance", 0, (1, 5)), ("last.weight", 1, (2, 3))}),
@@ -174,7 +216,7 @@ def test_pairs_are_convolutions_with_their_own_batch_norm():
 
 
 @pytest.mark.parametrize("build, operator, sentence", [
-    (networks.SoftmaxBetween, "Softmax", "there is no channel rule for the operator"),
+    (couplings.NeighbourNorm, "LRN", "there is no channel rule for the operator"),
     (networks.ChannelMean, "ReduceMean", "the operator computes over all channels"),
     (networks.SigmoidBetween, "Conv2D", "not zero any more")], ids=["unknown", "mixes", "not_zero"])
 def test_a_reason_names_operator_and_place(build, operator, sentence):

@@ -13,7 +13,7 @@ from mindspore_gs import PrunerFtCompressAlgo, export_mindir
 from mindspore_gs.errors import ParityError, PlanError
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import Keep, PrunePlan, Restore, RestoreChannels, mask, relative_difference, slim
-from tests import networks
+from tests import couplings, networks
 from tests.helpers import evaluate, image, masked, randomise, same_state, state, train_steps
 
 SHAPE = (1, 3, 8, 8)
@@ -48,6 +48,22 @@ ZOO = {  # network -> shape of each weight after half of every free group is gon
     "prelu": (networks.PReluBetween, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
     "border": (networks.BorderBetween, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
     "shuffle": (networks.Shuffle, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
+    "second_norm": (networks.SecondNorm, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
+    "split": (couplings.SplitAndGate, {"stem": (3, 3), "conv": (4, 3), "last": (4, 2)}),
+    "halves": (couplings.Halves, {"stem": (3, 3), "conv": (4, 3), "unit": (2, 2), "last": (4, 4)}),
+    "pixel_shuffle": (couplings.PixelShuffle, {"stem": (3, 3), "conv": (4, 3), "last": (4, 1)}),
+    "space_to_depth": (couplings.SpaceToDepth, {"stem": (3, 3), "conv": (4, 3), "last": (4, 16)}),
+    "selected": (couplings.Selected, {"stem": (3, 3), "conv": (4, 3), "other": (4, 3), "reduce": (2, 4),
+                                      "expand": (8, 2), "last": (4, 4)}),
+    "repeated": (couplings.Repeated, {"stem": (3, 3), "conv": (4, 3), "last": (4, 16)}),
+    "upsampled": (couplings.Upsampled, {"stem": (3, 3), "conv": (4, 3), "last": (4, 3)}),
+    "group_norm": (couplings.GroupNormBetween, {"stem": (3, 3), "conv": (8, 3), "last": (4, 8)}),
+    "layer_norm": (couplings.LayerNormBetween, {"stem": (3, 3), "conv": (8, 3), "last": (4, 8)}),
+    "dense_block": (couplings.DenseBlock, {"stem": (2, 3), "conv1": (2, 2), "conv2": (2, 4), "last": (4, 6)}),
+    "with_input": (couplings.WithInput, {"conv": (3, 3), "last": (4, 6)}),
+    "attention": (couplings.Attention, {"stem": (3, 3), "query": (4, 3), "key": (4, 3), "value": (6, 3),
+                                        "hidden": (5, 6), "out": (4, 5)}),
+    "containers": (couplings.InContainers, {"stages.0.0": (3, 3), "stages.1.0": (4, 3), "head": (4, 4)}),
     "sigmoid": (networks.SigmoidBetween, {"stem": (3, 3), "conv": (8, 3), "last": (4, 8)}),
     "called_twice": (networks.Twice, {"stem": (4, 3), "conv": (4, 4), "mid": (3, 4), "last": (4, 3)}),
     "shared_weight": (networks.SharedWeight, {"stem": (4, 3), "a": (4, 4), "b": (4, 4), "mid": (3, 4), "last": (4, 3)}),

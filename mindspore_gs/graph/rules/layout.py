@@ -1,0 +1,245 @@
+"""Channel rules of operators that move positions around: the same operator in NumPy, on the ids."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mindspore_gs.graph.blocked import Blocked
+from mindspore_gs.graph.flow import Channels, Flow
+from mindspore_gs.graph.ids import NONE, compress, expand, none_ids
+from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.rules.registry import channel_rule, unknown
+
+
+@channel_rule("Reshape", "View", "Flatten", "FlattenExt", "Squeeze", "ExpandDims", "UnsqueezeExt", "InnerUnsqueeze")
+def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """The same positions in the same order. Where channels are split into blocks, the blocks stay alike."""
+    x = flows[0]
+    ids = compress(expand(x.ids, x.shape).reshape(node.shape))
+    if _long(ids) > max(1, _long(x.ids)):
+        ids = _tie_blocks(x, ids, node, channels)
+    return x.with_ids(node.shape, ids)
+
+
+def _long(ids: np.ndarray) -> int:
+    return sum(n > 1 for n in ids.shape)
+
+
+def _tie_blocks(x: Flow, ids: np.ndarray, node: Node, channels: Channels) -> np.ndarray:
+    """Channels split into blocks (shuffle, heads): what a block loses at one place, all blocks lose there.
+
+    The longest axis stays free. The others have a length that is written into the code, and one channel stands for
+    all along them. Refused where a block does not hold channels only.
+    """
+    if len(np.unique(ids)) != ids.size:
+        channels.refuse(x, Blocked.MERGED_AXES, node)
+        return none_ids(ids.ndim)
+    free = int(np.argmax(ids.shape))
+    first = ids[tuple(slice(None) if k == free else slice(0, 1) for k in range(ids.ndim))]
+    channels.unite(first, ids, node)
+    return first
+
+
+@channel_rule("Transpose", "Permute", "TransposeExt")
+def _transpose(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    x, order = flows[0], flows[1].constant
+    if not isinstance(order, tuple) or len(order) != len(x.shape):
+        return _transposed_weight_or_unknown(node, flows, channels)
+    return x.with_ids(node.shape, x.ids.transpose([int(k) for k in order]))
+
+
+def _transposed_weight_or_unknown(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """TransposeExt swaps two axes."""
+    x = flows[0]
+    axes = [flow.constant for flow in flows[1:3]]
+    if node.op != "TransposeExt" or not all(isinstance(k, int) for k in axes):
+        return unknown(node, flows[:1], channels)
+    return x.with_ids(node.shape, x.ids.swapaxes(*axes))
+
+
+@channel_rule("StridedSlice")
+def _strided_slice(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Masks: begin, end, ellipsis, new axis, shrink axis, one bit for each axis."""
+    x, begin, end, step = flows[0], *(flow.constant for flow in flows[1:4])
+    masks = [int(flow.constant or 0) for flow in flows[4:9]] + [0] * (9 - len(flows))
+    if any(masks[2:4]) or None in (begin, end, step):
+        return unknown(node, flows[:1], channels)
+    index: list[slice | int] = []
+    for k in range(len(begin)):
+        if masks[4] >> k & 1:
+            index.append(int(begin[k]))
+            continue
+        first = None if masks[0] >> k & 1 else begin[k]
+        last = None if masks[1] >> k & 1 else end[k]
+        index.append(slice(first, last, step[k]))
+    return _indexed(node, x, tuple(index), channels)
+
+
+@channel_rule("Slice")
+def _slice(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    x, begin, size = flows[0], flows[1].constant, flows[2].constant
+    if begin is None or size is None:
+        return unknown(node, flows[:1], channels)
+    return _indexed(node, x, tuple(slice(b, None if n < 0 else b + n) for b, n in zip(begin, size)), channels)
+
+
+@channel_rule("SliceExt", "Narrow")
+def _slice_along(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Inputs: tensor, axis, start, end, step."""
+    x, numbers = flows[0], [flow.constant for flow in flows[1:]]
+    if len(numbers) < 3 or not all(isinstance(n, int) for n in numbers):
+        return unknown(node, flows[:1], channels)
+    axis, start, end = numbers[0] % len(x.shape), numbers[1], numbers[2]
+    end = start + end if node.op == "Narrow" else end
+    index = tuple(slice(start, end, *numbers[3:]) if k == axis else slice(None) for k in range(len(x.shape)))
+    return _indexed(node, x, index, channels)
+
+
+def _indexed(node: Node, x: Flow, index: tuple[slice | int, ...], channels: Channels) -> Flow:
+    """Take a part; where it is a part of the channels, its bounds are numbers in the network's code."""
+    cut = [k for k, part in enumerate(index) if x.ids.shape[k] > 1 and not _whole(part, x.shape[k])]
+    if cut:
+        channels.refuse(x, Blocked.FIXED_BY_CODE, node)
+    ids = compress(expand(x.ids, x.shape)[index])
+    return x.with_ids(node.shape, ids)
+
+
+def _whole(part: slice | int, size: int) -> bool:
+    return isinstance(part, slice) and part.indices(size) == (0, size, 1)
+
+
+@channel_rule("Gather", "IndexSelect", "GatherV2")
+def _gather(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Chosen positions along one axis; where channels lie along it, their numbers are in the network's code."""
+    x, places, axis = flows[0], flows[1], flows[2].constant
+    if node.op == "IndexSelect":
+        places, axis = flows[2], flows[1].constant
+    if not isinstance(axis, int) or (len(flows) > 3 and flows[3].constant) or places.has_channels:
+        return unknown(node, flows[:2], channels)
+    axis %= len(x.shape)
+    if x.ids.shape[axis] > 1 or x.parameter is not None:
+        channels.refuse(x, Blocked.FIXED_BY_CODE, node)
+        return channels.plain(node)
+    rest = x.ids.reshape(x.ids.shape[:axis] + (1,) * len(places.shape) + x.ids.shape[axis + 1:])
+    return x.with_ids(node.shape, rest)
+
+
+@channel_rule("Concat")
+def _concat(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    parts = flows[0] if isinstance(flows[0], tuple) else tuple(flows[:-1])
+    axis = int(flows[-1].constant if isinstance(flows[-1], Flow) and flows[-1].constant is not None
+               else node.attrs.get("axis", 0))
+    ids = compress(np.concatenate([expand(part.ids, part.shape) for part in parts], axis=axis))
+    zero = all(part.zero or not part.has_channels for part in parts)
+    writers = frozenset().union(*(part.writers for part in parts))
+    return Flow(node.shape, ids, zero=zero, writers=writers, varying=any(part.varying for part in parts))
+
+
+@channel_rule("Stack", "StackExt")
+def _stack(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Parts side by side along a new axis go together, so the first one stands for all."""
+    parts = flows[0] if isinstance(flows[0], tuple) else tuple(flow for flow in flows if flow.constant is None)
+    given = flows[-1].constant if isinstance(flows[-1], Flow) and isinstance(flows[-1].constant, int) else None
+    axis = int(node.attrs.get("axis", 0) if given is None else given) % len(node.shape)
+    for part in parts[1:]:
+        channels.unite(parts[0].ids, part.ids, node)
+    zero = all(part.zero for part in parts)
+    return Flow(node.shape, np.expand_dims(parts[0].ids, axis), zero=zero, varying=any(p.varying for p in parts))
+
+
+@channel_rule("Unstack", "UnstackExt")
+def _unstack(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
+    """One part for each position along an axis, without that axis."""
+    x = flows[0]
+    given = next((flow.constant for flow in flows[1:] if flow.constant is not None), node.attrs.get("axis", 0))
+    axis = int(given) % len(x.shape)
+    everything: list[slice | int] = [slice(None)] * len(x.shape)
+    inner = [Node(node.name, node.op, node.inputs, node.attrs, shape, node.scope) for shape in node.shape]
+    return tuple(_indexed(part, x, tuple(everything[:axis] + [k] + everything[axis + 1:]), channels)
+                 for k, part in enumerate(inner))
+
+
+@channel_rule("Split", "Chunk")
+def _split(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
+    """Equal parts: their number is in the code, so the k-th channels of all parts go together."""
+    x = flows[0]
+    axis = flows[1].constant if len(flows) > 2 else node.attrs.get("axis", 0)
+    axis = int(axis if node.op == "Split" else flows[2].constant) % len(x.shape)
+    parts = np.split(x.ids, len(node.shape), axis=axis) if x.ids.shape[axis] > 1 else [x.ids] * len(node.shape)
+    for part in parts[1:]:
+        channels.unite(parts[0], part, node)
+    return tuple(x.with_ids(shape, compress(part)) for shape, part in zip(node.shape, parts))
+
+
+@channel_rule("Tile")
+def _tile(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    x, times = flows[0], flows[1].constant
+    if not isinstance(times, tuple):
+        return unknown(node, flows[:1], channels)
+    ids = x.ids.reshape((1,) * (len(node.shape) - x.ids.ndim) + x.ids.shape)
+    times = (1,) * (len(node.shape) - len(times)) + times
+    return x.with_ids(node.shape, np.tile(ids, [n if ids.shape[k] > 1 else 1 for k, n in enumerate(times)]))
+
+
+@channel_rule("BroadcastTo", "ExpandAs", "Expand")
+def _broadcast(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    x = flows[0]
+    return x.with_ids(node.shape, x.ids.reshape((1,) * (len(node.shape) - x.ids.ndim) + x.ids.shape))
+
+
+@channel_rule("DepthToSpace")
+def _depth_to_space(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Block (i, j) of the channels goes to position (i, j) of each cell: the blocks stay alike."""
+    x, block = flows[0], int(node.attrs["block_size"])
+    ids = channels.vector(x, 1, node).reshape(block * block, -1)
+    channels.unite(ids[:1], ids, node)
+    return x.with_ids(node.shape, ids[0].reshape(1, -1, 1, 1))
+
+
+@channel_rule("SpaceToDepth")
+def _space_to_depth(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Each channel comes once for each position of a block."""
+    x, block = flows[0], int(node.attrs["block_size"])
+    ids = channels.vector(x, 1, node)
+    return x.with_ids(node.shape, np.tile(ids, block * block).reshape(1, -1, 1, 1))
+
+
+@channel_rule("PadV3", "Pad")
+def _pad(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    x = flows[0]
+    amounts = _pad_amounts(node, flows, len(x.shape))
+    if amounts is None:
+        return unknown(node, flows[:1], channels)
+    ids = _padded(x, amounts)
+    fill = flows[2].constant if len(flows) > 2 else 0
+    return replace(x.with_ids(node.shape, ids), zero=x.zero and fill is not None and not np.any(fill))
+
+
+def _padded(x: Flow, amounts: list[tuple[int, int]]) -> np.ndarray:
+    """A border in space belongs to each channel; a border of channels belongs to none."""
+    inner = [amount if n > 1 or x.shape[k] == 1 else (0, 0) for k, (n, amount) in enumerate(zip(x.ids.shape, amounts))]
+    shape = tuple(x.shape[k] if amount != (0, 0) else n for k, (n, amount) in enumerate(zip(x.ids.shape, inner)))
+    return compress(np.pad(expand(x.ids, shape), inner, constant_values=NONE))
+
+
+def _pad_amounts(node: Node, flows: list[Any], rank: int) -> list[tuple[int, int]] | None:
+    if node.op == "Pad":
+        return [tuple(pair) for pair in node.attrs.get("paddings", ())] or None
+    flat = flows[1].constant
+    if flat is None or node.attrs.get("mode", "constant") != "constant":
+        return None
+    flat = [int(n) for n in np.asarray(flat).reshape(-1)]
+    pairs = list(zip(flat[::2], flat[1::2]))[::-1]
+    amounts = [(0, 0)] * (rank - len(pairs)) + pairs
+    return amounts if all(n >= 0 for pair in amounts for n in pair) else None
+
+
+@channel_rule("MakeTuple", "make_list", "MakeList")
+def _make_tuple(node: Node, flows: list[Any], channels: Channels) -> tuple[Any, ...]:
+    return tuple(flows)
+
+
+@channel_rule("TupleGetItem", "list_getitem", "ListGetItem")
+def _tuple_get_item(node: Node, flows: list[Any], channels: Channels) -> Any:
+    return flows[0][int(flows[1].constant)]

@@ -1,0 +1,142 @@
+"""Channel rules of operators that make channels, and of BatchNorm, which finishes them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mindspore_gs.graph.blocked import Blocked
+from mindspore_gs.graph.flow import Channels, Flow
+from mindspore_gs.graph.ids import none_ids
+from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.rules.elementwise import elementwise
+from mindspore_gs.graph.rules.registry import channel_rule, refused
+
+
+@channel_rule("Conv2D", "Conv3D")
+def _convolution(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    return _convolve(node, flows, int(node.attrs.get("group", 1)), channels)
+
+
+@channel_rule("Conv2DExt", "Conv2DPadding")
+def _convolution_ext(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    result = _convolve(node, flows[:2], int(flows[6].constant or 1), channels)
+    _add_bias(flows[2], flows[1], 0, node, channels)
+    return result
+
+
+def _convolve(node: Node, flows: list[Any], groups: int, channels: Channels) -> Flow:
+    x, w = flows[:2]
+    if w.parameter is None:
+        return refused(node, [x, w], Blocked.COMPUTED_WEIGHT, channels)
+    outputs = channels.parameter_ids(w.parameter, 0)
+    if groups == 1:
+        channels.consume_with(channels.consume(x, 1, node), channels.parameter_ids(w.parameter, 1), node)
+    elif groups == x.shape[1]:
+        channels.grouped[w.parameter] = groups
+        ids = channels.vector(x, 1, node)
+        channels.consume_with(np.repeat(ids, len(outputs) // groups), outputs, node)
+    else:
+        _tie_groups(channels.consume(x, 1, node), w.parameter, groups, channels, node)
+    return _product(node, w.parameter, 0, 1, channels)
+
+
+def _tie_groups(ids: np.ndarray, weight: str, groups: int, channels: Channels, node: Node) -> None:
+    """Each group keeps the same positions, so the k-th channels of all groups go together."""
+    inputs = ids.reshape(groups, -1)
+    outputs = channels.parameter_ids(weight, 0).reshape(groups, -1)
+    channels.consume_with(inputs, np.broadcast_to(channels.parameter_ids(weight, 1), inputs.shape), node)
+    channels.unite(outputs[:1], outputs, node)
+
+
+@channel_rule("Conv2DTranspose", "Conv2DBackpropInput")
+def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Its weight has the input's channels first. With groups, nothing is removed."""
+    x, w = flows[:2]
+    if w.parameter is None:
+        return refused(node, [x, w], Blocked.COMPUTED_WEIGHT, channels)
+    if int(node.attrs.get("group", 1)) != 1:
+        channels.refuse(x, Blocked.GROUPED_TRANSPOSED, node)
+        channels.block(channels.parameter_ids(w.parameter, 1), Blocked.GROUPED_TRANSPOSED, node)
+        return channels.plain(node)
+    channels.consume_with(channels.consume(x, 1, node), channels.parameter_ids(w.parameter, 0), node)
+    return _product(node, w.parameter, 1, 1, channels)
+
+
+@channel_rule("MatMul", "BatchMatMul", "MatMulExt")
+def _matmul(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    x, w = flows[:2]
+    transposes_x = len(flows) > 2 and bool(flows[2].constant)
+    if x.parameter is not None or w.parameter is None or len(w.shape) != 2 or transposes_x:
+        return refused(node, [x, w], Blocked.TWO_ACTIVATIONS, channels)
+    transposed = len(flows) > 3 and bool(flows[3].constant)
+    return _dense(node, x, w.parameter, (0, 1) if transposed else (1, 0), channels)
+
+
+@channel_rule("Dense")
+def _dense_layer(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    x, w = flows[:2]
+    if x.parameter is not None or w.parameter is None:
+        return refused(node, [x, w], Blocked.COMPUTED_WEIGHT, channels)
+    result = _dense(node, x, w.parameter, (0, 1), channels)
+    _add_bias(flows[2] if len(flows) > 2 else None, w, 0, node, channels)
+    return result
+
+
+def _dense(node: Node, x: Flow, weight: str, axes: tuple[int, int], channels: Channels) -> Flow:
+    """Axes: those of the weight along which outputs and inputs lie."""
+    channels.consume_with(channels.consume(x, len(x.shape) - 1, node), channels.parameter_ids(weight, axes[1]), node)
+    return _product(node, weight, axes[0], len(node.shape) - 1, channels)
+
+
+def _add_bias(bias: Flow | None, weight: Flow, axis: int, node: Node, channels: Channels) -> None:
+    """The bias that an operator adds by itself; a masked channel's entry is zero."""
+    if bias is None or bias.parameter is None or weight.parameter is None:
+        return
+    outputs = channels.parameter_ids(weight.parameter, axis)
+    channels.unite(channels.parameter_ids(bias.parameter, 0), outputs, node)
+    channels.shifts.add((bias.parameter, 0))
+
+
+def _product(node: Node, weight: str, weight_axis: int, axis: int, channels: Channels) -> Flow:
+    """Output of a convolution or dense layer: its channels are those of the weight."""
+    ids = channels.parameter_ids(weight, weight_axis)
+    channels.outputs[weight] = weight_axis
+    shape = [1] * len(node.shape)
+    shape[axis] = len(ids)
+    return Flow(node.shape, ids.reshape(shape))
+
+
+@channel_rule("BiasAdd")
+def _bias_add(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    x, bias = flows[:2]
+    if bias.parameter is None:
+        return elementwise(node, flows[:2], channels)
+    ids = channels.vector(x, 1, node)
+    channels.consume_with(ids, channels.parameter_ids(bias.parameter, 0), node)
+    channels.shifts.add((bias.parameter, 0))
+    return replace(x, zero=False)
+
+
+@channel_rule("BatchNorm", "BatchNormExt")
+def _batch_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
+    """Every BatchNorm masks its output, so that its channels are zero whatever came in."""
+    x = flows[0]
+    ids = channels.vector(x, 1, node)
+    masked = True
+    for position, flow in enumerate(flows[1:5]):
+        if flow.parameter is None:
+            masked &= position > 1
+            channels.block(ids, Blocked.COMPUTED_WEIGHT, node)
+            continue
+        channels.consume_with(ids, channels.parameter_ids(flow.parameter, 0), node)
+        if position < 2:
+            channels.shifts.add((flow.parameter, 0))
+    rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])
+    return (replace(x, zero=masked), *rest)
+
+
+@channel_rule("InstanceNorm")
+def _instance_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
+    """Each channel by itself over space; zero stays away from zero by beta, unless that is masked too."""
+    return _batch_norm(node, flows, channels)

@@ -1,0 +1,56 @@
+"""The table of channel rules, and the rule for operators that have none."""
+
+from collections.abc import Callable
+from typing import Any
+
+from mindspore_gs.graph.blocked import Blocked
+from mindspore_gs.graph.flow import Channels, Flow
+from mindspore_gs.graph.ids import none_ids
+from mindspore_gs.graph.ir import Node
+
+Rule = Callable[[Node, list[Any], Channels], Any]
+_RULES: dict[str, Rule] = {}
+
+
+def channel_rule(*operators: str) -> Callable[[Rule], Rule]:
+    """Register a rule for operators; a second rule for an operator is refused."""
+
+    def register(rule: Rule) -> Rule:
+        for operator in operators:
+            if operator in _RULES:
+                raise ValueError(f"operator {operator} has a channel rule already")
+            _RULES[operator] = rule
+        return rule
+
+    return register
+
+
+def apply_rule(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """The flow of ``node``'s output; where there is no rule, its inputs are blocked."""
+    return _RULES.get(node.op, unknown)(node, flows, channels)
+
+
+def unknown(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """Block what arrives at an operator that no rule describes."""
+    return refused(node, flows, Blocked.UNKNOWN_OPERATOR, channels)
+
+
+def refused(node: Node, flows: list[Any], reason: Blocked, channels: Channels) -> Any:
+    """Block what arrives at an operator, and go on with outputs without channels."""
+    for flow in flatten(flows):
+        channels.refuse(flow, reason, node)
+    if several_outputs(node):
+        return tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape)
+    return channels.plain(node)
+
+
+def several_outputs(node: Node) -> bool:
+    """Whether the operator returns a tuple."""
+    return bool(node.shape) and isinstance(node.shape[0], tuple)
+
+
+def flatten(flows: Any) -> list[Flow]:
+    """The flows in nested tuples, one after the other."""
+    if isinstance(flows, Flow):
+        return [flows]
+    return [flow for item in flows for flow in flatten(item)]

@@ -1,0 +1,122 @@
+"""Channel rules of operators that compute over space, over channels, or normalise."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mindspore_gs.graph.blocked import Blocked
+from mindspore_gs.graph.flow import Channels, Flow
+from mindspore_gs.graph.ids import none_ids
+from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.rules.registry import channel_rule, refused, several_outputs
+
+
+@channel_rule("MaxPool", "AvgPool", "MaxPoolV2", "AvgPool2D", "MaxPoolWithArgmax", "MaxPoolWithArgmaxV2",
+              "MaxPoolWithMask", "AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt", "AdaptiveMaxPool2D", "ResizeBilinearV2",
+              "ResizeNearestNeighbor", "ResizeNearestNeighborV2", "ResizeBicubic", "UpsampleNearest2D",
+              "UpsampleBilinear2D", "ResizeBilinear", "ResizeLinear1D", "GridSampler2D", "ReflectionPad2D",
+              "ReplicationPad2D", "MirrorPad")
+def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
+    x = flows[0]
+    if any(n > 1 for n in x.ids.shape[2:]) or _resizes_channels(node, x):
+        channels.refuse(x, Blocked.MERGED_AXES, node)
+        x = replace(x, ids=none_ids(len(x.shape)))
+    if several_outputs(node):
+        places = [replace(x.with_ids(shape, x.ids), zero=False) for shape in node.shape[1:]]
+        return (x.with_ids(node.shape[0], x.ids), *places)
+    return x.with_ids(node.shape, x.ids)
+
+
+def _resizes_channels(node: Node, x: Flow) -> bool:
+    return node.shape[:2] != x.shape[:2] and not several_outputs(node)
+
+
+@channel_rule("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "MeanExt", "SumExt", "ReduceProd", "ReduceStd",
+              "Std", "Var", "StdMean", "VarMean", "LpNorm", "LpNormV2", "ReduceAll", "ReduceAny", "LogSumExp")
+def _reduce(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """Over space a channel stays by itself; a sum over channels is exact where the removed ones are zero."""
+    x = flows[0]
+    given = flows[1].constant if len(flows) > 1 else node.attrs.get("axis")
+    axes = _axes(given, len(x.shape))
+    shapes = node.shape if several_outputs(node) else (node.shape,)
+    results = tuple(_reduced(node, x, axes, shape, channels) for shape in shapes)
+    return results if several_outputs(node) else results[0]
+
+
+def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], channels: Channels) -> Flow:
+    if any(x.ids.shape[k] > 1 for k in axes):
+        if not (node.op in ("ReduceSum", "SumExt") and x.zero):
+            channels.refuse(x, Blocked.MIXES_CHANNELS, node)
+        return Flow(shape, none_ids(len(shape)), varying=x.varying)
+    kept = len(shape) == len(x.shape)
+    ids = x.ids if kept else x.ids.reshape([n for k, n in enumerate(x.ids.shape) if k not in axes])
+    zero = x.zero and node.op not in ("ReduceAll", "LogSumExp")
+    return replace(x.with_ids(shape, ids), zero=zero)
+
+
+@channel_rule("ArgMaxWithValue", "ArgMinWithValue", "Argmax", "Argmin")
+def _arg_extremum(node: Node, flows: list[Any], channels: Channels) -> Any:
+    return _along_axes(node, flows[0], flows[1].constant if len(flows) > 1 else node.attrs.get("axis", -1), channels)
+
+
+@channel_rule("Softmax", "LogSoftmax", "LogSoftmaxExt", "L2Normalize", "CumSum", "CumsumExt", "CumProd", "Sort",
+              "SortExt", "TopK", "TopkExt", "Roll", "ReverseV2")
+def _normalise(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """Operators that mix the positions along some axes: harmless where no channels lie along these."""
+    given = next((flow.constant for flow in flows[1:] if flow.constant is not None), node.attrs.get("axis", -1))
+    if node.op == "Roll":
+        given = flows[2].constant if len(flows) > 2 else node.attrs.get("axis")
+    return _along_axes(node, flows[0], -1 if node.op == "TopK" else given, channels)
+
+
+def _along_axes(node: Node, x: Flow, given: Any, channels: Channels) -> Any:
+    axes = _axes(given, len(x.shape))
+    if any(x.ids.shape[k] > 1 for k in axes):
+        return refused(node, [x], Blocked.MIXES_CHANNELS, channels)
+    shapes = node.shape if several_outputs(node) else (node.shape,)
+    flows = tuple(replace(_on_the_rest(x, axes, shape), zero=False, constant=None) for shape in shapes)
+    return flows if several_outputs(node) else flows[0]
+
+
+def _on_the_rest(x: Flow, axes: set[int], shape: tuple[int, ...]) -> Flow:
+    """The same channels in an output that has lost these axes, or has them still."""
+    if len(shape) == len(x.shape):
+        return x.with_ids(shape, x.ids)
+    return x.with_ids(shape, x.ids.reshape([n for k, n in enumerate(x.ids.shape) if k not in axes]))
+
+
+@channel_rule("LayerNorm", "LayerNormExt", "RmsNorm")
+def _layer_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
+    """Mean and variance over the last axes; removing a channel there changes all others."""
+    x, rank = flows[0], len(flows[0].shape)
+    begin = _first_normalised(node, flows, rank)
+    if any(n > 1 for n in x.ids.shape[begin:]):
+        channels.refuse(x, Blocked.MIXES_CHANNELS, node)
+        x = replace(x, ids=none_ids(rank))
+    rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])
+    return (replace(x, zero=False, parameter=None, constant=None), *rest)
+
+
+def _first_normalised(node: Node, flows: list[Any], rank: int) -> int:
+    if node.op == "LayerNormExt":
+        return rank - len(flows[1].constant) if isinstance(flows[1].constant, tuple) else 0
+    if node.op == "RmsNorm" or len(flows) < 4 or not isinstance(flows[3].constant, int):
+        return rank - 1 if node.op == "RmsNorm" else 0
+    return int(flows[3].constant) % rank
+
+
+@channel_rule("GroupNorm")
+def _group_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
+    """Mean and variance over the channels of a group. With one channel in each, their number is in the code."""
+    x, groups = flows[0], int(flows[1].constant or 1)
+    reason = Blocked.FIXED_BY_CODE if groups == x.shape[1] else Blocked.MIXES_CHANNELS
+    result: tuple[Flow, ...] = refused(node, [x], reason, channels)
+    return result
+
+
+def _axes(value: Any, rank: int) -> set[int]:
+    if value is None or (isinstance(value, tuple) and not value):
+        return set(range(rank))
+    values = value if isinstance(value, tuple) else np.asarray(value).reshape(-1)
+    return {int(k) % rank for k in values}

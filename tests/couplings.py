@@ -1,0 +1,199 @@
+"""Toy networks for couplings that are easily got wrong; each is a stem, something in the middle, and a last layer."""
+
+import mindspore as ms
+from mindspore import nn, ops
+
+from tests.networks import Between, conv3
+
+
+class SplitAndGate(Between):
+    """Two halves, one gates the other: they lose the same channels."""
+
+    def __init__(self):
+        super().__init__(4)
+
+    def between(self, x):
+        value, gate = ops.chunk(x, 2, axis=1)
+        return value * ops.sigmoid(gate)
+
+
+class Halves(Between):
+    """ShuffleNet's unit: even and odd channels go two ways."""
+
+    def __init__(self):
+        super().__init__(8)
+        self.unit, self.bn_unit = conv3(4, 4), nn.BatchNorm2d(4)
+
+    def between(self, x):
+        n, c, h, w = x.shape
+        x = x.reshape((n * c // 2, 2, h * w)).transpose((1, 0, 2)).reshape((2, -1, c // 2, h, w))
+        return ops.concat((x[0], self.relu(self.bn_unit(self.unit(x[1])))), 1)
+
+
+class PixelShuffle(Between):
+    """Four channels become one of twice the size."""
+
+    def __init__(self):
+        super().__init__(2)
+
+    def between(self, x):
+        return ops.pixel_shuffle(x, 2)
+
+
+class SpaceToDepth(Between):
+    """One channel becomes four of half the size."""
+
+    def __init__(self):
+        super().__init__(32)
+        self.unfold = ops.SpaceToDepth(2)
+
+    def between(self, x):
+        return self.unfold(x)
+
+
+class Selected(Between):
+    """SKNet: branches stacked, weighted by a softmax over the branches, summed."""
+
+    def __init__(self):
+        super().__init__()
+        self.other, self.bn_other = conv3(6, 8), nn.BatchNorm2d(8)
+        self.reduce = nn.Conv2d(8, 3, 1)
+        self.expand = nn.Conv2d(3, 16, 1, has_bias=True)
+
+    def construct(self, x):
+        x = self.relu(self.bn0(self.stem(x)))
+        both = ops.stack((self.relu(self.bn(self.conv(x))), self.relu(self.bn_other(self.other(x)))), axis=1)
+        weight = self.expand(self.relu(self.reduce(both.sum(1).mean((2, 3), True))))
+        weight = ops.softmax(weight.reshape((x.shape[0], 2, -1, 1, 1)), 1)
+        return self.last((both * weight).sum(1))
+
+
+class Repeated(Between):
+    """The channels twice in a row, and each channel twice."""
+
+    def __init__(self):
+        super().__init__(32)
+
+    def between(self, x):
+        return ops.concat((ops.tile(x, (1, 2, 1, 1)), ops.repeat_interleave(x, 2, 1)), 1)
+
+
+class Upsampled(Between):
+    """A transposed convolution with bias and BatchNorm, then a resize."""
+
+    def __init__(self):
+        super().__init__(5)
+        self.up = nn.Conv2dTranspose(8, 5, 4, stride=2, pad_mode="pad", padding=1, has_bias=True)
+        self.bn_up = nn.BatchNorm2d(5)
+
+    def between(self, x):
+        x = self.relu(self.bn_up(self.up(self.relu(x))))
+        return ops.interpolate(x, size=(8, 8), mode="bilinear", align_corners=True)
+
+
+class GroupNormBetween(Between):
+    """Statistics over the channels of each group."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.GroupNorm(2, 8)
+
+    def between(self, x):
+        return self.norm(x)
+
+
+class LayerNormBetween(Between):
+    """Statistics over all channels, in the layout of a transformer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm((8,))
+
+    def between(self, x):
+        return self.norm(x.transpose((0, 2, 3, 1))).transpose((0, 3, 1, 2))
+
+
+class NeighbourNorm(Between):
+    """An operator without a rule."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = ops.LRN()
+
+    def between(self, x):
+        return self.norm(x)
+
+
+class PickedChannels(Between):
+    """Channels picked by number."""
+
+    def __init__(self):
+        super().__init__(3)
+        self.places = ms.Tensor([5, 1, 2], ms.int32)
+
+    def between(self, x):
+        return ops.gather(x, self.places, 1)
+
+
+class DenseBlock(nn.Cell):
+    """DenseNet: a BatchNorm of its own behind each concatenation, input kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = conv3(3, 4)
+        self.bn1, self.conv1 = nn.BatchNorm2d(4), conv3(4, 3)
+        self.bn2, self.conv2 = nn.BatchNorm2d(7), conv3(7, 3)
+        self.bn3, self.last = nn.BatchNorm2d(10), nn.Conv2d(10, 4, 1)
+        self.relu = nn.ReLU()
+
+    def construct(self, x):
+        x = self.stem(x)
+        x = ops.concat((x, self.conv1(self.relu(self.bn1(x)))), 1)
+        x = ops.concat((x, self.conv2(self.relu(self.bn2(x)))), 1)
+        return self.last(self.relu(self.bn3(x)))
+
+
+class WithInput(nn.Cell):
+    """A convolution's output beside the network's input, whose channels stay."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = conv3(3, 6), nn.BatchNorm2d(6)
+        self.last = conv3(9, 4)
+        self.relu = nn.ReLU()
+
+    def construct(self, x):
+        return self.last(ops.concat((x, self.relu(self.bn(self.conv(x)))), 1))
+
+
+class Attention(nn.Cell):
+    """One head over the places of an image, and a hidden layer behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.bn = conv3(3, 6), nn.BatchNorm2d(6)
+        self.query, self.key, self.value = nn.Dense(6, 4), nn.Dense(6, 4), nn.Dense(6, 6)
+        self.hidden, self.out = nn.Dense(6, 10), nn.Dense(10, 4)
+        self.relu, self.product = nn.ReLU(), ops.BatchMatMul()
+
+    def construct(self, x):
+        x = self.relu(self.bn(self.stem(x)))
+        n, c, h, w = x.shape
+        x = x.reshape((n, c, h * w)).transpose((0, 2, 1))
+        scores = ops.softmax(self.product(self.query(x), self.key(x).transpose((0, 2, 1))), -1)
+        return self.out(self.relu(self.hidden(self.product(scores, self.value(x))))).mean(1)
+
+
+class InContainers(nn.Cell):
+    """Cells in a list inside a sequence, one of them called through the list."""
+
+    def __init__(self):
+        super().__init__()
+        self.stages = nn.CellList([nn.SequentialCell(conv3(3, 6), nn.BatchNorm2d(6), nn.ReLU()),
+                                   nn.SequentialCell(nn.CellList([conv3(6, 8)])[0], nn.BatchNorm2d(8))])
+        self.head = nn.Conv2d(8, 4, 1)
+
+    def construct(self, x):
+        for stage in self.stages:
+            x = stage(x)
+        return self.head(x)
