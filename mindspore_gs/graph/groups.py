@@ -18,6 +18,7 @@ from mindspore_gs.graph.rules import apply_rule
 from mindspore_gs.graph.writers import Writer, find_writers, first_convolutions, shortcut_convolutions
 
 RESIDUAL_POLICIES = ("keep", "couple")
+_MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv2dTranspose, nn.Dense, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +77,15 @@ class ChannelGraph:
         pairs: weight -> (path of its Conv2d, path of its BatchNorm), for each convolution that is called once
             and whose output goes straight into a BatchNorm that is called once.
         inputs: (shape, type) of each input that the network was traced with.
+        maskable: parameters of plain layers and BatchNorms that hold them alone: a mask behind the cell silences
+            the channel.
     """
 
     graph: Graph
     cells: Mapping[str, str]
     pairs: Mapping[str, tuple[str, str]]
     inputs: tuple[tuple[tuple[int, ...], str], ...]
+    maskable: frozenset[str] = frozenset()
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
         return self
@@ -98,7 +102,8 @@ class ChannelGraph:
             if pair is not None:
                 pairs[writer.weight] = pair
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
-        return cls(graph, cells, pairs, shapes)
+        maskable = frozenset(name for name in cells if len(owned[name]) == 1 and type(owned[name][0][1]) in _MASKABLE)
+        return cls(graph, cells, pairs, shapes, maskable)
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -127,10 +132,22 @@ class ChannelGraph:
         """
         if residual not in RESIDUAL_POLICIES:
             raise ValueError(f"'residual' must be one of {RESIDUAL_POLICIES}, but got {residual!r}.")
-        if residual == "couple":
-            return _groups(self, self._coupled, {}, frozenset())
+        return self._coupled_groups if residual == "couple" else self._kept_groups
+
+    @cached_property
+    def _coupled_groups(self) -> tuple[Group, ...]:
+        return _groups(self, self._coupled, {}, frozenset())
+
+    @cached_property
+    def _kept_groups(self) -> tuple[Group, ...]:
         cuts = frozenset(self._coupled.residual) - self.whole.keys()
         return _groups(self, _propagate(self.graph, self.writers, cuts), self.whole, cuts)
+
+    def silencers(self, group: Group) -> tuple[tuple[str, Slice], ...]:
+        """What makes the channels of a group or shifts them: (path of the cell, slice of its parameter)."""
+        made = set(self.outputs.items()) | self.shifts
+        return tuple((self.cells.get(s.parameter, s.parameter), s) for s in group.slices
+                     if (s.parameter, s.axis) in made)
 
     @property
     def grouped(self) -> Mapping[str, int]:

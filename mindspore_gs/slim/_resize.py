@@ -43,7 +43,7 @@ def _transposed_convolution(cell: Any, groups: int | None) -> None:
     _rebuild(cell, (ops.Conv2DTranspose,), cell.in_channels)
 
 
-def _rebuild(cell: Any, kinds: tuple[type, ...], channels: int) -> None:
+def _rebuild(cell: Any, kinds: Any, channels: int) -> None:
     """Make a cell's primitives again with the new number of channels."""
     for name, primitive in list(vars(cell).items()):
         if isinstance(primitive, kinds):

@@ -135,6 +135,38 @@ class MaskedConv2dbn(nn.Cell):
         return self.out_index.asnumpy().astype(bool)
 
 
+class MaskedOutput(nn.Cell):
+    """A cell whose removed channels are zero: a layer without a BatchNorm of its own, or a second BatchNorm.
+
+    It loses the same channels as the :class:`MaskedConv2dbn` cells that its channels are coupled with.
+
+    Args:
+        cell: the cell.
+        stays: truth value per channel.
+        path: path of the cell in the network, to put it back there.
+
+    Inputs:
+        - **x** (Tensor) - whatever the cell takes.
+
+    Outputs:
+        Tensor, what the cell returns, times the mask.
+    """
+
+    def __init__(self, cell: nn.Cell, stays: np.ndarray, path: str = ""):
+        super().__init__(auto_prefix=False)
+        self.cell, self.path = cell, path
+        self.channels_last = isinstance(cell, nn.Dense)
+        self.mask = ms.Parameter(ms.Tensor(stays, ms.int32), name=_join(path, "mask"), requires_grad=False)
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        """Compute and mask."""
+        x = self.cell(x)
+        stays = ops.stop_gradient(self.mask).astype(x.dtype)
+        if not self.channels_last:
+            stays = stays.reshape((1, -1) + (1,) * (x.ndim - 2))
+        return x * stays
+
+
 def _join(prefix: str, name: str) -> str:
     return f"{prefix.rstrip('.')}.{name}" if prefix else name
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import NORMS, copy_network, forget_compilation, get_cell, keeping_names, replace_cell
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph
-from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn
+from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn, MaskedOutput
 from mindspore_gs.pruner.scop.doubling import Doubling
 
 _RECORD = "_gs_record"
@@ -94,6 +95,7 @@ def to_masked(net: nn.Cell) -> nn.Cell:
             replace_cell(net, path, cell)
     for path, cell in found:
         cell.out_index.name = f"{path}.out_index"
+    _mask_followers(net, record.graph, record.residual)
     moved = {cell.bn_path: cell.bn for _, cell in found}
     for path, setting in record.statistics.items():
         (moved.get(path) or get_cell(net, path)).use_batch_statistics = setting
@@ -101,6 +103,29 @@ def to_masked(net: nn.Cell) -> nn.Cell:
         parameter.requires_grad = parameter.name in record.trainable
     forget_compilation(net)
     return net
+
+
+def _mask_followers(net: nn.Cell, graph: ChannelGraph, residual: str) -> None:
+    """Put a MaskedOutput around each other cell that makes or shifts channels of the masked convolutions."""
+    masked = masked_cells(net)
+    inside = {*masked, *(cell.bn_path for cell in masked.values())}
+    stays: dict[str, np.ndarray] = {}
+    for group in graph.groups(residual):
+        silencers = graph.silencers(group)
+        leader = next(((path, part) for path, part in silencers if path in masked), None)
+        if leader is None:
+            continue
+        votes = masked[leader[0]].stays[leader[1].indices].all(axis=1)
+        for path, part in silencers:
+            if path not in inside:
+                size = graph.graph.parameters[part.parameter][part.axis]
+                stays.setdefault(path, np.ones(size, bool))[part.indices[~votes].reshape(-1)] = False
+    wrapped = {path: MaskedOutput(get_cell(net, path), mask, path) for path, mask in stays.items()}
+    with keeping_names(net):
+        for path, cell in wrapped.items():
+            replace_cell(net, path, cell)
+    for path, cell in wrapped.items():
+        cell.mask.name = f"{path}.mask"
 
 
 def masked_cells(net: nn.Cell) -> dict[str, MaskedConv2dbn]:
@@ -111,7 +136,10 @@ def masked_cells(net: nn.Cell) -> dict[str, MaskedConv2dbn]:
 def without_masks(net: nn.Cell) -> nn.Cell:
     """A copy of a masked network in its original form: plain cells, full width, no masks."""
     plain = copy_network(net)
+    followers = [cell for _, cell in plain.cells_and_names() if isinstance(cell, MaskedOutput)]
     with keeping_names(plain):
+        for follower in followers:
+            replace_cell(plain, follower.path, follower.cell)
         for path, cell in masked_cells(plain).items():
             replace_cell(plain, path, cell.conv)
             replace_cell(plain, cell.bn_path, cell.bn)

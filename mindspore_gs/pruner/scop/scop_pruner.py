@@ -15,7 +15,7 @@ from mindspore_gs._config import with_option
 from mindspore_gs.checkpoint import load_parameters
 from mindspore_gs.comp_algo import CompAlgo
 from mindspore_gs.errors import PlanError, PruningError
-from mindspore_gs.graph import Group, trace
+from mindspore_gs.graph import ChannelGraph, Group, trace
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.scop.callback import KfCallback
 from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn
@@ -96,7 +96,7 @@ class PrunerKfCompressAlgo(CompAlgo):
             raise PruningError("PrunerKfCompressAlgo has been applied to this network already; build a new one.")
         config = self._config
         graph = trace(network, *(config.input_shape or ()))
-        groups = [g for g in graph.groups(config.residual) if _is_candidate(g, graph.pairs, config.ignore)]
+        groups = [g for g in graph.groups(config.residual) if _is_candidate(g, graph, config.ignore)]
         if not groups:
             raise PruningError(_nothing_to_prune(graph.groups(config.residual)))
         pairs = dict(graph.pairs[weight] for group in groups for weight in group.weights if weight in graph.pairs)
@@ -250,7 +250,7 @@ class PrunerFtCompressAlgo(CompAlgo):
         scores = {path: _scores(criterion, layer, generator) for path, layer in layers.items()}
         stays = {path: np.ones(layer.out_channels, dtype=bool) for path, layer in layers.items()}
         for group in graph.groups(record.residual):
-            if not _is_candidate(group, graph.pairs, (*record.ignore, *config.ignore)):
+            if not _is_candidate(group, graph, (*record.ignore, *config.ignore)):
                 continue
             places = {graph.pairs[w][0]: group.slice_of(w, graph.outputs[w]).indices
                       for w in group.weights if w in graph.pairs}
@@ -290,9 +290,11 @@ def _check_cell(algorithm: CompAlgo, network: Any) -> None:
                         f"'{type(network).__name__}'.")
 
 
-def _is_candidate(group: Group, pairs: Any, ignore: tuple[str, ...]) -> bool:
-    """Whether SCOP may prune a group: nothing forbids it, and every member can carry a mask."""
-    return group.blocked_by is None and all(w in pairs for w in group.weights) and not matches(ignore, group.members)
+def _is_candidate(group: Group, graph: ChannelGraph, ignore: tuple[str, ...]) -> bool:
+    """Whether SCOP may prune a group: nothing forbids it, a member has scales, and every member can carry a mask."""
+    inside = {path for weight in group.weights if weight in graph.pairs for path in graph.pairs[weight]}
+    others = {part.parameter for path, part in graph.silencers(group) if path not in inside}
+    return group.blocked_by is None and bool(inside) and others <= graph.maskable and not matches(ignore, group.members)
 
 
 def _nothing_to_prune(groups: tuple[Group, ...]) -> str:
