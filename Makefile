@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml
 	fi; \
 	echo "setting up $(VENV) with $$($$found --version); this is done once and takes a few minutes" && \
 	"$$found" -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[examples,plot,onnx,test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[cli,examples,plot,onnx,test]'
 	@touch $(STAMP)
 
 clean:

@@ -126,8 +126,13 @@ def _size(shape: tuple[int, ...]) -> int:
 
 def count_parameters(graph: Graph) -> int:
     """Number of parameters that the network uses, without BatchNorm's moving mean and variance."""
-    moving = {name for node in graph.nodes if node.op.startswith("BatchNorm") for name in node.inputs[3:5]}
+    moving = moving_statistics(graph)
     return sum(_size(shape) for name, shape in graph.parameters.items() if name not in moving)
+
+
+def moving_statistics(graph: Graph) -> set[str]:
+    """Names of BatchNorm's moving means and variances, which are not counted as parameters."""
+    return {name for node in graph.nodes if node.op.startswith("BatchNorm") for name in node.inputs[3:5]}
 
 
 def layer_macs(graph: Graph) -> dict[str, int]:

@@ -33,7 +33,7 @@ def test_importing_prints_nothing(imported):
 def test_importing_loads_nothing_heavy(imported):
     loaded = set(json.loads(imported.stderr.strip().splitlines()[-1]))
     roots = {name.split(".")[0] for name in loaded}
-    assert not roots & {"rich", "matplotlib", "yaml", "sklearn", "onnx", "onnxruntime", "pandas", "torch"}
+    assert not roots & {"click", "rich", "matplotlib", "yaml", "sklearn", "onnx", "onnxruntime", "pandas", "torch"}
     assert "mindspore_gs.graph.rules" in loaded
 
 
@@ -51,6 +51,12 @@ def test_imports_run_one_way():
                               ("slim", r"mindspore_gs\.pruner|\bscop\b|knockoff")):
         for file in sorted((root / folder).rglob("*.py")):
             assert re.search(forbidden, file.read_text().lower()) is None, file
+
+
+def test_only_the_entry_point_imports_the_command_line():
+    root = Path(mindspore_gs.__file__).parent
+    files = [f.relative_to(root) for f in sorted(root.rglob("*.py")) if "mindspore_gs.cli" in f.read_text()]
+    assert [f.as_posix() for f in files if f.parts[0] != "cli"] == ["__main__.py"]
 
 
 def test_mindspores_private_interfaces_are_touched_in_one_file():
