@@ -1,0 +1,221 @@
+"""Stages that random networks are made of: each takes a number of channels and tells its own."""
+
+from mindspore import nn, ops
+
+from tests.networks import conv3
+
+
+class Stage(nn.Cell):
+    """Some cells in a row; ``width`` is the number of channels behind them."""
+
+    def __init__(self, inputs, width):
+        super().__init__()
+        self.inputs, self.width = inputs, width
+        self.relu = nn.ReLU()
+
+
+class Plain(Stage):
+    """Convolution with bias, BatchNorm, ReLU."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.conv, self.bn = conv3(inputs, width, has_bias=True), nn.BatchNorm2d(width)
+
+    def construct(self, x):
+        return self.relu(self.bn(self.conv(x)))
+
+
+class NoNorm(Stage):
+    """Convolution and LeakyReLU."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.conv, self.act = nn.Conv2d(inputs, width, 1), nn.LeakyReLU()
+
+    def construct(self, x):
+        return self.act(self.conv(x))
+
+
+class Residual(Stage):
+    """Identity shortcut."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.a, self.bn_a = conv3(inputs, width), nn.BatchNorm2d(width)
+        self.b, self.bn_b = conv3(width, inputs), nn.BatchNorm2d(inputs)
+
+    def construct(self, x):
+        return self.relu(x + self.bn_b(self.b(self.relu(self.bn_a(self.a(x))))))
+
+
+class Projected(Stage):
+    """Shortcut with a convolution."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.a, self.bn_a = conv3(inputs, width), nn.BatchNorm2d(width)
+        self.b, self.bn_b = conv3(width, width), nn.BatchNorm2d(width)
+        self.short, self.bn_short = nn.Conv2d(inputs, width, 1), nn.BatchNorm2d(width)
+
+    def construct(self, x):
+        y = self.bn_b(self.b(self.relu(self.bn_a(self.a(x)))))
+        return self.relu(y + self.bn_short(self.short(x)))
+
+
+class Padded(Stage):
+    """Shortcut padded with constant channels (option A)."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs + 3)
+        self.a, self.bn_a = conv3(inputs, self.width), nn.BatchNorm2d(self.width)
+
+    def construct(self, x):
+        return self.relu(self.bn_a(self.a(x)) + ops.pad(x, (0, 0, 0, 0, 1, 2)))
+
+
+class Dense(Stage):
+    """Its input beside its output, and a BatchNorm over both."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs + width)
+        self.conv, self.bn = conv3(inputs, width), nn.BatchNorm2d(self.width)
+
+    def construct(self, x):
+        return self.relu(self.bn(ops.concat((x, self.conv(x)), 1)))
+
+
+class Depthwise(Stage):
+    """A depthwise convolution."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.conv, self.bn = conv3(inputs, inputs, group=inputs), nn.BatchNorm2d(inputs)
+
+    def construct(self, x):
+        return self.relu(self.bn(self.conv(x)))
+
+
+class Grouped(Stage):
+    """To an even number of channels, then a convolution in two groups."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, 2 * width)
+        self.wide, self.bn_wide = nn.Conv2d(inputs, 2 * width, 1), nn.BatchNorm2d(2 * width)
+        self.conv, self.bn = conv3(2 * width, 2 * width, group=2), nn.BatchNorm2d(2 * width)
+
+    def construct(self, x):
+        return self.relu(self.bn(self.conv(self.relu(self.bn_wide(self.wide(x))))))
+
+
+class Shuffled(Stage):
+    """To an even number of channels, then shuffled in two groups."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, 2 * width)
+        self.wide, self.bn_wide = nn.Conv2d(inputs, 2 * width, 1), nn.BatchNorm2d(2 * width)
+
+    def construct(self, x):
+        x = self.relu(self.bn_wide(self.wide(x)))
+        n, c, h, w = x.shape
+        return x.reshape((n, 2, c // 2, h, w)).transpose((0, 2, 1, 3, 4)).reshape((n, c, h, w))
+
+
+class Gated(Stage):
+    """Squeeze and excitation."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.reduce, self.expand = nn.Dense(inputs, 3), nn.Dense(3, inputs)
+
+    def construct(self, x):
+        gate = ops.sigmoid(self.expand(self.relu(self.reduce(x.mean((2, 3))))))
+        return x * gate.expand_dims(-1).expand_dims(-1)
+
+
+class Halved(Stage):
+    """One half of a convolution's channels gates the other."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.conv, self.bn = conv3(inputs, 2 * width), nn.BatchNorm2d(2 * width)
+
+    def construct(self, x):
+        value, gate = ops.chunk(self.bn(self.conv(x)), 2, axis=1)
+        return value * ops.sigmoid(gate)
+
+
+class Branches(Stage):
+    """Two branches and a pooling, concatenated."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, 2 * width + inputs)
+        self.a, self.bn_a = nn.Conv2d(inputs, width, 1), nn.BatchNorm2d(width)
+        self.b, self.bn_b = conv3(inputs, width), nn.BatchNorm2d(width)
+        self.pool = nn.MaxPool2d(3, 1, pad_mode="same")
+
+    def construct(self, x):
+        return ops.concat((self.relu(self.bn_a(self.a(x))), self.relu(self.bn_b(self.b(x))), self.pool(x)), 1)
+
+
+class Squashed(Stage):
+    """A sigmoid: what was zero is one half."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+
+    def construct(self, x):
+        return ops.sigmoid(x)
+
+
+class Normed(Stage):
+    """GroupNorm over all channels."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.norm = nn.GroupNorm(1, inputs)
+
+    def construct(self, x):
+        return self.norm(x)
+
+
+class Enlarged(Stage):
+    """A transposed convolution."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.up = nn.Conv2dTranspose(inputs, width, 3, pad_mode="same", has_bias=True)
+        self.bn = nn.BatchNorm2d(width)
+
+    def construct(self, x):
+        return self.relu(self.bn(self.up(x)))
+
+
+class Sloped(Stage):
+    """A PReLU, and twice the same number added to itself."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.act = nn.PReLU(inputs)
+
+    def construct(self, x):
+        x = self.act(x)
+        return x + 0.5 * x
+
+
+STAGES = (Plain, NoNorm, Residual, Projected, Padded, Dense, Depthwise, Grouped, Shuffled, Gated, Halved, Branches, Squashed,
+          Normed, Enlarged, Sloped)
+
+
+class RandomNet(nn.SequentialCell):
+    """A stem, stages, mean over space, a classifier.
+
+    Args:
+        plan: (stage class, width) of each stage.
+    """
+
+    def __init__(self, plan):
+        stages, width = [Plain(3, 5)], 5
+        for kind, size in plan:
+            stages.append(kind(width, size))
+            width = stages[-1].width
+        super().__init__(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dense(width, 3))
