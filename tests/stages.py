@@ -202,8 +202,8 @@ class Sloped(Stage):
         return x + 0.5 * x
 
 
-STAGES = (Plain, NoNorm, Residual, Projected, Padded, Dense, Depthwise, Grouped, Shuffled, Gated, Halved, Branches, Squashed,
-          Normed, Enlarged, Sloped)
+STAGES = (Plain, NoNorm, Residual, Projected, Padded, Dense, Depthwise, Grouped, Shuffled, Gated, Halved, Branches,
+          Squashed, Normed, Enlarged, Sloped)
 
 
 class RandomNet(nn.SequentialCell):
