@@ -6,6 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
+from mindspore_gs.pruner.scop.folding import fold_mask
+
 DOSE = 0.2
 SPRING = 4.0
 
@@ -79,14 +81,14 @@ class KfConv2d(nn.Cell):
         return np.clip(self.kfscale.asnumpy().reshape(-1).astype(np.float64), 0.0, 1.0)
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
-        """Mix in training mode; convolve the halves apart, since nothing is trained through the knockoffs."""
+        """Mix in training mode; the halves stay apart, since nothing is trained through the knockoffs."""
         if not self.training:
             return self.bn(self.conv(x))
         count = x.shape[0] // 2
         real = self.conv(x[:count])
         knockoff = ops.stop_gradient(self.conv(ops.stop_gradient(x[count:])))
-        share = self._share().astype(real.dtype)
-        return self.bn(ops.concat((share * real + (1 - share) * knockoff, knockoff), 0))
+        mixed = knockoff + self._share().astype(real.dtype) * (real - knockoff)
+        return ops.concat((self.bn(mixed), ops.stop_gradient(self.bn(knockoff))), 0)
 
     def _share(self) -> ms.Tensor:
         """Share of the real feature in the mixture, shape (1, C, 1, 1); its gradient is that of the scale."""
@@ -101,6 +103,9 @@ class MaskedConv2dbn(nn.Cell):
 
     ``out_index`` is a parameter with one entry for every channel, 1 where it stays and 0 where it is removed. Its
     shape does not depend on the prune rate, so that a masked checkpoint loads into any masked network.
+
+    The mask multiplies gamma and beta of the BatchNorm (:mod:`~mindspore_gs.pruner.scop.folding`). Where its class
+    is the user's own, the mask multiplies the output.
 
     Args:
         kf_conv2d_ori: the :class:`KfConv2d` to take over; its ``out_index`` says what stays, as such a mask or
@@ -122,10 +127,13 @@ class MaskedConv2dbn(nn.Cell):
         stays = as_mask(kf_conv2d_ori.out_index, self.conv.out_channels)
         name = _join(prex or self.path, "out_index")
         self.out_index = ms.Parameter(ms.Tensor(stays, ms.int32), name=name, requires_grad=False)
+        self.folded = fold_mask(self.bn, self.out_index)
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Convolve, normalise, mask."""
         x = self.bn(self.conv(x))
+        if self.folded:
+            return x
         stays = ops.stop_gradient(self.out_index).reshape((1, -1, 1, 1))
         return x * stays.astype(x.dtype)
 

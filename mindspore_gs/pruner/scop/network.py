@@ -11,6 +11,7 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph
 from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn, MaskedOutput
 from mindspore_gs.pruner.scop.doubling import Doubling
+from mindspore_gs.pruner.scop.folding import unfold_mask
 
 _RECORD = "_gs_record"
 
@@ -141,6 +142,7 @@ def without_masks(net: nn.Cell) -> nn.Cell:
         for follower in followers:
             replace_cell(plain, follower.path, follower.cell)
         for path, cell in masked_cells(plain).items():
+            unfold_mask(cell.bn)
             replace_cell(plain, path, cell.conv)
             replace_cell(plain, cell.bn_path, cell.bn)
     delattr(plain, _RECORD)
