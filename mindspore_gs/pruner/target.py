@@ -7,12 +7,13 @@ network, from all channels to as few as ``min_channels`` allows, and go along it
 what ``prune_rate=r`` removes. The share left after each key falls, and the nearest is found by bisection. Where it
 is farther than :data:`CLOSE` from the target, the uniform steps are too coarse and get broken: from the last uniform
 rate that leaves more than the target, removals are carried out one at a time, lowest key first and groups in order of
-execution. One that would lead away from the target is left out and closes its group; this ends within
-:data:`CLOSE`, or when no group is open.
+execution. One that would lead away from the target, or past it by more than :data:`CLOSE`, is left out and closes its
+group. This ends within :data:`CLOSE`, before a removal that would lead away, or when no group is open.
 
 ``scope="global"``: the key is the channel's score over its group's mean magnitude, per cost; the cost is what one
 channel of the dense network takes with it (MACs, or parameters for ``"params"``), over the mean of that in all
-groups. A negative score counts times the cost, so that of the bad channels the expensive ones go first.
+groups. A negative score counts times the cost, so that of the bad channels the expensive ones go first. Single
+removals are left out as above.
 """
 
 import logging
@@ -137,7 +138,7 @@ def meet(path: Path, share: Share, target: Target) -> np.ndarray:
         Channels that each group keeps, shape (groups,).
 
     Raises:
-        PruningError: no choice along the path is within 0.02 of the target; says what can be reached.
+        PruningError: nothing found along the path is within 0.02 of the target; says what can be reached.
     """
     stops = path.stops()
     index = bisect_left(stops, -target.share, key=lambda count: -share(path.after(count)))
@@ -148,7 +149,7 @@ def meet(path: Path, share: Share, target: Target) -> np.ndarray:
         best = min(best, broken, key=lambda kept: abs(share(kept) - target.share))
     if abs(share(best) - target.share) > TOLERANCE:
         low, high = share(path.after(stops[-1])), share(path.start)
-        raise PruningError(f"no choice of channels leaves {target.share} of the {NAMES[target.kind]} within "
+        raise PruningError(f"found no choice of channels that leaves {target.share} of the {NAMES[target.kind]} within "
                            f"{TOLERANCE}; what is left is from {low:.3f} to {high:.3f}, and the nearest to the target "
                            f"is {share(best):.3f}. Change 'target', 'round_to', 'min_channels', 'rates' or 'ignore'.")
     return best
@@ -164,7 +165,7 @@ def _one_at_a_time(path: Path, first: int, share: Share, target: float) -> np.nd
         trial = kept.copy()
         trial[group] = number
         after = share(trial)
-        if abs(after - target) <= abs(left - target):
+        if after >= target - CLOSE and abs(after - target) <= abs(left - target):
             kept, left = trial, after
         elif abs(left - target) <= CLOSE:
             break

@@ -141,15 +141,15 @@ class PrunerFtCompressAlgo(CompAlgo):
 
     - ``scope="layer"``: the rate r in :math:`k_l = C_l - int(r C_l)`, the number of channels that layer l of
       :math:`C_l` channels keeps, whose cost is nearest to the target. Where that is farther away than 0.01, because
-      many layers lose a channel at the same rate, they lose it one after the other, in order of execution, up to
-      where the next one would lead away from the target.
+      many layers lose a channel at the same rate, they lose it one after the other, in order of execution; where one
+      would lead away from the target, or past it by more than 0.01, its layer loses no more.
     - ``scope="global"``: channels go in the order of :math:`s_j / c_j` (:math:`s_j c_j` where the score
       :math:`s_j` is negative): the score over the mean magnitude of its layer's, and what one channel of the layer
-      costs in the dense network.
+      costs in the dense network. An expensive layer can come down to ``min_channels``.
     - ``{"latency": t}``: slim candidates along the same order are exported to MindIR and timed in turns with the
       dense network, for the input that the network was traced with (median of 21 runs). At most 8 are measured;
-      where none is within 0.02, the nearest is taken with a warning, or none if all are slower. The time holds for
-      this machine, and busy machines give uncertain times.
+      where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
+      time holds for this machine only, a busy machine gives uncertain times, and each process measures for itself.
 
     Raises:
         TypeError, ValueError: an option is unknown, of the wrong type or out of range, or ``prune_rate`` and
