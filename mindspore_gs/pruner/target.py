@@ -177,9 +177,10 @@ def _one_at_a_time(path: Path, first: int, share: Share, target: float) -> np.nd
 def meet_latency(path: Path, macs: Share, measure: Share, target: Target) -> np.ndarray:
     """Follow a path until the measured latency meets the target.
 
-    The first candidate leaves the target's share of MACs; each other one lies on a straight line, latency over MACs,
-    between the nearest candidates on both sides of the target, or through the dense network and the fastest one.
-    At most :data:`CANDIDATES` are measured.
+    Each candidate lies between the last one that was too slow (at first the dense network) and the last one that was
+    too fast (at first nothing at all): on the straight line, latency over MACs, and every third time in the middle.
+    A wrong measurement of a busy machine therefore ends in a wrong place, but it ends. At most :data:`CANDIDATES` are
+    measured.
 
     Args:
         path: the removals in order.
@@ -194,19 +195,19 @@ def meet_latency(path: Path, macs: Share, measure: Share, target: Target) -> np.
         PruningError: every candidate is slower than the target by more than 0.02.
     """
     share, total = target.share, len(path.keys)
-    points = [(1.0, 1.0)]
+    slow, fast = (-1, 1.0, 1.0), (total + 1, 0.0, 0.0)
     measured: dict[int, float] = {}
-    while len(measured) < CANDIDATES:
-        wanted = _interpolate(points, share)
+    while len(measured) < CANDIDATES and fast[0] - slow[0] > 1:
+        wanted = _between(slow, fast, share, halve=len(measured) % 3 == 2)
         count = bisect_left(range(total), -wanted, key=lambda number: -macs(path.after(number)))
-        if count in measured:
-            break
+        count = min(max(count, slow[0] + 1), fast[0] - 1)
         kept = path.after(count)
         measured[count] = measure(kept)
-        points.append((macs(kept), measured[count]))
-        _log.info("candidate %d: %.3f of the MACs, %.3f of the latency", len(measured), *points[-1])
+        point = (count, macs(kept), measured[count])
+        _log.info("candidate %d: %.3f of the MACs, %.3f of the latency", len(measured), *point[1:])
         if abs(measured[count] - share) <= TOLERANCE:
             return kept
+        slow, fast = (point, fast) if measured[count] > share else (slow, point)
     count, nearest = min(measured.items(), key=lambda item: abs(item[1] - share))
     said = (f"none of {len(measured)} candidates has {share} of the dense network's latency within {TOLERANCE}; "
             f"the nearest has {nearest:.3f} with {macs(path.after(count)):.3f} of the MACs")
@@ -216,19 +217,11 @@ def meet_latency(path: Path, macs: Share, measure: Share, target: Target) -> np.
     return path.after(count)
 
 
-def _interpolate(points: list[tuple[float, float]], target: float) -> float:
-    """The MACs at which the latency is expected to be ``target``; points are (MACs, latency) shares."""
-    if len(points) == 1:
-        return target
-    above = [point for point in points if point[1] > target]
-    below = [point for point in points if point[1] <= target]
-    right = min(above, key=lambda point: point[1])
-    left = max(below, key=lambda point: point[1]) if below else right
-    if left is right:
-        right = points[0]
-    if right[1] <= left[1]:
-        return min(point[0] for point in points) / 2
-    return left[0] + (target - left[1]) * (right[0] - left[0]) / (right[1] - left[1])
+def _between(slow: tuple[int, float, float], fast: tuple[int, float, float], target: float, halve: bool) -> float:
+    """The MACs at which the latency is expected to be ``target``; points are (removals, MACs, latency)."""
+    if halve or slow[2] <= fast[2]:
+        return (slow[1] + fast[1]) / 2
+    return fast[1] + (target - fast[2]) * (slow[1] - fast[1]) / (slow[2] - fast[2])
 
 
 def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[np.ndarray],

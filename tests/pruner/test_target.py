@@ -263,12 +263,25 @@ def searched(measure, share, size=100):
 
 
 @pytest.mark.parametrize("measure, share, most", [
-    (lambda macs: macs, 0.5, 1), (lambda macs: 0.3 + 0.7 * macs, 0.6, 2), (lambda macs: 0.2 + 0.8 * macs ** 2, 0.4, 4),
-    (lambda macs: macs ** 0.3, 0.5, 6)], ids=["equal", "line", "parabola", "root"])
+    (lambda macs: macs, 0.5, 1), (lambda macs: 0.3 + 0.7 * macs, 0.6, 4), (lambda macs: 0.2 + 0.8 * macs ** 2, 0.4, 4),
+    (lambda macs: macs ** 0.3, 0.5, 5)], ids=["equal", "line", "parabola", "root"])
 def test_few_candidates_are_measured(measure, share, most):
     found, asked = searched(measure, share)
     assert abs(measure(found) - share) <= 0.02
     assert asked[-1] == found and asked[0] == share and len(asked) <= most
+
+
+def test_a_wrong_measurement_does_not_end_the_search():
+    """The third candidate is measured as slower than the dense network, as on a busy machine."""
+    results = []
+
+    def measure(macs):
+        results.append(1.007 if len(results) == 2 else 0.3 + 0.7 * macs)
+        return results[-1]
+
+    found, asked = searched(measure, 0.75)
+    assert len(asked) == len(set(asked)) == len(results) > 3
+    assert found == asked[np.argmin(np.abs(np.array(results) - 0.75))]
 
 
 def test_the_nearest_is_taken_with_a_warning_where_the_latency_jumps(caplog):

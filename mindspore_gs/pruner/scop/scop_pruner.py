@@ -145,7 +145,8 @@ class PrunerFtCompressAlgo(CompAlgo):
       would lead away from the target, or past it by more than 0.01, its layer loses no more.
     - ``scope="global"``: channels go in the order of :math:`s_j / c_j` (:math:`s_j c_j` where the score
       :math:`s_j` is negative): the score over the mean magnitude of its layer's, and what one channel of the layer
-      costs in the dense network. An expensive layer can come down to ``min_channels``.
+      costs in the dense network. Expensive layers come down to ``min_channels``; give a floor such as 4, since
+      layers of one channel cost much accuracy.
     - ``{"latency": t}``: slim candidates along the same order are exported to MindIR and timed in turns with the
       dense network, for the input that the network was traced with (median of 21 runs). At most 8 are measured;
       where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
