@@ -13,7 +13,8 @@ def row(result: dict) -> str:
     config, score = result["config"], result["accuracy"]
     epochs = config["ft_epochs"]
     tuned = f"{100 * score['fine_tuned']:.2f}%" if epochs else "not run"
-    cells = [result["net"], config["criterion"], config["residual"], f"{result['prune_rate']:.3f}",
+    rate = f"{result['prune_rate']:.3f}" if result["prune_rate"] is not None else f"MACs {config['target_macs']}"
+    cells = [result["net"], config["criterion"], config["residual"], rate,
              f"{100 * score['dense']:.2f}%", f"{100 * score['masked']:.2f}%", tuned, str(epochs),
              f"{result['params_after']:,} ({result['params_after'] / result['params_before']:.1%})",
              f"{result['macs_after']:,} ({result['macs_ratio']:.1%})"]

@@ -1,6 +1,6 @@
 """Configuration: a dict or keywords at the edge, one frozen dataclass inside, validated once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ def option(default: Any, check: Check) -> Any:
     return field(default_factory=lambda: default, metadata={"check": check})
 
 
-def read_config(kind: type, owner: str, config: Any, options: Mapping[str, Any]) -> Any:
+def read_config(kind: Any, owner: str, config: Any, options: Mapping[str, Any]) -> Any:
     """Build a configuration from what a user wrote.
 
     Args:
@@ -35,13 +35,17 @@ def read_config(kind: type, owner: str, config: Any, options: Mapping[str, Any])
     unknown = [key for key in values if key not in checks]
     if unknown:
         raise ValueError(f"For '{owner}', {unknown[0]!r} is not an option; allowed are {', '.join(checks)}.")
-    return kind(**{name: checks[name](owner, name, value) for name, value in values.items()})
+    checked = kind(**{name: checks[name](owner, name, value) for name, value in values.items()})
+    kind.check_together(owner, checked, set(values))
+    return checked
 
 
 def with_option(config: Any, owner: str, name: str, value: Any) -> Any:
     """A copy of ``config`` with one option changed and checked."""
     check = next(f.metadata["check"] for f in fields(config) if f.name == name)
-    return replace(config, **{name: check(owner, name, value)})
+    changed = replace(config, **{name: check(owner, name, value)})
+    changed.check_together(owner, changed, {name})
+    return changed
 
 
 def wrong_type(owner: str, name: str, expected: str, value: Any) -> TypeError:
@@ -83,3 +87,7 @@ class CommonConfig:
 
     save_mindir: bool = option(False, boolean)
     save_mindir_path: str = option("./network", path)
+
+    @staticmethod
+    def check_together(owner: str, config: Any, given: Set[str]) -> None:
+        """Raise ValueError where options that a user has ``given`` do not go with others. Here: none."""

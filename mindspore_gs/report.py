@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from mindspore import nn
 
 from mindspore_gs.graph import ChannelGraph, trace
 from mindspore_gs.graph.ir import Graph
+from mindspore_gs.slim.cost import counted_parameters, positions
 
 
 @dataclass(frozen=True)
@@ -126,13 +126,7 @@ def _size(shape: tuple[int, ...]) -> int:
 
 def count_parameters(graph: Graph) -> int:
     """Number of parameters that the network uses, without BatchNorm's moving mean and variance."""
-    moving = moving_statistics(graph)
-    return sum(_size(shape) for name, shape in graph.parameters.items() if name not in moving)
-
-
-def moving_statistics(graph: Graph) -> set[str]:
-    """Names of BatchNorm's moving means and variances, which are not counted as parameters."""
-    return {name for node in graph.nodes if node.op.startswith("BatchNorm") for name in node.inputs[3:5]}
+    return sum(_size(shape) for shape in counted_parameters(graph).values())
 
 
 def layer_macs(graph: Graph) -> dict[str, int]:
@@ -141,14 +135,4 @@ def layer_macs(graph: Graph) -> dict[str, int]:
     A convolution with weight :math:`(C_o, C_i/g, k_h, k_w)` and output :math:`(N, C_o, H, W)` has
     :math:`H W C_o (C_i/g) k_h k_w`; a weight that is used several times counts each time.
     """
-    found: dict[str, int] = {}
-    batch = next((shape[0] for shape in graph.inputs.values() if shape), 1)
-    for node in graph.nodes:
-        weight = node.inputs[1] if len(node.inputs) > 1 else ""
-        shape: Any = graph.parameters.get(weight)
-        if shape is None or not (node.op == "Conv2D" or "MatMul" in node.op or node.op == "Dense"):
-            continue
-        outputs = _size(node.shape) // batch
-        inner = _size(shape[1:]) if node.op == "Conv2D" else _size(shape) // node.shape[-1]
-        found[weight] = found.get(weight, 0) + outputs * inner
-    return found
+    return {weight: count * _size(graph.parameters[weight]) for weight, count in positions(graph).items()}

@@ -18,7 +18,7 @@ from src.errors import InputError, run_script
 from src.exports import export_both
 from src.files import load_checkpoint, read_checkpoint, save_checkpoint, save_json
 from src.models import build
-from src.pruning import find_rate, input_shape, knockoff_algorithm, pruning_algorithm, sizes
+from src.pruning import check_target, input_shape, knockoff_algorithm, pruning_algorithm, sizes
 from src.results import print_table, versions
 from src.stages import Stages
 
@@ -48,12 +48,9 @@ def run(config: Config) -> dict[str, Any]:
     with clock.stage("dense", f"dense {config.net}"):
         net = stages.dense()
         score["dense"] = _said("accuracy", stages.measure(net))
-    with clock.stage("rate", "pruning rate"):
-        rate = find_rate(config, len(data.classes)) if config.prune_rate is None else config.prune_rate
-        print(f"   prune_rate {rate}")
     with clock.stage("knockoff", f"knockoff phase ({config.criterion}, residual {config.residual})"):
         net = stages.knockoff(net)
-    algorithm = pruning_algorithm(config, rate)
+    algorithm = pruning_algorithm(config)
     with clock.stage("prune", "masking"):
         net = stages.masked(net, algorithm)
         score["masked"] = _said("accuracy", stages.measure(net))
@@ -67,7 +64,7 @@ def run(config: Config) -> dict[str, Any]:
         score["fine_tuned"] = _said("accuracy", stages.measure(slim))
     save_pruned(slim, stages.folder / "slim.ckpt")
     dense = load_checkpoint(stages.fresh(), str(stages.folder / "dense.ckpt"))
-    results = {"accuracy": score, "prune_rate": rate} | sizes(dense, slim, config)
+    results = {"accuracy": score, "prune_rate": config.prune_rate} | sizes(dense, slim, config)
     if config.export:
         with clock.stage("export", "MindIR of the dense and of the slim network"):
             results |= export_both(dense, slim, stages.folder, input_shape(config), config.latency_runs)
@@ -94,7 +91,9 @@ def _check(config: Config) -> None:
         read_checkpoint(config.pretrained)
     build(config.net)
     knockoff_algorithm(config)
-    pruning_algorithm(config, config.prune_rate or 0.0)
+    pruning_algorithm(config)
+    if config.target_macs is not None:
+        check_target(config)
 
 
 def _said(name: str, value: float) -> float:

@@ -8,7 +8,8 @@ from math import prod
 import numpy as np
 
 from mindspore_gs.graph import ChannelGraph, Group
-from mindspore_gs.report import count_parameters, layer_macs, moving_statistics
+from mindspore_gs.report import count_parameters, layer_macs
+from mindspore_gs.slim.cost import moving_statistics
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any, TypeVar
 
 import numpy as np
+
+Default = TypeVar("Default")
 
 
 def matches(patterns: Sequence[str], names: Sequence[str]) -> bool:
@@ -15,7 +18,7 @@ def matches(patterns: Sequence[str], names: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def rate_for(members: Sequence[str], default: float, rates: Mapping[str, float]) -> float:
+def rate_for(members: Sequence[str], default: Default, rates: Mapping[str, float]) -> float | Default:
     """The rate of a group: of the first pattern that matches, else the default.
 
     Raises:
@@ -41,9 +44,16 @@ def number_kept(size: int, rate: float, round_to: int = 1, min_channels: int = 1
     >>> number_kept(64, 0.45, round_to=8)
     40
     """
-    kept = size - int(rate * size)
-    kept = -(-kept // round_to) * round_to
-    return min(size, max(kept, min_channels, 1))
+    return int(round_kept(size - int(rate * size), size, round_to, min_channels))
+
+
+def round_kept(kept: Any, size: int, round_to: int, min_channels: int) -> Any:
+    """Numbers of kept channels, rounded up to a multiple, at least a minimum, at most ``size``.
+
+    >>> round_kept(np.array([1, 8, 9, 10]), 10, 8, 1)
+    array([ 8,  8, 10, 10])
+    """
+    return np.clip(-(-kept // round_to) * round_to, None, size).clip(min(min_channels, size), None)
 
 
 def best(score: np.ndarray, count: int) -> np.ndarray:

@@ -57,7 +57,7 @@ def test_a_rate_on_the_command_line_replaces_the_budget_of_the_file():
     (["--rates", "[1]"], "rates must be dict, but got '[1]'"),
     (["--mode", "EAGER"], "mode must be one of GRAPH, PYNATIVE, but got 'EAGER'"),
     (["--prune_rate", "1"], r"prune_rate must be in [0, 1), but got 1.0"),
-    (["--target_macs", "0"], r"target_macs must be in (0, 1], but got 0.0"),
+    (["--target_macs", "0"], r"target_macs must be in (0, 1), but got 0.0"),
     (["--prune_rate", "0.3", "--target_macs", "0.5"], "give prune_rate or target_macs, not both"),
     (["--eval_on", "holdout"], "eval_on is holdout, but holdout is 0"),
     (["--batch_size", "0"], "batch_size must be at least 1, but got 0"),

@@ -58,7 +58,7 @@ class Config:
     kf_config: dict[str, Any] = _key({}, "more keys for PrunerKfCompressAlgo, as a YAML mapping")
 
     prune_rate: float | None = _key(None, "share of the channels that goes, in [0, 1)")
-    target_macs: float | None = _key(None, "share of the MACs that stays, instead of prune_rate; found within 0.01")
+    target_macs: float | None = _key(None, "share of the MACs that is left, instead of prune_rate; met within 0.02")
     residual: str = _key("keep", "keep: residual streams stay whole; couple: all their writers lose the same channels",
                          "keep", "couple")
     rates: dict[str, Any] = _key({}, "rates of single layers: {cell name pattern: rate}")
@@ -181,8 +181,8 @@ def _checked(config: Config) -> Config:
         raise InputError("give prune_rate or target_macs, not both (the other can be set to none)")
     if config.prune_rate is not None and not 0 <= config.prune_rate < 1:
         raise InputError(f"prune_rate must be in [0, 1), but got {config.prune_rate}")
-    if config.target_macs is not None and not 0 < config.target_macs <= 1:
-        raise InputError(f"target_macs must be in (0, 1], but got {config.target_macs}")
+    if config.target_macs is not None and not 0 < config.target_macs < 1:
+        raise InputError(f"target_macs must be in (0, 1), but got {config.target_macs}")
     if config.eval_on == "holdout" and config.holdout == 0:
         raise InputError("eval_on is holdout, but holdout is 0; try --holdout 5000")
     for pattern, rate in config.rates.items():

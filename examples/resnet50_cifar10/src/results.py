@@ -24,8 +24,8 @@ def versions() -> dict[str, str]:
 
 def print_table(results: dict[str, Any]) -> None:
     """One table: accuracy dense, pruned and fine-tuned; the sizes before and after."""
-    table = Table(title=f"{results['net']} on {results['data']}, {results['eval_on']} images, "
-                        f"rate {results['prune_rate']:.3f}")
+    rate = "" if results["prune_rate"] is None else f", rate {results['prune_rate']:.3f}"
+    table = Table(title=f"{results['net']} on {results['data']}, {results['eval_on']} images{rate}")
     table.add_column("")
     for column in ("before", "after pruning", "after fine-tuning", "after / before"):
         table.add_column(column, justify="right")

@@ -1,6 +1,6 @@
 """Options of the two SCOP algorithms; the algorithms' docstrings explain them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +10,7 @@ from mindspore import nn
 from mindspore_gs._config import CommonConfig, integer, option, positive, wrong_type
 from mindspore_gs.graph import RESIDUAL_POLICIES
 from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.target import KINDS, SCOPES, Target
 
 
 def _rate(owner: str, name: str, value: Any) -> float:
@@ -25,6 +26,29 @@ def _rates(owner: str, name: str, value: Any) -> Mapping[str, float]:
     if not isinstance(value, Mapping):
         raise wrong_type(owner, name, "dict", value)
     return MappingProxyType({pattern: _rate(owner, f"{name}[{pattern!r}]", rate) for pattern, rate in value.items()})
+
+
+def _target(owner: str, name: str, value: Any) -> Target | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise wrong_type(owner, name, "dict", value)
+    if len(value) != 1 or next(iter(value)) not in KINDS:
+        raise ValueError(f"For '{owner}', the '{name}' must have exactly one key of {KINDS}, such as "
+                         f"{{'macs': 0.5}}, but got {dict(value)!r}.")
+    kind, share = next(iter(value.items()))
+    if not isinstance(share, float):
+        raise wrong_type(owner, f"{name}[{kind!r}]", "float", share)
+    if not 0.0 < share < 1.0:
+        raise ValueError(f"For '{owner}', the '{name}[{kind!r}]' must be in range of (0.0, 1.0), but got {share} with "
+                         f"type 'float'.")
+    return Target(kind, share)
+
+
+def _scope(owner: str, name: str, value: Any) -> str:
+    if value not in SCOPES:
+        raise ValueError(f"For '{owner}', the '{name}' must be one of {SCOPES}, but got {value!r}.")
+    return value
 
 
 def _patterns(owner: str, name: str, value: Any) -> tuple[str, ...]:
@@ -82,9 +106,20 @@ class FinetuneConfig(CommonConfig):
 
     prune_rate: float = option(0.0, _rate)
     rates: Mapping[str, float] = option(MappingProxyType({}), _rates)
+    target: Target | None = option(None, _target)
+    scope: str = option("layer", _scope)
     ignore: tuple[str, ...] = option((), _patterns)
     round_to: int = option(1, positive)
     min_channels: int = option(1, positive)
     residual: str | None = option(None, _residual)
     criterion: str | Callable = option("scop", _criterion)
     seed: int = option(0, integer)
+
+    @staticmethod
+    def check_together(owner: str, config: Any, given: Set[str]) -> None:
+        """A target takes the place of the prune rate, and the scope is the target's."""
+        if config.target is not None and "prune_rate" in given:
+            raise ValueError(f"For '{owner}', 'prune_rate' and 'target' exclude each other, but got both; give one.")
+        if config.target is None and config.scope != "layer":
+            raise ValueError(f"For '{owner}', the 'scope' {config.scope!r} needs a 'target', such as {{'macs': 0.5}}, "
+                             "but got none.")

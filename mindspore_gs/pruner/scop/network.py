@@ -147,3 +147,8 @@ def without_masks(net: nn.Cell) -> nn.Cell:
             replace_cell(plain, cell.bn_path, cell.bn)
     delattr(plain, _RECORD)
     return plain
+
+
+def dense_network(net: nn.Cell) -> nn.Cell:
+    """A copy of a knockoff network in its original form, as :func:`without_masks`."""
+    return without_masks(to_masked(copy_network(net)))

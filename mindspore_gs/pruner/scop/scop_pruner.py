@@ -17,11 +17,13 @@ from mindspore_gs.comp_algo import CompAlgo
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, trace
 from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.latency import LatencyMeter
 from mindspore_gs.pruner.scop.callback import KfCallback
 from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
 from mindspore_gs.pruner.scop.network import (
     Record,
+    dense_network,
     has_record,
     make_record,
     masked_cells,
@@ -31,9 +33,11 @@ from mindspore_gs.pruner.scop.network import (
     without_masks,
 )
 from mindspore_gs.pruner.select import aggregate, best, matches, number_kept, rate_for
+from mindspore_gs.pruner.target import numbers_kept
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal
+from mindspore_gs.slim.cost import CostModel
 from mindspore_gs.slim.slim import slice_network
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
@@ -109,14 +113,19 @@ class PrunerKfCompressAlgo(CompAlgo):
 
 
 class PrunerFtCompressAlgo(CompAlgo):
-    """Second half of SCOP: mask the channels that lose, fine-tune, and make the network small.
+    r"""Second half of SCOP: mask the channels that lose, fine-tune, and make the network small.
 
     Args:
         config: options as a dict, or None:
 
             - ``prune_rate`` (float): share of channels that each layer loses, in [0, 1). Default: 0.0. A layer of
               C channels loses ``int(prune_rate * C)``.
+            - ``target`` (dict): instead of ``prune_rate``, the share that is left of the dense network, in (0, 1):
+              ``{"macs": 0.5}``, ``{"params": 0.5}`` or ``{"latency": 0.5}``; see below. Default: None.
+            - ``scope`` (str): how a target is met. ``"layer"`` (default): by one rate for all layers. ``"global"``:
+              by ranking the channels of all layers together.
             - ``rates`` (dict): rate by pattern of cell name, such as ``{"layer1.*": 0.2}``; the first match wins.
+              With a target, these layers have that rate and the others meet the target.
             - ``ignore`` (list of str): patterns of cell names that stay whole.
             - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: 1.
             - ``min_channels`` (int): smallest number of channels of a layer. Default: 1.
@@ -127,11 +136,36 @@ class PrunerFtCompressAlgo(CompAlgo):
             - ``save_mindir``, ``save_mindir_path``: see :class:`~mindspore_gs.CompAlgo`; what is exported is slim.
         options: the same as keywords.
 
+    A target t is met when :math:`|cost(slim) / cost(dense) - t| \le 0.02`. The cost is the number of MACs for one
+    sample or of parameters, as in :meth:`summary`, and needs no training.
+
+    - ``scope="layer"``: the rate r in :math:`k_l = C_l - int(r C_l)`, the number of channels that layer l of
+      :math:`C_l` channels keeps, whose cost is nearest to the target. Where that is farther away than 0.01, because
+      many layers lose a channel at the same rate, they lose it one after the other, in order of execution; where one
+      would lead away from the target, or past it by more than 0.01, its layer loses no more.
+    - ``scope="global"``: channels go in the order of :math:`s_j / c_j` (:math:`s_j c_j` where the score
+      :math:`s_j` is negative): the score over the mean magnitude of its layer's, and what one channel of the layer
+      costs in the dense network. Expensive layers come down to ``min_channels``; give a floor such as 4, since
+      layers of one channel cost much accuracy.
+    - ``{"latency": t}``: slim candidates along the same order are exported to MindIR and timed in turns with the
+      dense network, for the input that the network was traced with (median of 21 runs). At most 8 are measured;
+      where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
+      time holds for this machine only, a busy machine gives uncertain times, and each process measures for itself.
+
     Raises:
-        TypeError, ValueError: an option is unknown, of the wrong type or out of range.
+        TypeError, ValueError: an option is unknown, of the wrong type or out of range, or ``prune_rate`` and
+            ``target`` are both given.
 
     Examples:
-        See :class:`PrunerKfCompressAlgo`.
+        >>> from mindspore import nn
+        >>> from mindspore_gs import PrunerKfCompressAlgo, PrunerFtCompressAlgo
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 32, 3), nn.BatchNorm2d(32), nn.ReLU(),
+        ...                         nn.Conv2d(32, 2, 1))
+        >>> net = PrunerKfCompressAlgo({'input_shape': (1, 3, 8, 8)}).apply(net)
+        >>> net = PrunerFtCompressAlgo({'target': {'macs': 0.5}, 'criterion': 'l1'}).apply(net)
+        >>> small = PrunerFtCompressAlgo().convert(net)
+        >>> 64 * (3 * 4 + 4 * 32 * 9 + 32 * 2), 64 * (3 * 4 + 4 * 16 * 9 + 16 * 2), small[1].weight.shape
+        (78592, 39680, (16, 4, 3, 3))
     """
 
     _config_type = FinetuneConfig
@@ -141,7 +175,7 @@ class PrunerFtCompressAlgo(CompAlgo):
 
         Raises:
             TypeError: ``prune_rate`` is not a float.
-            ValueError: it is outside [0, 1).
+            ValueError: it is outside [0, 1), or there is a target.
         """
         self._config = with_option(self._config, type(self).__name__, "prune_rate", prune_rate)
 
@@ -161,7 +195,7 @@ class PrunerFtCompressAlgo(CompAlgo):
 
         Raises:
             TypeError: ``network`` is not a Cell.
-            PruningError: it is no knockoff network.
+            PruningError: it is no knockoff network, or the target cannot be met; the message says what can be.
             ValueError: ``residual`` or ``rates`` do not fit it.
         """
         _check_cell(self, network)
@@ -169,7 +203,7 @@ class PrunerFtCompressAlgo(CompAlgo):
         layers = {cell.path: cell for _, cell in network.cells_and_names() if isinstance(cell, KfConv2d)}
         if not layers:
             raise PruningError("there is no KfConv2d in the network; pass what PrunerKfCompressAlgo.apply returned.")
-        stays = self._select(record, layers)
+        stays = self._select(network, record, layers)
         for path, layer in layers.items():
             layer.out_index = stays[path]
         return to_masked(network)
@@ -242,24 +276,35 @@ class PrunerFtCompressAlgo(CompAlgo):
                              f"network was made with {record.residual!r}; give PrunerKfCompressAlgo the same.")
         return record
 
-    def _select(self, record: Record, layers: dict[str, KfConv2d]) -> dict[str, np.ndarray]:
+    def _select(self, network: nn.Cell, record: Record, layers: dict[str, KfConv2d]) -> dict[str, np.ndarray]:
         """Truth value per channel of each layer: whether it stays."""
         config, graph = self._config, record.graph
         generator = np.random.default_rng(config.seed)
         criterion = config.criterion if callable(config.criterion) else CRITERIA[config.criterion]
         scores = {path: _scores(criterion, layer, generator) for path, layer in layers.items()}
+        ignore = (*record.ignore, *config.ignore)
+        groups = [g for g in graph.groups(record.residual) if _is_candidate(g, graph, ignore)]
+        places = [{graph.pairs[w][0]: group.slice_of(w, graph.outputs[w]).indices
+                   for w in group.weights if w in graph.pairs} for group in groups]
+        ranks = [aggregate([scores[path][index].mean(axis=1) for path, index in place.items()]) for place in places]
         stays = {path: np.ones(layer.out_channels, dtype=bool) for path, layer in layers.items()}
-        for group in graph.groups(record.residual):
-            if not _is_candidate(group, graph, (*record.ignore, *config.ignore)):
-                continue
-            places = {graph.pairs[w][0]: group.slice_of(w, graph.outputs[w]).indices
-                      for w in group.weights if w in graph.pairs}
-            rate = rate_for(group.members, config.prune_rate, config.rates)
-            count = number_kept(group.size, rate, config.round_to, config.min_channels)
-            keep = best(aggregate([scores[path][index].mean(axis=1) for path, index in places.items()]), count)
-            for path, index in places.items():
+        for place, rank, count in zip(places, ranks, self._numbers_kept(network, groups, ranks)):
+            keep = best(rank, count)
+            for path, index in place.items():
                 stays[path][index[~keep].reshape(-1)] = False
         return stays
+
+    def _numbers_kept(self, network: nn.Cell, groups: list[Group], ranks: list[np.ndarray]) -> list[int]:
+        """How many channels each group keeps: by its rate, or so that the target is met."""
+        config, graph = self._config, record_of(network).graph
+        rounding = config.round_to, config.min_channels
+        if config.target is None:
+            rates = [rate_for(group.members, config.prune_rate, config.rates) for group in groups]
+            return [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
+        own = [rate_for(group.members, None, config.rates) for group in groups]
+        fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
+        measure = LatencyMeter(lambda: dense_network(network), graph, groups, ranks)
+        return numbers_kept(config.target, config.scope, CostModel(graph, groups), ranks, fixed, *rounding, measure)
 
     def _load(self, net: nn.Cell, ckpt_path: str) -> nn.Cell:
         """A masked copy of ``net`` with the values of a checkpoint."""

@@ -1,0 +1,73 @@
+"""How long does a slim network take on this machine, against the dense one?"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs.export import export_mindir, load_mindir
+from mindspore_gs.graph import ChannelGraph, Group
+from mindspore_gs.pruner.select import best
+from mindspore_gs.slim import PrunePlan
+from mindspore_gs.slim.check import random_inputs
+from mindspore_gs.slim.slim import slice_network
+
+RUNS = 21
+WARM_UP = 3
+
+
+class LatencyMeter:
+    """Share of the dense network's latency that a slim version has left: exported, reloaded, run in turns with it.
+
+    Args:
+        dense: gives the dense network, plain cells; called once, at the first measurement.
+        graph: its channel graph; what it was traced with is what the networks are run with.
+        groups: the groups that lose channels.
+        scores: one number for each channel of each group; the highest stay.
+    """
+
+    def __init__(self, dense: Callable[[], nn.Cell], graph: ChannelGraph, groups: Sequence[Group],
+                 scores: Sequence[np.ndarray]):
+        self._make_dense, self._dense = dense, None
+        self._graph, self._groups, self._scores = graph, groups, scores
+
+    def __call__(self, kept: np.ndarray) -> float:
+        """The share, for the number of channels that each group keeps.
+
+        Raises:
+            ExportError: a network cannot be exported to MindIR.
+        """
+        if self._dense is None:
+            self._dense = self._make_dense()
+        stays = {group: best(score, int(count)) for group, score, count in zip(self._groups, self._scores, kept)}
+        small = slice_network(self._dense, PrunePlan.from_groups(self._graph, stays))
+        inputs = random_inputs(self._graph.inputs)
+        with tempfile.TemporaryDirectory() as folder:
+            files = [export_mindir(net, inputs, Path(folder) / name)
+                     for net, name in ((self._dense, "dense"), (small, "slim"))]
+            before, after = median_seconds(files, inputs)
+        return after / before
+
+
+def median_seconds(files: Sequence[Path], inputs: tuple[Any, ...]) -> list[float]:
+    """Median time of :data:`RUNS` runs of each MindIR file; they take turns, so that all see the same machine."""
+    cells = [load_mindir(file) for file in files]
+    seconds: list[list[float]] = [[] for _ in cells]
+    for _ in range(WARM_UP + RUNS):
+        for cell, found in zip(cells, seconds):
+            begin = time.perf_counter()
+            outputs = cell(*inputs)
+            _wait(outputs)
+            found.append(time.perf_counter() - begin)
+    return [statistics.median(found[WARM_UP:]) for found in seconds]
+
+
+def _wait(outputs: Any) -> None:
+    """Until the outputs are computed."""
+    for value in outputs if isinstance(outputs, (tuple, list)) else (outputs,):
+        value.asnumpy()
