@@ -89,7 +89,8 @@ def section(record: dict) -> list[str]:
     if "channels" in record:
         lines.append(f"{record['free_channels']:,} of {record['channels']:,} channels are free, in "
                      f"{record['free_groups']} of {record['groups']} groups."
-                     + (f" {outside:,} trainable numbers belong to no group." if outside else ""))
+                     + (f" {outside:,} trainable numbers belong to no group." if outside else "")
+                     + (f" {record['untraced']:,} of them serve training only." if record.get("untraced") else ""))
     if blocked:
         lines += ["", "| reason | operator | groups | channels | parameters held | first place |",
                   "|---|---|---|---|---|---|"]

@@ -45,8 +45,10 @@ def _values(kind: str, shape: tuple[int, ...], random: np.random.Generator, gain
 def calibrate(net: nn.Cell, x: ms.Tensor, seed: int = 0) -> nn.Cell:
     """Give each BatchNorm of ``net``, in place, moving statistics under which the signal for ``x`` keeps its size.
 
-    They are the statistics of its input, moved by 0.2 standard deviations and stretched by [0.5, 1.5], and stay what
-    they were for channels that are constant. ``net`` runs once in PyNative mode.
+    The variance of a channel is that of the BatchNorm's input plus its mean over the channels, stretched by
+    [0.5, 1.5]: a channel that hardly varies for ``x`` would otherwise blow up rounding errors and other inputs. The
+    mean is that of the input, moved by 0.2 of these deviations. Channels that are constant keep what they have.
+    ``net`` runs once in PyNative mode.
     """
     random = np.random.default_rng(seed)
     norms = [cell for _, cell in net.cells_and_names() if isinstance(cell, NORMS)]
@@ -67,9 +69,12 @@ def calibrate(net: nn.Cell, x: ms.Tensor, seed: int = 0) -> nn.Cell:
 def _set_statistics(norm: nn.Cell, x: ms.Tensor, random: np.random.Generator) -> None:
     values = x.asnumpy()
     axes = tuple(k for k in range(values.ndim) if k != 1)
-    alive = values.var(axes) > 0
-    mean, deviation = values.mean(axes), np.sqrt(values.var(axes) + 0.01)
-    mean = mean + 0.2 * deviation * random.standard_normal(mean.shape)
+    spread = values.var(axes)
+    alive = spread > 0
+    if not alive.any():
+        return
+    deviation = np.sqrt(spread + spread[alive].mean())
+    mean = values.mean(axes) + 0.2 * deviation * random.standard_normal(spread.shape)
     variance = deviation ** 2 * random.uniform(0.5, 1.5, mean.shape)
     for parameter, found in ((norm.moving_mean, mean), (norm.moving_variance, variance)):
         kept = np.where(alive, found, parameter.asnumpy()).astype(np.float32)
