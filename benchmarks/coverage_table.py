@@ -25,7 +25,7 @@ def introduction(command: str) -> list[str]:
             'model is traced, `groups(residual="couple")` are formed, a random half of the channels of every free '
             "group is removed, and three networks get the same two random images in Graph mode, float32, on the CPU: "
             "the full network with these channels at zero (masked), the slim one, and the slim one reloaded from its "
-            "MindIR.", "",
+            "MindIR. mindcv's rexnet is missing: its constructor fails on MindSpore 2.10.", "",
             "- **traced**: height and width of the image.",
             "- **prunable**: share of the trainable numbers that lie in a free group; each of them goes with some "
             "channel that may be removed.",
