@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 CANDIDATES := $(PYTHON) python3 python3.12 python3.11 python3.10
 SUITED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow coverage lint clean
 
 demo: $(STAMP)
 	$(PY) examples/resnet50_cifar10/train.py --config_path demo_digits.yaml
@@ -15,6 +15,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PY) -m pytest -m slow
+
+coverage: $(STAMP)
+	$(PY) benchmarks/coverage.py --table docs/coverage.md
 
 lint: $(STAMP)
 	$(PY) -m pip install --quiet ruff mypy types-PyYAML
@@ -32,7 +35,7 @@ $(STAMP): pyproject.toml
 	fi; \
 	echo "setting up $(VENV) with $$($$found --version); this is done once and takes a few minutes" && \
 	"$$found" -m venv --clear $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[cli,examples,plot,onnx,test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[cli,examples,plot,onnx,test,zoo]'
 	@touch $(STAMP)
 
 clean:
