@@ -197,3 +197,19 @@ class InContainers(nn.Cell):
         for stage in self.stages:
             x = stage(x)
         return self.head(x)
+
+
+class AuxiliaryHead(nn.Cell):
+    """A second classifier that exists in training only."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.bn = conv3(3, 6), nn.BatchNorm2d(6)
+        self.aux, self.head = nn.Conv2d(6, 4, 1), nn.Conv2d(6, 4, 1)
+        self.relu, self.dropout = nn.ReLU(), nn.Dropout(p=0.5)
+
+    def construct(self, x):
+        x = self.relu(self.bn(self.stem(x)))
+        if self.training:
+            return self.head(self.dropout(x)), self.aux(x)
+        return self.head(x)

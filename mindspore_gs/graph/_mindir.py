@@ -19,12 +19,36 @@ _NUMPY_TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32
 _INTEGERS = {"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
 
 
-def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> Graph:
-    """Export ``net`` to MindIR and read its graph. The caller's network keeps its training flags."""
+class _InTraining(nn.Cell):
+    """Shows a network to ``ms.export`` in training mode, which export would switch off."""
+
+    def __init__(self, net: nn.Cell):
+        super().__init__(auto_prefix=False)
+        self.net = net
+        self.net.set_train(True)
+
+    def set_train(self, mode: bool = True) -> nn.Cell:
+        """Stay as it is."""
+        return self
+
+    def construct(self, *inputs: ms.Tensor) -> Any:
+        """What the network returns."""
+        return self.net(*inputs)
+
+
+def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = False) -> Graph:
+    """Export ``net`` to MindIR and read its graph. The caller's network keeps its training flags.
+
+    Args:
+        net: the network.
+        inputs: what it is called with.
+        training: the graph that is trained, with auxiliary heads and dropout, instead of the deployed one.
+    """
     with tempfile.TemporaryDirectory() as folder, evaluating(net):
         path = Path(folder) / "trace"
+        shown = _InTraining(net) if training else net
         try:
-            ms.export(net, *inputs, file_name=str(path), file_format="MINDIR")
+            ms.export(shown, *inputs, file_name=str(path), file_format="MINDIR")
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise TraceError(f"{type(net).__name__} cannot be exported to MindIR with inputs of shape {shapes}; "

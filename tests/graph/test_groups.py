@@ -80,6 +80,7 @@ COUPLE = {
     "attention": (couplings.Attention, [("stem", 6, FREE), ("query", 4, Blocked.TWO_ACTIVATIONS),
                                         ("key", 4, Blocked.TWO_ACTIVATIONS), ("value", 6, Blocked.TWO_ACTIVATIONS),
                                         ("hidden", 10, FREE), ("out", 4, OUT)]),
+    "auxiliary": (couplings.AuxiliaryHead, [("stem", 6, FREE), ("aux", 4, OUT), ("head", 4, OUT)]),
     "containers": (couplings.InContainers, [("stages.0.0", 6, FREE), ("stages.1.0", 8, FREE), ("head", 4, OUT)]),
 }
 KEEP = {
@@ -152,6 +153,9 @@ CHANNEL = {  # network, group, channel -> everything that goes with it
         ("conv1.weight", 0, (2,)), ("bn2.gamma", 0, (6,)), ("bn2.beta", 0, (6,)), ("bn2.moving_mean", 0, (6,)),
         ("bn2.moving_variance", 0, (6,)), ("conv2.weight", 1, (6,)), ("bn3.gamma", 0, (6,)), ("bn3.beta", 0, (6,)),
         ("bn3.moving_mean", 0, (6,)), ("bn3.moving_variance", 0, (6,)), ("last.weight", 1, (6,))}),
+    "auxiliary": (couplings.AuxiliaryHead, "stem", 2, {
+        ("stem.weight", 0, (2,)), ("bn.gamma", 0, (2,)), ("bn.beta", 0, (2,)), ("bn.moving_mean", 0, (2,)),
+        ("bn.moving_variance", 0, (2,)), ("aux.weight", 1, (2,)), ("head.weight", 1, (2,))}),
     "with_input": (couplings.WithInput, "conv", 0, {
         ("conv.weight", 0, (0,)), ("bn.gamma", 0, (0,)), ("bn.beta", 0, (0,)), ("bn.moving_mean", 0, (0,)),
         ("bn.moving_variance", 0, (0,)), ("last.weight", 1, (3,))}),
