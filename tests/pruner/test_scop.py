@@ -282,14 +282,14 @@ def test_masked_channels_are_zero():
         assert (y[:, ~cell.stays] == 0).all() and (np.abs(y[:, cell.stays]).max(axis=(0, 2, 3)) > 0).all()
 
 
-def test_the_score_is_gamma_times_the_lead_over_the_knockoff():
+def test_the_papers_score_is_gamma_times_the_lead_over_the_knockoff():
     net = knockoff(randomise(networks.Chain()))
     layer = net.conv2
     layer.bn.gamma.set_data(ms.Tensor([1, -2, 0.5, 3, -1, 1, 0.1, 2], ms.float32))
     scale = np.array([0.6, 0.9, 1.0, 0.4, 0.8, 0.5, 1.0, 0.55], np.float32)
     layer.kfscale.set_data(ms.Tensor(scale.reshape(1, 8, 1, 1)))
     # |gamma| (2 b - 1):   0.2  1.6  0.5 -0.6  0.6  0.0  0.1  0.2
-    net = PrunerFtCompressAlgo(prune_rate=0.5).apply(net)
+    net = PrunerFtCompressAlgo(prune_rate=0.5, criterion="knockoff").apply(net)
     order = np.argsort(np.array([1, 2, 0.5, 3, 1, 1, 0.1, 2]) * (2 * scale.astype(np.float64) - 1))
     np.testing.assert_array_equal(np.flatnonzero(net.conv2.stays), np.sort(order[4:]))
     assert set(np.flatnonzero(net.conv2.stays)) >= {1, 2, 4} and not net.conv2.stays[[3, 5, 6]].any()
@@ -299,6 +299,26 @@ def test_a_scale_outside_its_range_counts_as_its_bound():
     net = knockoff(randomise(networks.Chain()))
     net.conv2.bn.gamma.set_data(ms.Tensor(np.arange(1, 9), ms.float32))
     net.conv2.kfscale.set_data(ms.Tensor(np.linspace(9, 2, 8, dtype=np.float32).reshape(1, 8, 1, 1)))
+    net = PrunerFtCompressAlgo(prune_rate=0.5, criterion="knockoff").apply(net)
+    np.testing.assert_array_equal(np.flatnonzero(net.conv2.stays), [4, 5, 6, 7])
+
+
+def test_the_default_adds_the_norm_of_the_filter_to_the_papers_score():
+    net = knockoff(randomise(networks.Chain()))
+    layer, random = net.conv2, np.random.default_rng(0)
+    layer.kfscale.set_data(ms.Tensor(random.uniform(0.3, 0.7, (1, 8, 1, 1)).astype(np.float32)))
+    norm = np.abs(layer.conv.weight.asnumpy()).sum(axis=(1, 2, 3))
+    gamma, scale = np.abs(layer.bn.gamma.asnumpy()), layer.kfscale.asnumpy().reshape(-1)
+    score = gamma * (2 * scale - 1 + (norm - norm.mean()) / norm.std() / 4)
+    net = PrunerFtCompressAlgo(prune_rate=0.5).apply(net)
+    np.testing.assert_array_equal(np.flatnonzero(net.conv2.stays), np.sort(np.argsort(score)[4:]))
+
+
+def test_a_clear_verdict_of_the_knockoffs_is_not_overruled_by_the_norm():
+    net = knockoff(randomise(networks.Chain()))
+    net.conv2.conv.weight.set_data(net.conv2.conv.weight * ms.Tensor(np.r_[[9.0] * 4, [1.0] * 4].reshape(8, 1, 1, 1)
+                                                                     .astype(np.float32)))
+    net.conv2.kfscale.set_data(ms.Tensor(np.r_[[0.0] * 4, [1.0] * 4].reshape(1, 8, 1, 1).astype(np.float32)))
     net = PrunerFtCompressAlgo(prune_rate=0.5).apply(net)
     np.testing.assert_array_equal(np.flatnonzero(net.conv2.stays), [4, 5, 6, 7])
 
@@ -551,7 +571,7 @@ def test_rates_that_contradict_each_other():
 @pytest.mark.parametrize("criterion, error, message", [
     (lambda layer, generator: np.zeros(3), ValueError, "one number for each of the 6 channels of 'layer1.0.conv1'"),
     (lambda layer, generator: np.full(layer.out_channels, np.nan), PruningError, "scores of 'layer1.0.conv1' are not"),
-    ("l2", ValueError, r"'criterion' must be one of \('scop', 'l1', 'random'\) or a function, but got 'l2'"),
+    ("l2", ValueError, r"must be one of \('scop', 'knockoff', 'l1', 'random'\) or a function, but got 'l2'"),
 ], ids=["shape", "nan", "name"])
 def test_a_criterion_that_is_wrong(criterion, error, message):
     unchanged_after(knockoff(), error, message,

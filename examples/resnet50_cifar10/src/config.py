@@ -49,7 +49,7 @@ class Config:
     momentum: float = _key(0.9, "Nesterov momentum")
     weight_decay: float = _key(5e-4, "weight decay, not on BatchNorm's gamma and beta")
 
-    criterion: str = _key("scop", "which channels go", "scop", "l1", "random")
+    criterion: str = _key("scop", "which channels go", "scop", "knockoff", "l1", "random")
     kf_epochs: int = _key(1, "epochs of the knockoff phase (scop)")
     kf_steps: int = _key(0, "steps of the knockoff phase instead of kf_epochs; 0: use kf_epochs")
     kf_optimizer: str = _key("adam", "optimizer of the knockoff scales", "adam", "sgd")

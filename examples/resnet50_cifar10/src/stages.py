@@ -67,7 +67,7 @@ class Stages:
         config = self.config
         algorithm = knockoff_algorithm(config)
         net = algorithm.apply(net)
-        if config.criterion != "scop" or not (config.kf_steps or config.kf_epochs):
+        if config.criterion not in ("scop", "knockoff") or not (config.kf_steps or config.kf_epochs):
             return net
         batches = self.batches(KNOCKOFF, config.kf_steps or None)
         epochs = 1 if config.kf_steps else config.kf_epochs

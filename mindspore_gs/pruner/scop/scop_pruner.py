@@ -129,7 +129,8 @@ class PrunerFtCompressAlgo(CompAlgo):
             - ``ignore`` (list of str): patterns of cell names that stay whole.
             - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: 1.
             - ``min_channels`` (int): smallest number of channels of a layer. Default: 1.
-            - ``criterion``: ``"scop"`` (default), ``"l1"``, ``"random"``, or a function
+            - ``criterion``: ``"scop"`` (default: knockoff score, filter norm as prior), ``"knockoff"`` (the
+              paper's score alone), ``"l1"``, ``"random"``, or a function
               ``(layer, generator) -> scores``. The last three need no training of the knockoff network.
             - ``seed`` (int): for ``"random"``. Default: 0.
             - ``residual`` (str): must be what the knockoff network was made with. Default: that.
