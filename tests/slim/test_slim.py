@@ -13,6 +13,7 @@ from mindspore_gs import PrunerFtCompressAlgo, export_mindir
 from mindspore_gs.errors import ParityError, PlanError
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import Keep, PrunePlan, Restore, RestoreChannels, mask, relative_difference, slim
+from mindspore_gs.slim.check import check_equal
 from tests import couplings, networks
 from tests.helpers import evaluate, image, masked, randomise, same_state, state, train_steps
 
@@ -399,6 +400,15 @@ def test_the_first_cell_that_differs_is_named():
                                           r"cell that differs is 'conv3'"):
         slim(net, wrong)
     assert slim(net, wrong, check=False).conv3.weight.shape == (4, 4, 3, 3)
+
+
+def test_a_cell_with_fewer_channels_is_compared_with_those_that_are_not_masked():
+    net = randomise(networks.Chain())
+    plan = plan_for(net)
+    small = slim(net, plan)
+    small.conv1.weight.set_data(small.conv1.weight * 2)
+    with pytest.raises(ParityError, match="the first cell that differs is 'conv1'"):
+        check_equal(mask(net, plan), small, plan.inputs)
 
 
 DIFFERENCES = {
