@@ -199,6 +199,20 @@ class InContainers(nn.Cell):
         return self.head(x)
 
 
+class InDictionary(nn.Cell):
+    """Cells in a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.CellDict({"conv": conv3(3, 6), "bn": nn.BatchNorm2d(6), "second": conv3(6, 8),
+                                  "bn2": nn.BatchNorm2d(8), "head": nn.Conv2d(8, 4, 1)})
+        self.relu = nn.ReLU()
+
+    def construct(self, x):
+        x = self.relu(self.parts["bn"](self.parts["conv"](x)))
+        return self.parts["head"](self.relu(self.parts["bn2"](self.parts["second"](x))))
+
+
 class AuxiliaryHead(nn.Cell):
     """A second classifier that exists in training only."""
 

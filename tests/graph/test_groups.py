@@ -80,6 +80,8 @@ COUPLE = {
     "attention": (couplings.Attention, [("stem", 6, FREE), ("query", 4, Blocked.TWO_ACTIVATIONS),
                                         ("key", 4, Blocked.TWO_ACTIVATIONS), ("value", 6, Blocked.TWO_ACTIVATIONS),
                                         ("hidden", 10, FREE), ("out", 4, OUT)]),
+    "dictionary": (couplings.InDictionary, [("parts.conv", 6, FREE), ("parts.second", 8, FREE),
+                                            ("parts.head", 4, OUT)]),
     "auxiliary": (couplings.AuxiliaryHead, [("stem", 6, FREE), ("aux", 4, OUT), ("head", 4, OUT)]),
     "containers": (couplings.InContainers, [("stages.0.0", 6, FREE), ("stages.1.0", 8, FREE), ("head", 4, OUT)]),
 }

@@ -64,6 +64,7 @@ ZOO = {  # network -> shape of each weight after half of every free group is gon
     "with_input": (couplings.WithInput, {"conv": (3, 3), "last": (4, 6)}),
     "attention": (couplings.Attention, {"stem": (3, 3), "query": (4, 3), "key": (4, 3), "value": (6, 3),
                                         "hidden": (5, 6), "out": (4, 5)}),
+    "dictionary": (couplings.InDictionary, {"parts.conv": (3, 3), "parts.second": (4, 3), "parts.head": (4, 4)}),
     "auxiliary": (couplings.AuxiliaryHead, {"stem": (3, 3), "aux": (4, 3), "head": (4, 3)}),
     "containers": (couplings.InContainers, {"stages.0.0": (3, 3), "stages.1.0": (4, 3), "head": (4, 4)}),
     "sigmoid": (networks.SigmoidBetween, {"stem": (3, 3), "conv": (8, 3), "last": (4, 8)}),
