@@ -42,6 +42,15 @@ def test_it_stays_equal_when_the_masked_network_is_trained(build):
     assert relative_difference(evaluate(small, x), evaluate(net, x)) <= 1e-5
 
 
+def test_a_second_batch_norm_learns_its_statistics_again():
+    net = masked(randomise(networks.SecondNorm()), residual="couple")
+    assert net.again.cell.use_batch_statistics is None
+    before = net.again.cell.moving_mean.asnumpy().copy()
+    net.set_train(True)
+    net(image(4, 3, 8, 8))
+    assert (net.again.cell.moving_mean.asnumpy() != before).any()
+
+
 def test_a_masked_checkpoint_restores_what_follows(tmp_path):
     net = masked(randomise(networks.Gate()), residual="couple")
     path = str(tmp_path / "masked.ckpt")

@@ -96,12 +96,12 @@ def to_masked(net: nn.Cell) -> nn.Cell:
             replace_cell(net, path, cell)
     for path, cell in found:
         cell.out_index.name = f"{path}.out_index"
-    _mask_followers(net, record.graph, record.residual)
     moved = {cell.bn_path: cell.bn for _, cell in found}
     for path, setting in record.statistics.items():
         (moved.get(path) or get_cell(net, path)).use_batch_statistics = setting
     for parameter in net.get_parameters():
         parameter.requires_grad = parameter.name in record.trainable
+    _mask_followers(net, record.graph, record.residual)
     forget_compilation(net)
     return net
 
