@@ -7,7 +7,7 @@ from tests.networks import Between, conv3
 
 
 class SplitAndGate(Between):
-    """Two halves, one gates the other: they lose the same channels."""
+    """Two halves, one gates the other; whether the code counts parts or channels cannot be seen."""
 
     def __init__(self):
         super().__init__(4)

@@ -58,7 +58,7 @@ COUPLE = {
     "called_twice": (networks.Twice, [("stem conv", 8, FREE), ("mid", 6, FREE), ("last", 4, OUT)]),
     "shared_weight": (networks.SharedWeight, [("stem a", 8, FREE), ("mid", 6, FREE), ("last", 4, OUT)]),
     "options": (networks.Options, [("stem b", 8, FREE), ("a dw", 10, FREE), ("c", 12, FREE), ("fc", 4, OUT)]),
-    "split": (couplings.SplitAndGate, [("stem", 6, FREE), ("conv", 4, FREE), ("last", 4, OUT)]),
+    "split": (couplings.SplitAndGate, [("stem", 6, FREE), ("conv", 8, Blocked.FIXED_BY_CODE), ("last", 4, OUT)]),
     "halves": (couplings.Halves, [("stem", 6, FREE), ("conv", 4, FREE), ("unit", 4, FREE), ("last", 4, OUT)]),
     "pixel_shuffle": (couplings.PixelShuffle, [("stem", 6, FREE), ("conv", 2, FREE), ("last", 4, OUT)]),
     "space_to_depth": (couplings.SpaceToDepth, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
@@ -139,9 +139,6 @@ CHANNEL = {  # network, group, channel -> everything that goes with it
     "concat": (networks.Branches, "b", 2, {
         ("b.weight", 0, (2,)), ("bn2.gamma", 0, (2,)), ("bn2.beta", 0, (2,)), ("bn2.moving_mean", 0, (2,)),
         ("bn2.moving_variance", 0, (2,)), ("last.weight", 1, (6,))}),
-    "split": (couplings.SplitAndGate, "conv", 1, {
-        ("conv.weight", 0, (1, 5)), ("bn.gamma", 0, (1, 5)), ("bn.beta", 0, (1, 5)), ("bn.moving_mean", 0, (1, 5)),
-        ("bn.moving_variance", 0, (1, 5)), ("last.weight", 1, (1,))}),
     "halves": (couplings.Halves, "conv", 1, {
         ("conv.weight", 0, (2, 3)), ("bn.gamma", 0, (2, 3)), ("bn.beta", 0, (2, 3)), ("bn.moving_mean", 0, (2, 3)),
         ("bn.moving_variance", 0, (2, 3)), ("unit.weight", 1, (1,)), ("last.weight", 1, (1,))}),

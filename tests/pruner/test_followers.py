@@ -17,7 +17,6 @@ FOLLOWERS = {  # network -> (masked convolutions, cells that follow them)
     "selected": (couplings.Selected, {"stem", "conv", "other"}, {"expand"}),
     "called_twice": (networks.Twice, {"stem", "mid"}, {"conv", "bn"}),
     "dictionary": (couplings.InDictionary, {"parts.conv", "parts.second"}, set()),
-    "split": (couplings.SplitAndGate, {"stem", "conv"}, set()),
     "upsampled": (couplings.Upsampled, {"stem", "conv"}, set()),
 }
 

@@ -50,7 +50,7 @@ ZOO = {  # network -> shape of each weight after half of every free group is gon
     "border": (networks.BorderBetween, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
     "shuffle": (networks.Shuffle, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
     "second_norm": (networks.SecondNorm, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
-    "split": (couplings.SplitAndGate, {"stem": (3, 3), "conv": (4, 3), "last": (4, 2)}),
+    "split": (couplings.SplitAndGate, {"stem": (3, 3), "conv": (8, 3), "last": (4, 4)}),
     "halves": (couplings.Halves, {"stem": (3, 3), "conv": (4, 3), "unit": (2, 2), "last": (4, 4)}),
     "pixel_shuffle": (couplings.PixelShuffle, {"stem": (3, 3), "conv": (4, 3), "last": (4, 1)}),
     "space_to_depth": (couplings.SpaceToDepth, {"stem": (3, 3), "conv": (4, 3), "last": (4, 16)}),

@@ -9,7 +9,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import NONE, compress, expand, none_ids
 from mindspore_gs.graph.ir import Node
-from mindspore_gs.graph.rules.registry import channel_rule, unknown
+from mindspore_gs.graph.rules.registry import channel_rule, refused, unknown
 
 
 @channel_rule("Reshape", "View", "Flatten", "FlattenExt", "Squeeze", "ExpandDims", "UnsqueezeExt", "InnerUnsqueeze")
@@ -162,14 +162,14 @@ def _unstack(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ..
 
 @channel_rule("Split", "Chunk")
 def _split(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
-    """Equal parts: their number is in the code, so the k-th channels of all parts go together."""
+    """Equal parts along an axis. The code may say how many there are or how long each is, and MindIR does not tell."""
     x = flows[0]
     axis = flows[1].constant if len(flows) > 2 else node.attrs.get("axis", 0)
     axis = int(axis if node.op == "Split" else flows[2].constant) % len(x.shape)
-    parts = np.split(x.ids, len(node.shape), axis=axis) if x.ids.shape[axis] > 1 else [x.ids] * len(node.shape)
-    for part in parts[1:]:
-        channels.unite(parts[0], part, node)
-    return tuple(x.with_ids(shape, compress(part)) for shape, part in zip(node.shape, parts))
+    if x.ids.shape[axis] > 1:
+        parts: tuple[Flow, ...] = refused(node, [x], Blocked.FIXED_BY_CODE, channels)
+        return parts
+    return tuple(x.with_ids(shape, x.ids) for shape in node.shape)
 
 
 @channel_rule("Tile")
