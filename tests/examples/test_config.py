@@ -78,3 +78,9 @@ def test_a_wrong_file_is_refused(tmp_path, text, message):
     with pytest.raises(InputError) as error:
         parse("--config_path", str(path))
     assert message in str(error.value)
+
+
+def test_each_network_has_its_own_file_unless_one_is_given():
+    assert parse("--net", "resnet56").output_path == "output/resnet56"
+    assert parse("--net", "resnet56", "--config_path", "resnet20_cifar10.yaml").output_path == "output/resnet20"
+    assert (parse("--net", "resnet18").net, parse("--net", "resnet18").output_path) == ("resnet18", "output/resnet20")

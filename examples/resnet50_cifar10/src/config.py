@@ -94,16 +94,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_config(arguments: list[str], default_file: str, about: str) -> Config:
-    """Read `--config_path` (else `default_file` of the config folder), then put the command line over it.
+    """Read `--config_path`, then put the command line over it.
+
+    Without it: the file of the network that `--net` names, where there is one, else `default_file` of the config folder.
 
     Raises `InputError` for an unknown key, a value of the wrong type or a file that is not there.
     """
     parser = _Parser(description=about, allow_abbrev=False)
-    parser.add_argument("--config_path", help=f"YAML file (default: {default_file})")
+    parser.add_argument("--config_path", help=f"YAML file (default: that of --net, or {default_file})")
     for item in fields(Config):
         parser.add_argument(f"--{item.name}", metavar="VALUE", help=_help(item))
     given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    path = _find_config(given.pop("config_path", default_file))
+    own = f"{given.get('net')}_cifar10.yaml"
+    path = _find_config(given.pop("config_path", own if (CONFIG_FOLDER / own).is_file() else default_file))
     for key, other in (("prune_rate", "target_macs"), ("target_macs", "prune_rate")):
         if key in given:
             given.setdefault(other, None)
