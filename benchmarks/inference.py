@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
                         help=f"kept channels are a multiple of this {USUAL['round_to']}")
     result.add_argument("--residual", nargs="+", default=list(RESIDUAL_POLICIES), choices=RESIDUAL_POLICIES)
     result.add_argument("--runs", type=int, default=15, help="turns that count")
-    result.add_argument("--full", action="store_true", help=f"what is not given becomes {FULL}; takes hours")
+    result.add_argument("--full", action="store_true", help=f"what is not given becomes {FULL}; takes long")
     return result
 
 

@@ -30,7 +30,9 @@ from mindspore_gs.graph import RESIDUAL_POLICIES, Group, trace  # noqa: E402
 from mindspore_gs.pruner.select import number_kept  # noqa: E402
 from mindspore_gs.slim import PrunePlan, slim  # noqa: E402
 
-USUAL = ("resnet50", "resnet152", "mindcv:densenet121", "chain1000")
+USUAL = ("resnet50", "mindcv:densenet121", "chain200")
+FULL = ("resnet50", "resnet152", "mindcv:densenet121", "chain200", "chain1000")
+WARM_UP = "chain4"  # done once before the rounds: imports, and MindSpore's first compilation
 STEPS = ("export", "trace", "groups()", "plan", "slim", "slim checked")
 Result = TypeVar("Result")
 
@@ -39,11 +41,12 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     result.add_argument("--net", nargs="+", help=f"{HELP} (default: {' '.join(USUAL)}; mindcv's where installed)")
+    result.add_argument("--full", action="store_true", help=f"without --net: {' '.join(FULL)}; takes long")
     result.add_argument("--size", type=int, default=64, help="height and width of the image")
     result.add_argument("--batch", type=int, default=1)
     result.add_argument("--rate", type=float, default=0.5, help="share of each free group that is removed")
     result.add_argument("--residual", default="couple", choices=RESIDUAL_POLICIES)
-    result.add_argument("--runs", type=int, default=3, help="rounds that count; one more is not counted")
+    result.add_argument("--runs", type=int, default=3, help="rounds")
     return result
 
 
@@ -55,15 +58,17 @@ def measure(options: argparse.Namespace) -> dict:
         (median by step) and ``ratios`` (by step, to ``export``).
     """
     if options.net is None:
-        options.net = [name for name in USUAL if not name.startswith("mindcv:") or find_spec("mindcv")]
+        names = FULL if options.full else USUAL
+        options.net = [name for name in names if not name.startswith("mindcv:") or find_spec("mindcv")]
     ms.set_context(mode=ms.GRAPH_MODE)
     sizes: dict[str, dict] = {}
-    seconds = np.zeros((len(options.net), 1 + options.runs, len(STEPS)))
-    for turn in range(1 + options.runs):
+    seconds = np.zeros((len(options.net), options.runs, len(STEPS)))
+    one_round(WARM_UP, options)
+    for turn in range(options.runs):
         for k, name in enumerate(options.net):
             sizes[name], seconds[k, turn] = one_round(name, options)
     rows = []
-    for name, found in zip(options.net, seconds[:, 1:]):
+    for name, found in zip(options.net, seconds):
         rows.append({"network": name, **sizes[name], "seconds": dict(zip(STEPS, np.median(found, axis=0).tolist())),
                      "ratios": {step: ratio(found[:, k], found[:, 0]) for k, step in enumerate(STEPS)}})
     return {"rows": rows}
