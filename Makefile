@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 CANDIDATES := $(PYTHON) python3 python3.12 python3.11 python3.10
 SUITED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: demo test test-slow coverage lint clean
+.PHONY: demo test test-slow bench coverage lint clean
 
 demo: $(STAMP)
 	$(PY) examples/resnet50_cifar10/train.py --config_path demo_digits.yaml
@@ -15,6 +15,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PY) -m pytest -m slow
+
+bench: $(STAMP)
+	$(PY) benchmarks/run.py $(BENCH)
 
 coverage: $(STAMP)
 	$(PY) benchmarks/coverage.py --table docs/coverage.md

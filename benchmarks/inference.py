@@ -1,91 +1,120 @@
-"""Inference of the exported MindIR: dense against slim, size and time, as ratios measured in one process.
+"""Inference of the exported MindIR: dense against slim, time and size as ratios.
 
-    python benchmarks/inference.py --net resnet50 --rate 0.45 --residual keep --size 224 --batch 1
+    python benchmarks/inference.py --net resnet50 --rate 0.2 0.45 0.7 --size 32 224 --batch 1 64 --plot latency.png
 
-Dense and slim take turns, and the medians of all runs are compared, so that whatever else the machine does hits both.
+Each slim file takes turns with the dense one, in one process. --full measures every combination.
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
-os.environ.setdefault("GLOG_v", "3")
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples" / "resnet50_cifar10")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import benchmarks.environment  # noqa: E402, F401, I001
 
 import mindspore as ms  # noqa: E402
 import numpy as np  # noqa: E402
-from src.models import build  # noqa: E402
+from mindspore import nn  # noqa: E402
+from rich.table import Table  # noqa: E402
 
-from mindspore_gs import (  # noqa: E402
-    PrunerFtCompressAlgo,
-    PrunerKfCompressAlgo,
-    export_mindir,
-    load_mindir,
-    summary,
-)
+from benchmarks.command import make_table, run  # noqa: E402
+from benchmarks.inference_plot import draw  # noqa: E402
+from benchmarks.networks import HELP, network  # noqa: E402
+from benchmarks.stages import Stages  # noqa: E402
+from benchmarks.turns import ratio, take_turns  # noqa: E402
+from mindspore_gs import export_mindir, load_mindir  # noqa: E402
+from mindspore_gs.graph import RESIDUAL_POLICIES, trace  # noqa: E402
+from mindspore_gs.report import compare  # noqa: E402
 
-
-def slimmed(net: str, classes: int, rate: float, residual: str, shape: tuple[int, ...]):
-    """The dense network and its slim version, pruned by the L1 norm: which channels go does not matter here."""
-    dense = build(net, classes)
-    knockoff = PrunerKfCompressAlgo(residual=residual, input_shape=shape).apply(build(net, classes))
-    algorithm = PrunerFtCompressAlgo(prune_rate=rate, criterion="l1")
-    return dense, algorithm.convert(algorithm.apply(knockoff))
+USUAL = {"size": [224], "batch": [1], "rate": [0.2, 0.45, 0.7], "round_to": [8]}
+FULL = {"size": [32, 224], "batch": [1, 64], "rate": [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], "round_to": [8, 16]}
 
 
-def alternate(cells: list, x: ms.Tensor, runs: int) -> list[list[float]]:
-    """Milliseconds of each run of each cell; the cells take turns."""
-    times: list[list[float]] = [[] for _ in cells]
-    for cell in cells:
-        cell(x).asnumpy()
-        cell(x).asnumpy()
-    for _ in range(runs):
-        for cell, found in zip(cells, times):
-            begin = time.perf_counter()
-            cell(x).asnumpy()
-            found.append(1000 * (time.perf_counter() - begin))
-    return times
+def parser() -> argparse.ArgumentParser:
+    """The options; where several values are given, every combination is measured."""
+    result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    result.add_argument("--net", default="resnet50", help=HELP)
+    result.add_argument("--classes", type=int, default=10)
+    result.add_argument("--size", type=int, nargs="+", help=f"height and width of the image {USUAL['size']}")
+    result.add_argument("--batch", type=int, nargs="+", help=f"images in one call {USUAL['batch']}")
+    result.add_argument("--rate", type=float, nargs="+", help=f"prune rates {USUAL['rate']}")
+    result.add_argument("--round-to", type=int, nargs="+",
+                        help=f"kept channels are a multiple of this {USUAL['round_to']}")
+    result.add_argument("--residual", nargs="+", default=list(RESIDUAL_POLICIES), choices=RESIDUAL_POLICIES)
+    result.add_argument("--runs", type=int, default=15, help="turns that count")
+    result.add_argument("--full", action="store_true", help=f"what is not given becomes {FULL}; takes long")
+    return result
 
 
 def measure(options: argparse.Namespace) -> dict:
-    """Export both, run both, and compare."""
-    shape = (options.batch, 3, options.size, options.size)
-    dense, slim = slimmed(options.net, options.classes, options.rate, options.residual, shape)
-    report = summary(dense, slim, shape)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [export_mindir(net, shape, Path(folder) / name) for name, net in (("dense", dense), ("slim", slim))]
-        x = ms.Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
-        times = alternate([load_mindir(path) for path in paths], x, options.runs)
-        sizes = [path.stat().st_size for path in paths]
-    medians = [statistics.median(found) for found in times]
-    quarters = [statistics.quantiles(found, n=4) for found in times]
-    return {"options": vars(options), "params_ratio": report.params_ratio, "macs_ratio": report.macs_ratio,
-            "params_after": report.params_after, "bytes": sizes, "bytes_ratio": sizes[1] / sizes[0], "ms": medians,
-            "ms_quartiles": [[q[0], q[2]] for q in quarters], "speed_up": medians[0] / medians[1],
-            "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-            "mindspore": ms.__version__}
+    """Export, reload and run every combination in turns with the dense network.
+
+    Returns:
+        ``rows``: ``size``, ``batch``, ``residual``, ``round_to``, ``rate``; ``params_ratio``, ``macs_ratio``,
+        ``bytes`` and ``bytes_ratio`` of the file, ``ms`` (medians), each dense first where there are two; ``ratio``
+        (slim time / dense time) and ``speed_up``, its inverse.
+    """
+    for key, values in (FULL if options.full else USUAL).items():
+        if getattr(options, key) is None:
+            setattr(options, key, values)
+    ms.set_context(mode=ms.GRAPH_MODE)
+    rows = []
+    for size in options.size:
+        slims = list(slim_networks(options, size))
+        dense = network(options.net, options.classes)
+        graph = trace(dense, (1, 3, size, size))
+        reports = [compare(graph, trace(net, (1, 3, size, size))) for _, net in slims]
+        for batch in options.batch:
+            shape = (batch, 3, size, size)
+            with tempfile.TemporaryDirectory() as folder:
+                reference = exported(dense, shape, Path(folder) / "dense")
+                for (labels, net), report in zip(slims, reports):
+                    row = {"size": size, "batch": batch, **labels, "params_ratio": report.params_ratio,
+                           "macs_ratio": report.macs_ratio}
+                    rows.append(row | against(reference, exported(net, shape, Path(folder) / "slim"), options.runs))
+    return {"rows": rows}
 
 
-def main() -> None:
-    """Read the options and print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--net", default="resnet50", choices=["resnet18", "resnet20", "resnet50", "resnet56"])
-    parser.add_argument("--classes", type=int, default=10)
-    parser.add_argument("--rate", type=float, default=0.45)
-    parser.add_argument("--residual", default="keep", choices=["keep", "couple"])
-    parser.add_argument("--size", type=int, default=224, help="height and width of the image")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=30)
-    print(json.dumps(measure(parser.parse_args()), indent=1))
+def slim_networks(options: argparse.Namespace, size: int) -> Iterator[tuple[dict, nn.Cell]]:
+    """Every slim network for one size of the image, with what it was made with."""
+    for residual in options.residual:
+        stages = Stages(options.net, residual, size, options.classes)
+        for round_to, rate in product(options.round_to, options.rate):
+            yield {"residual": residual, "round_to": round_to, "rate": rate}, stages.slim(rate, round_to)
+
+
+def exported(net: nn.Cell, shape: tuple[int, ...], path: Path) -> tuple[int, Callable[[], object]]:
+    """Bytes of the MindIR of a network, and a run of the reloaded file on random images."""
+    file = export_mindir(net, shape, path)
+    cell = load_mindir(file)
+    x = ms.Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+    return file.stat().st_size, lambda: cell(x).asnumpy()
+
+
+def against(dense: tuple[int, Callable], slim: tuple[int, Callable], runs: int) -> dict:
+    """Times and bytes of both."""
+    seconds = take_turns([dense[1], slim[1]], runs)
+    before, after = seconds.T
+    return {"bytes": [dense[0], slim[0]], "bytes_ratio": slim[0] / dense[0],
+            "ms": (1000 * np.median(seconds, axis=0)).tolist(), "ratio": ratio(after, before),
+            "speed_up": ratio(before, after)}
+
+
+def table(record: dict) -> Table:
+    """One line for each slim network, input size and batch."""
+    o = record["options"]
+    result = make_table(f"inference of the MindIR, slim against dense: {o['net']}, {o['classes']} classes, "
+                        f"median [quartiles] of {o['runs']} turns", ("image", "batch", "residual"),
+                        ("round_to", "rate", "params", "bytes", "MACs", "ideal", "speed-up"))
+    for row in record["rows"]:
+        result.add_row(f"{row['size']}x{row['size']}", str(row["batch"]), row["residual"], str(row["round_to"]),
+                       f"{row['rate']:.2f}", f"{row['params_ratio']:.1%}", f"{row['bytes_ratio']:.1%}",
+                       f"{row['macs_ratio']:.1%}", f"{1 / row['macs_ratio']:.2f}", str(row["speed_up"]))
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    run(parser(), measure, table, draw)

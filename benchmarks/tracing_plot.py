@@ -1,0 +1,25 @@
+"""Seconds of each step against the number of operators in the network."""
+
+from pathlib import Path
+
+
+def draw(record: dict, path: Path) -> None:
+    """Save the picture: one line for each step, one point for each network."""
+    figure_of(record).savefig(path, dpi=130)
+
+
+def figure_of(record: dict):
+    """The picture as a ``matplotlib.figure.Figure``; both axes are logarithmic."""
+    from matplotlib.figure import Figure
+
+    rows = sorted(record["rows"], key=lambda row: row["nodes"])
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for step in rows[0]["seconds"]:
+        axes.plot([row["nodes"] for row in rows], [row["seconds"][step] for row in rows], "o-", label=step)
+    for row in rows:
+        axes.annotate(row["network"], (row["nodes"], 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
+    axes.set(xlabel="operators in the traced graph", ylabel="seconds", xscale="log", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
