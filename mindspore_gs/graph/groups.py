@@ -145,9 +145,12 @@ class ChannelGraph:
 
     def silencers(self, group: Group) -> tuple[tuple[str, Slice], ...]:
         """What makes the channels of a group or shifts them: (path of the cell, slice of its parameter)."""
-        made = set(self.outputs.items()) | self.shifts
         return tuple((self.cells.get(s.parameter, s.parameter), s) for s in group.slices
-                     if (s.parameter, s.axis) in made)
+                     if (s.parameter, s.axis) in self._makers)
+
+    @cached_property
+    def _makers(self) -> set[tuple[str, int]]:
+        return set(self.outputs.items()) | self.shifts
 
     @property
     def grouped(self) -> Mapping[str, int]:
@@ -233,7 +236,8 @@ def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str,
             key = (tuple(where.tolist()), reasons.get(int(labels[ids[0]])))
             found.setdefault(key, []).append(ids - starts[where])
     position = {w.weight: k for k, w in enumerate(reversed(channel_graph.writers))}
-    groups = [_group(channel_graph, [axes[k] for k in where], reason, np.stack(rows), made, cuts)
+    order_of = {w.weight: k for k, w in enumerate(channel_graph.writers)}
+    groups = [_group(channel_graph, [axes[k] for k in where], reason, np.stack(rows), made, cuts, order_of)
               for (where, reason), rows in found.items()]
     return tuple(sorted(groups, key=lambda g: -max(position[w] for w in g.weights)))
 
@@ -251,14 +255,12 @@ def _reasons(channels: Channels, labels: np.ndarray, whole: Mapping[str, Blocked
 
 
 def _group(channel_graph: ChannelGraph, keys: list[tuple[str, int]], reason: BlockedBy | None, indices: np.ndarray,
-           made: set[tuple[str, int]], cuts: frozenset[str]) -> Group:
-    slices = []
-    for key in dict.fromkeys(keys):
-        columns = [k for k, other in enumerate(keys) if other == key]
-        slices.append(Slice(*key, indices[:, columns]))
-    weights = [key[0] for key in dict.fromkeys(keys) if key in made]
-    rank = {w.weight: k for k, w in enumerate(channel_graph.writers)}
-    weights.sort(key=rank.__getitem__)
+           made: set[tuple[str, int]], cuts: frozenset[str], order_of: Mapping[str, int]) -> Group:
+    columns: dict[tuple[str, int], list[int]] = {}
+    for k, key in enumerate(keys):
+        columns.setdefault(key, []).append(k)
+    slices = [Slice(*key, indices[:, places]) for key, places in columns.items()]
+    weights = sorted((key[0] for key in columns if key in made), key=order_of.__getitem__)
     members = tuple(channel_graph.cells.get(weight, weight) for weight in weights)
     restored = any(weight in cuts for weight in weights)
     return Group(members[0], members, len(indices), tuple(slices), tuple(weights), restored, reason)

@@ -96,7 +96,7 @@ class _Parser(argparse.ArgumentParser):
 def parse_config(arguments: list[str], default_file: str, about: str) -> Config:
     """Read `--config_path`, then put the command line over it.
 
-    Without it: the file of the network that `--net` names, where there is one, else `default_file` of the config folder.
+    Without it: the file of the network that `--net` names, where there is one, else `default_file`.
 
     Raises `InputError` for an unknown key, a value of the wrong type or a file that is not there.
     """
