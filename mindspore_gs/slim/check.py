@@ -111,9 +111,9 @@ def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, .
         expected, got = _outputs(masked, inputs), _outputs(small, inputs)
     finally:
         ms.set_context(mode=mode)
-    for path, value in got.items():
-        if path in expected and _differ(_arrays(value), _arrays(expected[path]), tolerance):
-            return repr(path)
+    for place, value in got.items():
+        if place in expected and _differ(_arrays(value), _arrays(expected[place]), tolerance):
+            return repr(place[0])
     return "the network itself"
 
 
@@ -131,13 +131,13 @@ def _without_zeros(values: np.ndarray) -> np.ndarray:
     return values[:, np.any(values != 0, axis=tuple(k for k in range(values.ndim) if k != 1))]
 
 
-def _outputs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> dict[str, Any]:
-    """Output of each cell by path, in the order in which the cells finish."""
-    found: dict[str, Any] = {}
+def _outputs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> dict[tuple[str, type], Any]:
+    """Output of each cell by path and class, in the order in which the cells finish."""
+    found: dict[tuple[str, type], Any] = {}
     hooks = []
     for path, cell in net.cells_and_names():
         def keep(cell: nn.Cell, arguments: Any, output: Any, path: str = path) -> None:
-            found.setdefault(path, output)
+            found.setdefault((path, type(cell)), output)
 
         if path:
             hooks.append(cell.register_forward_hook(keep))
