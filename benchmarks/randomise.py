@@ -21,15 +21,19 @@ def randomise(net: nn.Cell, seed: int = 0) -> nn.Cell:
     """Fill ``net``, in place, with random values; parameters of integer type stay.
 
     Weights of convolutions and dense layers are normal with variance 2 / fan-in (4 / fan-in in a network without
-    normalisation, where half of the channels have to carry the signal). Scales (gamma, variances, layer scales) are
-    uniform in [0.5, 1.5], everything else (biases, means, tables, tokens) is normal with 0.2.
+    normalisation, where half of the channels have to carry the signal; 1/2 / fan-in for dense layers beside a
+    LayerNorm, or the logits of attention become so large that one rounding decides what its softmax picks). Scales
+    (gamma, variances, layer scales) are uniform in [0.5, 1.5], everything else (biases, means, tables, tokens) is
+    normal with 0.2.
     """
     random = np.random.default_rng(seed)
-    normalised = any(isinstance(cell, (*NORMS, nn.LayerNorm, nn.GroupNorm)) for _, cell in net.cells_and_names())
+    kinds = {type(cell) for _, cell in net.cells_and_names()}
+    gain = 2.0 if any(issubclass(kind, (*NORMS, nn.LayerNorm, nn.GroupNorm)) for kind in kinds) else 4.0
+    dense_gain = 0.5 if any(issubclass(kind, nn.LayerNorm) for kind in kinds) else gain
     for parameter in net.get_parameters():
         if "Float" in str(parameter.dtype):
-            kind = parameter.name.rsplit(".", 1)[-1]
-            values = _values(kind, tuple(parameter.shape), random, 2 if normalised else 4)
+            kind, shape = parameter.name.rsplit(".", 1)[-1], tuple(parameter.shape)
+            values = _values(kind, shape, random, dense_gain if len(shape) == 2 else gain)
             parameter.set_data(ms.Tensor(values.astype(np.float32), parameter.dtype))
     return net
 
