@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.conditions import conditions, warning
 from benchmarks.turns import Spread
@@ -55,7 +56,7 @@ def print_table(table: Table) -> None:
 
 def make_table(title: str, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
     """An empty table; names stand on the left, numbers on the right."""
-    result = Table(title=title, title_justify="left")
+    result = Table(title=Text(title, "table.title"), title_justify="left")
     for name in left:
         result.add_column(name)
     for name in right:
