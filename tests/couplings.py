@@ -1,7 +1,7 @@
 """Toy networks for couplings that are easily got wrong; each is a stem, something in the middle, and a last layer."""
 
 import mindspore as ms
-from mindspore import nn, ops
+from mindspore import mint, nn, ops
 
 from tests.networks import Between, conv3
 
@@ -15,6 +15,61 @@ class SplitAndGate(Between):
     def between(self, x):
         value, gate = ops.chunk(x, 2, axis=1)
         return value * ops.sigmoid(gate)
+
+
+class TwoParts(Between):
+    """Two halves, one gates the other; the code counts parts."""
+
+    def __init__(self):
+        super().__init__(4)
+        self.split = ops.Split(1, 2)
+
+    def between(self, x):
+        value, gate = self.split(x)
+        return value * ops.sigmoid(gate)
+
+
+class Chunks(Between):
+    """Two halves of mint's chunk, which counts parts; the second is multiplied by the first one's own convolution."""
+
+    def __init__(self):
+        super().__init__(4)
+        self.unit, self.bn_unit = conv3(4, 4), nn.BatchNorm2d(4)
+
+    def between(self, x):
+        first, second = mint.chunk(x, 2, 1)
+        return self.bn_unit(self.unit(first)) * second
+
+
+class ChannelsInParts(Between):
+    """Two halves of mint's split, which counts channels."""
+
+    def __init__(self):
+        super().__init__(4)
+
+    def between(self, x):
+        first, second = mint.split(x, 4, 1)
+        return first + second
+
+
+class StandardisedConv(nn.Conv2d):
+    """A convolution that standardises its weight (BiT)."""
+
+    def construct(self, x):
+        weight = self.weight
+        mean = weight.mean((1, 2, 3), keep_dims=True)
+        return self.conv2d(x, (weight - mean) / ops.sqrt(((weight - mean) ** 2).mean((1, 2, 3), True) + 1e-10))
+
+
+class Standardised(Between):
+    """A weight that is computed."""
+
+    def __init__(self):
+        super().__init__(5)
+        self.unit, self.bn_unit = StandardisedConv(8, 5, 3), nn.BatchNorm2d(5)
+
+    def between(self, x):
+        return self.relu(self.bn_unit(self.unit(self.relu(x))))
 
 
 class Halves(Between):

@@ -105,7 +105,8 @@ def _operator(item: Any, primitives: dict[str, Any]) -> tuple[str, dict[str, Any
     primitive = primitives.get(key)
     if primitive is None:
         return key.split(":")[0], {}
-    return primitive.op_type, {a.name: _value(a) for a in primitive.attribute}
+    attrs = {a.name: _value(a) for a in primitive.attribute}
+    return primitive.op_type, attrs | ({"instance": primitive.instance_name} if primitive.instance_name else {})
 
 
 def _scope(item: Any) -> str:

@@ -235,11 +235,10 @@ def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str,
         if any(axes[k] in made for k in where):
             key = (tuple(where.tolist()), reasons.get(int(labels[ids[0]])))
             found.setdefault(key, []).append(ids - starts[where])
-    position = {w.weight: k for k, w in enumerate(reversed(channel_graph.writers))}
-    order_of = {w.weight: k for k, w in enumerate(channel_graph.writers)}
+    order_of = {weight: k for k, weight in enumerate(channels.outputs)}
     groups = [_group(channel_graph, [axes[k] for k in where], reason, np.stack(rows), made, cuts, order_of)
               for (where, reason), rows in found.items()]
-    return tuple(sorted(groups, key=lambda g: -max(position[w] for w in g.weights)))
+    return tuple(sorted(groups, key=lambda g: order_of[g.weights[0]]))
 
 
 def _reasons(channels: Channels, labels: np.ndarray, whole: Mapping[str, Blocked],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mindspore_gs.errors import TraceError
@@ -17,7 +18,8 @@ class Node:
         name: name of the value that the operator computes.
         op: operator, such as ``"Conv2D"``.
         inputs: names of the values that it reads.
-        attrs: attributes of the operator, decoded to Python values.
+        attrs: attributes of the operator, decoded to Python values; ``instance`` is the name under which a cell holds
+            the operator, where it is an attribute of one.
         shape: shape of the output; a tuple of shapes where there are several.
         scope: place in the network, such as ``"Default/layer1-SequentialCell/0-Block"``.
     """
@@ -58,6 +60,26 @@ class Graph:
             for name in node.inputs:
                 readers.setdefault(name, []).append(node)
         return readers
+
+    @cached_property
+    def producers(self) -> Mapping[str, Node]:
+        """The node that computes each value."""
+        return {node.name: node for node in self.nodes}
+
+    def parameters_behind(self, name: str) -> tuple[str, ...]:
+        """Parameters that a value is computed from; none where it depends on an input of the network."""
+        found: dict[str, None] = {}
+        waiting, seen = [name], {name}
+        while waiting:
+            value = waiting.pop()
+            if value in self.inputs:
+                return ()
+            if value in self.parameters:
+                found[value] = None
+            sources = self.producers[value].inputs if value in self.producers else ()
+            waiting += [source for source in sources if source not in seen]
+            seen.update(sources)
+        return tuple(found)
 
 
 def verify(graph: Graph) -> None:

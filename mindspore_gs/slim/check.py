@@ -1,6 +1,8 @@
 """Do two networks compute the same? Compared with numbers, and the first cell that differs is named."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mindspore as ms
@@ -65,8 +67,8 @@ def check_equal(masked: nn.Cell, small: nn.Cell, specification: tuple[tuple[tupl
         try:
             got = small(*inputs)
         except Exception as error:
-            raise ParityError(f"the slim network does not run: {_reason(error)}. A number of channels may be written "
-                              f"into the network's code; add the cell to 'ignore'.") from error
+            raise ParityError(f"the slim network does not run: {_reason(error)}{_place(small, inputs)}. A number of "
+                              "channels may be written into the network's code; add the cell to 'ignore'.") from error
     tolerance = tolerance_of(masked, (kind for _, kind in specification))
     difference = relative_difference(got, expected)
     if not difference <= tolerance:
@@ -93,10 +95,65 @@ def tolerance_of(net: nn.Cell, kinds: Iterable[str]) -> float:
     return max(TOLERANCE.get(kind, TOLERANCE["Float32"]) for kind in (*kinds, *_half_precision(net)))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """The first line of MindSpore's message that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
-    places = [line for line in lines if "In file " in line or ".py:" in line]
-    return "; ".join(lines[:1] + places[:1]) or type(error).__name__
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _place(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:
+    """Where a network that does not run fails: the innermost cell, and the line that Graph mode names."""
+    found = [text for text in (_failing_cell(net, inputs), _failing_line(net, inputs)) if text]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _failing_cell(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:
+    running = [""]
+
+    def enter(path: str) -> Any:
+        def wait_and_enter(cell: nn.Cell, arguments: Any) -> None:
+            for value in arguments:  # PyNative mode computes behind Python's back and fails later
+                if isinstance(value, ms.Tensor):
+                    value.asnumpy()
+            running.append(path)
+
+        return wait_and_enter
+
+    def leave(cell: nn.Cell, arguments: Any, output: Any) -> None:
+        running.pop()
+
+    hooks = []
+    for path, cell in net.cells_and_names():
+        hooks += [cell.register_forward_pre_hook(enter(path)), cell.register_forward_hook(leave)]
+    try:
+        with _mode(ms.PYNATIVE_MODE), evaluating(net):
+            _arrays(net(*inputs))
+    except Exception:
+        return f"cell {(running[-1] or type(net).__name__)!r}"
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return ""
+
+
+def _failing_line(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:
+    try:
+        with _mode(ms.GRAPH_MODE), evaluating(net):
+            net(*inputs)
+    except Exception as error:
+        places = re.findall(r"In file (\S+:\d+)", str(error))
+        return places[-1] if places else ""
+    return ""
+
+
+@contextmanager
+def _mode(mode: int) -> Iterator[None]:
+    before = ms.get_context("mode")
+    ms.set_context(mode=mode)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=before)
 
 
 def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, ...], tolerance: float) -> str:
@@ -105,12 +162,8 @@ def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, .
     Outputs are compared where they have the same shape, or where they have it without the masked network's channels
     of zeros.
     """
-    mode = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    try:
+    with _mode(ms.PYNATIVE_MODE):
         expected, got = _outputs(masked, inputs), _outputs(small, inputs)
-    finally:
-        ms.set_context(mode=mode)
     for place, value in got.items():
         if place in expected and _differ(_arrays(value), _arrays(expected[place]), tolerance):
             return repr(place[0])

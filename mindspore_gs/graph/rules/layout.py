@@ -160,16 +160,34 @@ def _unstack(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ..
                  for k, part in enumerate(inner))
 
 
-@channel_rule("Split", "Chunk")
+@channel_rule("Split", "Chunk", "ChunkView", "SplitTensor", "SplitTensorView", "SplitWithSize", "SplitWithSizeView")
 def _split(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
-    """Equal parts along an axis. The code may say how many there are or how long each is, and MindIR does not tell."""
+    """Parts along an axis. Where the code says how many there are, what one part loses all parts lose."""
     x = flows[0]
-    axis = flows[1].constant if len(flows) > 2 else node.attrs.get("axis", 0)
+    axis = flows[1].constant if node.op == "Split" and len(flows) > 2 else node.attrs.get("axis", 0)
     axis = int(axis if node.op == "Split" else flows[2].constant) % len(x.shape)
-    if x.ids.shape[axis] > 1:
+    if x.ids.shape[axis] > 1 and not _counts_parts(node, flows):
         parts: tuple[Flow, ...] = refused(node, [x], Blocked.FIXED_BY_CODE, channels)
         return parts
-    return tuple(x.with_ids(shape, x.ids) for shape in node.shape)
+    if x.ids.shape[axis] == 1:
+        return tuple(x.with_ids(shape, x.ids) for shape in node.shape)
+    pieces = np.split(x.ids, len(node.shape), axis)
+    for piece in pieces[1:]:
+        channels.unite(pieces[0], piece, node)
+    return tuple(x.with_ids(shape, compress(piece)) for shape, piece in zip(node.shape, pieces))
+
+
+def _counts_parts(node: Node, flows: list[Any]) -> bool:
+    """Whether the code gives a number of equal parts, rather than their length.
+
+    ``ops.Split`` as a cell's attribute does, which MindIR shows as the name of the instance; so does mint's chunk.
+    ``ops.chunk`` and ``ops.split`` leave the same MindIR, so they are taken for the latter.
+    """
+    if len(set(node.shape)) > 1:
+        return False
+    if node.op == "Split":
+        return bool(node.attrs.get("instance"))
+    return node.op in ("Chunk", "ChunkView") and flows[1].constant == len(node.shape)
 
 
 @channel_rule("Tile")

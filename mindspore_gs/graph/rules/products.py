@@ -28,7 +28,7 @@ def _convolution_ext(node: Node, flows: list[Any], channels: Channels) -> Flow:
 def _convolve(node: Node, flows: list[Any], groups: int, channels: Channels) -> Flow:
     x, w = flows[:2]
     if w.parameter is None:
-        return refused(node, [x, w], Blocked.COMPUTED_WEIGHT, channels)
+        return _computed(node, x, w, 0, channels)
     outputs = channels.parameter_ids(w.parameter, 0)
     if groups == 1:
         channels.consume_with(channels.consume(x, 1, node), channels.parameter_ids(w.parameter, 1), node)
@@ -54,7 +54,7 @@ def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) ->
     """Its weight has the input's channels first. With groups, nothing is removed."""
     x, w = flows[:2]
     if w.parameter is None:
-        return refused(node, [x, w], Blocked.COMPUTED_WEIGHT, channels)
+        return _computed(node, x, w, 1, channels)
     if int(node.attrs.get("group", 1)) != 1:
         channels.refuse(x, Blocked.GROUPED_TRANSPOSED, node)
         channels.block(channels.parameter_ids(w.parameter, 1), Blocked.GROUPED_TRANSPOSED, node)
@@ -77,7 +77,7 @@ def _matmul(node: Node, flows: list[Any], channels: Channels) -> Flow:
 def _dense_layer(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, w = flows[:2]
     if x.parameter is not None or w.parameter is None:
-        return refused(node, [x, w], Blocked.COMPUTED_WEIGHT, channels)
+        return _computed(node, x, w, 0, channels)
     result = _dense(node, x, w.parameter, (0, 1), channels)
     _add_bias(flows[2] if len(flows) > 2 else None, w, 0, node, channels)
     return result
@@ -105,6 +105,16 @@ def _product(node: Node, weight: str, weight_axis: int, axis: int, channels: Cha
     shape = [1] * len(node.shape)
     shape[axis] = len(ids)
     return Flow(node.shape, ids.reshape(shape))
+
+
+def _computed(node: Node, x: Flow, w: Flow, axis: int, channels: Channels) -> Flow:
+    """A weight that is computed from a parameter (standardised, quantised): its channels are blocked by name."""
+    for name in channels.graph.parameters_behind(node.inputs[1]):
+        if len(channels.graph.parameters[name]) == len(w.shape):
+            channels.outputs[name] = axis
+            channels.block(channels.parameter_ids(name, axis), Blocked.COMPUTED_WEIGHT, node)
+    result: Flow = refused(node, [x, w], Blocked.COMPUTED_WEIGHT, channels)
+    return result
 
 
 @channel_rule("BiasAdd")
