@@ -11,6 +11,7 @@ from mindspore.dataset import GeneratorDataset
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
 from mindspore_gs._cells import copy_network
 from mindspore_gs.errors import PlanError, PruningError, TraceError
+from mindspore_gs.pruner.scop.network import REUSE
 from mindspore_gs.pruner.scop.scop_pruner import KfCallback, KfConv2d, MaskedConv2dbn
 from mindspore_gs.pruner.select import aggregate, best, number_kept
 from tests import networks
@@ -105,16 +106,39 @@ def seen(net, *inputs):
     return found[0]
 
 
-def test_knockoffs_are_a_permutation_of_the_batch_that_changes():
-    net, x = knockoff(), image(6, 3, 8, 8)
+def test_knockoffs_are_other_samples_of_the_batch_that_change():
+    net, x = knockoff(), image(2 * REUSE, 3, 8, 8)
     orders = set()
     for _ in range(8):
         batch = seen(net, x)
-        np.testing.assert_array_equal(batch[:6], x.asnumpy())
-        order = [int(np.flatnonzero((x.asnumpy() == row).all(axis=(1, 2, 3)))[0]) for row in batch[6:]]
-        assert sorted(order) == list(range(6))
+        np.testing.assert_array_equal(batch[:2 * REUSE], x.asnumpy())
+        order = [int(np.flatnonzero((x.asnumpy() == row).all(axis=(1, 2, 3)))[0]) for row in batch[2 * REUSE:]]
+        assert len(set(order)) == len(order) == 2
         orders.add(tuple(order))
     assert len(orders) >= 6
+
+
+@pytest.mark.parametrize("count", [1, REUSE - 1, REUSE + 1], ids=["one", "one too few", "one too many"])
+def test_a_batch_is_filled_up_and_only_its_own_outputs_come_back(count, mode):
+    net, x = knockoff(), image(count, 3, 8, 8)
+    knockoffs = -(-count // REUSE)
+    if mode == ms.PYNATIVE_MODE:
+        batch = seen(net, x)
+        assert len(batch) == knockoffs * (REUSE + 1)
+        np.testing.assert_array_equal(batch[:count], x.asnumpy())
+        np.testing.assert_array_equal(batch[count:knockoffs * REUSE],
+                                      x.asnumpy()[np.arange(count, knockoffs * REUSE) % count])
+    for cell in layers(net).values():  # the scales say: all real
+        cell.share = AllReal()
+    got = net.set_train(True)(x)
+    assert relative_difference(got, evaluate(net, x)) <= 1e-5
+
+
+class AllReal(nn.Cell):
+    """No knockoff is mixed in."""
+
+    def construct(self, scale):
+        return ms.ops.ones_like(scale).reshape((-1,))
 
 
 def test_a_generator_makes_the_knockoffs(mode):
@@ -130,14 +154,21 @@ def test_a_generator_makes_the_knockoffs(mode):
     assert not any("gain" in p.name for p in masked_net.get_parameters())
 
 
-def layer_with_features(scale):
-    """A KfConv2d on moving statistics, an input of 3 real samples and 3 knockoffs, and its convolution's output."""
-    conv, norm = nn.Conv2d(3, 5, 1, has_bias=True), nn.BatchNorm2d(5, use_batch_statistics=False)
-    cell = randomise(KfConv2d(conv, norm, "layer")).set_train(True)
+class OwnNorm(nn.BatchNorm2d):
+    """A BatchNorm of the user's own class, whose operator is left alone."""
+
+
+def layer_with_features(scale, reuse=1, norm=nn.BatchNorm2d):
+    """A KfConv2d on moving statistics, 6 samples of which some are knockoffs, its convolution's real and knockoff
+    output, one knockoff for each real sample, and the knockoff output as it is."""
+    conv, norm = nn.Conv2d(3, 5, 1, has_bias=True), norm(5, use_batch_statistics=False)
+    cell = randomise(KfConv2d(conv, norm, "layer", reuse=reuse)).set_train(True)
     cell.kfscale.set_data(ms.Tensor(np.array(scale, np.float32).reshape(1, 5, 1, 1)))
     x = image(6, 3, 4, 4)
     features = np.einsum("nchw,oc->nohw", x.asnumpy(), conv.weight.asnumpy()[:, :, 0, 0])
-    return cell, x, features + conv.bias.asnumpy()[None, :, None, None]
+    features += conv.bias.asnumpy()[None, :, None, None]
+    real, made = np.split(features, [6 // (reuse + 1) * reuse])
+    return cell, x, real, np.concatenate([made] * reuse), made
 
 
 def normalised(cell, values):
@@ -148,34 +179,58 @@ def normalised(cell, values):
     return (values - mean) / np.sqrt(variance + norm.eps) * gamma + beta
 
 
+KINDS = pytest.mark.parametrize(("reuse", "norm"), [(1, nn.BatchNorm2d), (2, nn.BatchNorm2d), (2, OwnNorm)],
+                                ids=["one for each", "one for two", "own class"])
+
+
+@KINDS
 @pytest.mark.parametrize(("scale", "share"), [
     ([0.5] * 5, [0.9] * 5),
     ([0, 0.25, 0.5, 0.75, 1], [0.8, 0.85, 0.9, 0.95, 1]),
     ([1] * 5, [0.9] * 5),
     ([-7, 0.5, 0.5, 0.5, 9], [0.8, 0.9, 0.9, 0.9, 1]),
 ], ids=["level", "spread", "nobody gains when all do", "bounded"])
-def test_a_layer_mixes_real_and_knockoff_features(scale, share, mode):
-    r"""First half: share * real + (1 - share) * knockoff, second half: knockoff."""
-    cell, x, features = layer_with_features(scale)
+def test_a_layer_mixes_real_and_knockoff_features(scale, share, reuse, norm, mode):
+    r"""Real part: share * real + (1 - share) * knockoff, knockoff part: knockoff."""
+    cell, x, real, made, passing = layer_with_features(scale, reuse, norm)
     share = np.array(share).reshape(1, 5, 1, 1)
-    mixed = np.concatenate([share * features[:3] + (1 - share) * features[3:], features[3:]])
+    mixed = np.concatenate([share * real + (1 - share) * made, passing])
     np.testing.assert_allclose(cell(x).asnumpy(), normalised(cell, mixed), rtol=1e-4, atol=1e-5)
 
 
-def test_the_gradient_of_a_scale_is_the_evidence_and_the_spring(mode):
+@KINDS
+def test_the_gradient_of_a_scale_is_the_evidence_and_the_spring(reuse, norm, mode):
     r"""g / rms(g) + 4 (b - 1/2), where g is the gradient of the share of the real feature."""
     scale = np.array([0.1, 0.3, 0.5, 0.6, 0.9])
-    cell, x, features = layer_with_features(scale)
+    cell, x, real, made, _ = layer_with_features(scale, reuse, norm)
     weights = image(6, 5, 4, 4, seed=1)
 
     def forward(x):
         return (cell(x) * weights).sum()
 
     slope = (cell.bn.gamma.asnumpy() / np.sqrt(cell.bn.moving_variance.asnumpy() + cell.bn.eps)).reshape(1, 5, 1, 1)
-    evidence = (weights.asnumpy()[:3] * slope * (features[:3] - features[3:])).sum(axis=(0, 2, 3))
+    evidence = (weights.asnumpy()[:len(real)] * slope * (real - made)).sum(axis=(0, 2, 3))
     expected = evidence / np.sqrt((evidence ** 2).mean()) + 4 * (scale - 0.5)
     gradient = ms.grad(forward, None, [cell.kfscale])(x)[0].asnumpy().reshape(-1)
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4)
+
+
+@KINDS
+def test_the_gradient_of_the_input_is_that_of_the_real_samples(reuse, norm, mode):
+    """Nothing is trained through the knockoffs."""
+    scale = np.array([0, 0.25, 0.5, 0.75, 1])
+    cell, x, real, _, _ = layer_with_features(scale, reuse, norm)
+    weights = image(6, 5, 4, 4, seed=1)
+
+    def forward(x):
+        return (cell(x) * weights).sum()
+
+    gradient = ms.grad(forward)(x).asnumpy()
+    slope = (cell.bn.gamma.asnumpy() / np.sqrt(cell.bn.moving_variance.asnumpy() + cell.bn.eps)).reshape(1, 5, 1, 1)
+    share = np.array([0.8, 0.85, 0.9, 0.95, 1]).reshape(1, 5, 1, 1)
+    expected = np.einsum("nohw,oc->nchw", weights.asnumpy() * slope * share, cell.conv.weight.asnumpy()[:, :, 0, 0])
+    np.testing.assert_allclose(gradient[:len(real)], expected[:len(real)], rtol=1e-3, atol=1e-4)
+    assert (gradient[len(real):] == 0).all()
 
 
 def test_training_moves_the_scales_and_nothing_else(mode):

@@ -12,43 +12,84 @@ DOSE = 0.2
 SPRING = 4.0
 
 
-class ScaleGradient(nn.Cell):
-    r"""The scales, unchanged; their gradient, turned into evidence that any optimizer can add up.
+class RealShare(nn.Cell):
+    r"""The share of the real feature in each channel's mixture; its gradient is evidence that any optimizer can add up.
 
-    A scale that simply follows its gradient g soon reaches 1 for every channel, and then says nothing. Here the
-    optimizer sees :math:`\hat g + \lambda (p - 1/2)` with :math:`\hat g = g / rms(g)` over the channels of the
-    layer: the scales settle at :math:`p = 1/2 - E[\hat g] / \lambda`, whatever the optimizer, its learning rate
-    and the depth of the layer. :math:`\lambda` is :data:`SPRING`.
+    A scale b that simply follows its gradient g soon reaches 1 for every channel, and then says nothing. So the scales
+    of a layer share a budget: the share is :math:`1 - a (1 - clip(b - mean(b) + 1/2))`, a = :data:`DOSE`, and a channel
+    gains only at the expense of others. And the optimizer sees :math:`\hat g + \lambda (b - 1/2)` with
+    :math:`\hat g = g / rms(g)` over the channels of the layer, g the gradient of the share: the scales settle at
+    :math:`b = 1/2 - E[\hat g] / \lambda`, whatever the optimizer, its learning rate and the depth of the layer.
+    :math:`\lambda` is :data:`SPRING`.
 
     Inputs:
         - **scale** (Tensor) - shape (1, C, 1, 1).
 
     Outputs:
-        Tensor, the same.
+        Tensor of shape (C,), within [1 - a, 1].
     """
 
     def construct(self, scale: ms.Tensor) -> ms.Tensor:
-        """Pass."""
-        return scale
+        """Bound, budget, dose."""
+        level = ops.clamp(scale, 0.0, 1.0)
+        level = ops.clamp(level - (level.mean() - 0.5), 0.0, 1.0)
+        return (level * DOSE + (1 - DOSE)).reshape((-1,))
 
     def bprop(self, scale: ms.Tensor, out: ms.Tensor, dout: ms.Tensor) -> tuple[ms.Tensor]:
         """Normalise over the layer and pull towards one half."""
-        size = ops.sqrt((dout * dout).mean()) + 1e-12
-        return (dout / size + SPRING * (scale - 0.5),)
+        evidence = dout.reshape(scale.shape)
+        size = ops.sqrt((evidence * evidence).mean()) + 1e-12
+        return (evidence / size + (scale - 0.5) * SPRING,)
+
+
+class Parts(nn.Cell):
+    """Real samples and knockoffs of a batch. Nothing is trained through the knockoffs, so no gradient goes there."""
+
+    def __init__(self, reuse: int):
+        super().__init__()
+        self.reuse = reuse
+        self.zeros_like = ops.ZerosLike()
+
+    def construct(self, x: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:
+        """Take apart."""
+        count = x.shape[0] // (self.reuse + 1) * self.reuse
+        return x[:count], x[count:]
+
+    def bprop(self, x: ms.Tensor, out: Any, dout: tuple[ms.Tensor, ms.Tensor]) -> tuple[ms.Tensor]:
+        """Zero for the knockoffs."""
+        count = x.shape[0] // (self.reuse + 1) * self.reuse
+        return (ops.concat((dout[0], self.zeros_like(x[count:])), 0),)
+
+
+class Together(nn.Cell):
+    """Undo :class:`Parts`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zeros_like = ops.ZerosLike()
+
+    def construct(self, real: ms.Tensor, knockoff: ms.Tensor) -> ms.Tensor:
+        """Put together."""
+        return ops.concat((real, knockoff), 0)
+
+    def bprop(self, real: ms.Tensor, knockoff: ms.Tensor, out: ms.Tensor, dout: ms.Tensor) -> tuple[ms.Tensor, ...]:
+        """Zero for the knockoffs."""
+        return dout[:real.shape[0]], self.zeros_like(knockoff)
 
 
 class KfConv2d(nn.Cell):
     r"""Convolution and BatchNorm in which each channel competes with its knockoff.
 
-    In training mode the batch holds real samples, then as many knockoffs. The first half of the convolution's
-    output becomes :math:`b \cdot real + (1-b) \cdot knockoff'`; the second half passes. The scale
-    :math:`b \in [0, 1]` starts at one half for each channel and is the only thing that is trained. In evaluation
-    mode the cell is convolution and BatchNorm.
+    In training mode the batch holds real samples, then their knockoffs; each knockoff serves ``reuse`` real samples.
+    The real part of the convolution's output becomes :math:`s \cdot real + (1-s) \cdot knockoff`; the knockoff part
+    passes. The share s follows the scale b (:class:`RealShare`), which starts at one half for each channel and is the
+    only thing that is trained. In evaluation mode the cell is convolution and BatchNorm.
 
-    Two things keep the competition alive until the end of the phase. The knockoff is close to the real feature,
-    :math:`knockoff' = (1-a) \cdot real + a \cdot knockoff` with a = :data:`DOSE`, so that the network still works
-    when all channels are mixed. And the scales of a layer share a budget: what is mixed with is
-    :math:`clip(b - mean(b) + 1/2)`, so that a channel gains only at the expense of others.
+    A share close to 1 keeps the competition alive until the end of the phase: the network still works when all channels
+    are mixed.
+
+    BatchNorm is affine on its moving statistics, so what is computed is :math:`BN_s(real - knockoff) + BN(knockoff)`,
+    where :math:`BN_s` has :math:`s \gamma` and neither beta nor mean. Its backward pass gives the gradient of s.
 
     Source: Tang et al., SCOP, NeurIPS 2020, equations 4 to 7; closeness and budget are ours, see docs/scop.md.
 
@@ -57,15 +98,17 @@ class KfConv2d(nn.Cell):
         bn_ori: the BatchNorm behind it.
         prex: prefix of the scale's name, such as ``"layer1.0.conv1"``.
         bn_path: path of the BatchNorm in the network, to put it back there.
+        reuse: number of real samples that a knockoff serves. Default: 1.
 
     Inputs:
-        - **x** (Tensor) - shape :math:`(N, C, H, W)`; N even in training mode.
+        - **x** (Tensor) - shape :math:`(N, C, H, W)`; in training mode N is a multiple of ``reuse + 1``: n real
+          samples, then n / reuse knockoffs, of which the k-th serves the real samples k, k + n / reuse, ...
 
     Outputs:
         Tensor of shape :math:`(N, C_{out}, H_{out}, W_{out})`.
     """
 
-    def __init__(self, conv_ori: nn.Conv2d, bn_ori: nn.Cell, prex: str = "", bn_path: str = ""):
+    def __init__(self, conv_ori: nn.Conv2d, bn_ori: nn.Cell, prex: str = "", bn_path: str = "", reuse: int = 1):
         super().__init__(auto_prefix=False)
         self.conv = conv_ori
         self.bn = bn_ori
@@ -74,28 +117,40 @@ class KfConv2d(nn.Cell):
         self.out_index = np.ones(conv_ori.out_channels, np.int32)
         start = ms.Tensor(np.full((1, conv_ori.out_channels, 1, 1), 0.5, np.float32))
         self.kfscale = ms.Parameter(start, name=_join(prex, "kfscale"))
-        self.scale_gradient = ScaleGradient()
+        self.share = RealShare()
+        self.reuse = reuse
+        self.parts, self.together = Parts(reuse), Together()
+        self.zeros = ms.Tensor(np.zeros(conv_ori.out_channels, np.float32))
+        self.plain_norm = type(bn_ori) is nn.BatchNorm2d
 
     def scale(self) -> np.ndarray:
         """The scales b, shape (C,), within [0, 1]; not a number where the phase has diverged."""
         return np.clip(self.kfscale.asnumpy().reshape(-1).astype(np.float64), 0.0, 1.0)
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
-        """Mix in training mode; the halves stay apart, since nothing is trained through the knockoffs."""
+        """Mix in training mode; the parts stay apart, since nothing is trained through the knockoffs."""
         if not self.training:
             return self.bn(self.conv(x))
-        count = x.shape[0] // 2
-        real = self.conv(x[:count])
-        knockoff = ops.stop_gradient(self.conv(ops.stop_gradient(x[count:])))
-        mixed = knockoff + self._share().astype(real.dtype) * (real - knockoff)
-        return ops.concat((self.bn(mixed), ops.stop_gradient(self.bn(knockoff))), 0)
+        real, knockoff = self.parts(x)
+        real, knockoff = self.conv(real), ops.stop_gradient(self.conv(knockoff))
+        passing = ops.stop_gradient(self.bn(knockoff))
+        share = self.share(self.kfscale)
+        if self._is_affine(real):
+            gamma = ops.stop_gradient(self.bn.gamma) * share
+            apart = self.bn.bn_infer(real - self._for_each(knockoff), gamma, self.zeros, self.zeros,
+                                     self.bn.moving_variance)[0]
+            return self.together(apart + self._for_each(passing), passing)
+        knockoff = self._for_each(knockoff)
+        share = share.reshape((1, -1, 1, 1)).astype(real.dtype)
+        return self.together(self.bn(knockoff + share * (real - knockoff)), passing)
 
-    def _share(self) -> ms.Tensor:
-        """Share of the real feature in the mixture, shape (1, C, 1, 1); its gradient is that of the scale."""
-        scale = self.scale_gradient(self.kfscale)
-        level = ops.clamp(ops.stop_gradient(scale), 0.0, 1.0)
-        level = ops.clamp(level - level.mean() + 0.5, 0.0, 1.0)
-        return 1 - DOSE * (1 - level) + (scale - ops.stop_gradient(scale))
+    def _is_affine(self, real: ms.Tensor) -> bool:
+        """Whether BatchNorm's own operator can be given a gamma: MindSpore's cell, moving statistics, float32."""
+        return self.plain_norm and self.bn.use_batch_statistics is False and real.dtype == ms.float32
+
+    def _for_each(self, knockoff: ms.Tensor) -> ms.Tensor:
+        """The knockoff of each real sample."""
+        return knockoff if self.reuse == 1 else ops.tile(knockoff, (self.reuse, 1, 1, 1))
 
 
 class MaskedConv2dbn(nn.Cell):

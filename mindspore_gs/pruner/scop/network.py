@@ -13,6 +13,7 @@ from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn, MaskedOutpu
 from mindspore_gs.pruner.scop.doubling import Doubling
 from mindspore_gs.pruner.scop.folding import unfold_mask
 
+REUSE = 8  # real samples that share a knockoff; docs/scop.md has what it saves and what it costs
 _RECORD = "_gs_record"
 
 
@@ -68,12 +69,14 @@ def to_knockoff(net: nn.Cell, record: Record, pairs: Mapping[str, str], generato
     """
     for path in record.statistics:
         get_cell(net, path).use_batch_statistics = False
-    cells = {path: KfConv2d(get_cell(net, path), get_cell(net, norm), path, norm) for path, norm in pairs.items()}
+    reuse = REUSE if generator is None else 1
+    cells = {path: KfConv2d(get_cell(net, path), get_cell(net, norm), path, norm, reuse)
+             for path, norm in pairs.items()}
     with keeping_names(net):
         for path, cell in cells.items():
             replace_cell(net, path, cell)
             replace_cell(net, cell.bn_path, nn.SequentialCell())
-        net.knockoff_generator = generator
+        net.knockoff_generator, net.knockoff_reuse = generator, reuse
     for path, cell in cells.items():
         cell.kfscale.name = f"{path}.kfscale"
     for parameter in net.get_parameters():
@@ -88,7 +91,7 @@ def to_masked(net: nn.Cell) -> nn.Cell:
     """Put a MaskedConv2dbn in place of each KfConv2d; what was trainable is trainable again."""
     record = record_of(net)
     if issubclass(type(net), Doubling):
-        del net.knockoff_generator
+        del net.knockoff_generator, net.knockoff_reuse
         net.__class__ = type(net).__mro__[2]
     found = [(path, MaskedConv2dbn(cell)) for path, cell in net.cells_and_names() if isinstance(cell, KfConv2d)]
     with keeping_names(net):
