@@ -1,0 +1,66 @@
+"""Fold BatchNorm into the convolution in front of it, for a network that is only run."""
+
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_cell
+from mindspore_gs.graph import trace
+
+_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
+    r"""A copy of ``net`` in which each BatchNorm that directly follows a convolution is part of it.
+
+    In evaluation mode :math:`\gamma (w x + c - \mu) / \sigma + \beta` with :math:`\sigma = \sqrt{v + \epsilon}` is
+    a convolution with the weight :math:`w \gamma / \sigma` and the bias :math:`(c - \mu) \gamma / \sigma + \beta`.
+    That is one operator less for each layer. The copy is for evaluation mode; trained on, it would be another network.
+
+    Args:
+        net: the network, which stays as it is.
+        inputs: as for :func:`~mindspore_gs.graph.trace`.
+
+    Returns:
+        A new network. A BatchNorm that was folded is an empty ``nn.SequentialCell``. Those behind other operators, of
+        other classes, in other types than float32, or on batch statistics stay.
+
+    Raises:
+        TypeError: ``net`` is not a Cell.
+        TraceError: the network cannot be traced.
+
+    Examples:
+        >>> from mindspore import nn
+        >>> from mindspore_gs.slim import fold_batch_norm
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+        >>> [p.name for p in fold_batch_norm(net, (1, 3, 16, 16)).get_parameters()]
+        ['0.weight', '0.bias']
+    """
+    pairs = trace(net, *inputs).pairs.values()
+    folded = copy_network(net)
+    for path, norm_path in pairs:
+        convolution, norm = get_cell(folded, path), get_cell(folded, norm_path)
+        if _can_be_folded(convolution, norm):
+            _fold(convolution, norm)
+            convolution.bias.name = f"{path}.bias" if path else "bias"
+            with keeping_names(folded):
+                replace_cell(folded, norm_path, nn.SequentialCell())
+    return folded
+
+
+def _can_be_folded(convolution: nn.Conv2d, norm: nn.Cell) -> bool:
+    plain = type(norm) in _NORMS and norm.use_batch_statistics is not True and convolution.data_format == "NCHW"
+    return plain and convolution.weight.dtype == norm.gamma.dtype == ms.float32
+
+
+def _fold(convolution: nn.Conv2d, norm: nn.Cell) -> None:
+    gamma, beta, mean, variance = (p.asnumpy().astype(np.float64) for p in (
+        norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance))
+    slope = gamma / np.sqrt(variance + norm.eps)
+    before = convolution.bias.asnumpy() if convolution.has_bias else 0.0
+    weight = convolution.weight.asnumpy() * slope.reshape(-1, 1, 1, 1)
+    convolution.weight.set_data(ms.Tensor(weight.astype(np.float32)))
+    convolution.has_bias = True
+    convolution.bias = ms.Parameter(ms.Tensor(((before - mean) * slope + beta).astype(np.float32)))

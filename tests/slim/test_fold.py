@@ -1,0 +1,95 @@
+"""BatchNorm becomes part of the convolution in front of it, where that is exact."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindspore_gs import PrunerFtCompressAlgo, export_mindir, load_mindir
+from mindspore_gs import export as export_module
+from mindspore_gs.graph import trace
+from mindspore_gs.slim import fold_batch_norm, relative_difference
+from tests import couplings, networks
+from tests.helpers import evaluate, image, masked, randomise, same_state, state
+
+SHAPE = (1, 3, 8, 8)
+NETWORKS = {  # network -> BatchNorms that stay
+    "chain": (networks.Chain, []),
+    "options": (networks.Options, []),
+    "depthwise": (networks.Depthwise, []),
+    "second_norm": (networks.SecondNorm, ["again"]),
+    "dense_block": (couplings.DenseBlock, ["bn1", "bn2", "bn3"]),
+    "called_twice": (networks.Twice, ["bn"]),
+    "upsampled": (couplings.Upsampled, ["bn_up"]),
+    "standardised": (couplings.Standardised, ["bn_unit"]),
+}
+
+
+def norms(net):
+    return [path for path, cell in net.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
+
+
+def operators(net):
+    return [node.op for node in trace(net, SHAPE).graph.nodes]
+
+
+@pytest.mark.parametrize(("build", "stay"), NETWORKS.values(), ids=NETWORKS)
+def test_the_folded_network_is_equal(build, stay, mode):
+    net = randomise(build())
+    before = state(net)
+    folded = fold_batch_norm(net, SHAPE)
+    assert norms(folded) == stay
+    assert same_state(before, state(net))
+    x = image(3, 3, 8, 8, seed=4)
+    assert relative_difference(evaluate(folded, x), evaluate(net, x)) <= 1e-5
+
+
+def test_a_slim_network_with_its_channels_put_back_is_folded_too():
+    small = PrunerFtCompressAlgo().convert(masked(randomise(networks.Long()), residual="keep"))
+    folded = fold_batch_norm(small, SHAPE)
+    assert norms(folded) == [] and norms(small)
+    x = image(2, 3, 8, 8, seed=4)
+    assert relative_difference(evaluate(folded, x), evaluate(small, x)) <= 1e-5
+
+
+class OwnNorm(nn.BatchNorm2d):
+    """Twice what a BatchNorm gives."""
+
+    def construct(self, x):
+        return 2 * super().construct(x)
+
+
+@pytest.mark.parametrize("change", ["class", "statistics", "type"])
+def test_what_would_not_be_exact_stays(change):
+    net = networks.Options(ms.float16) if change == "type" else networks.Chain()
+    if change == "class":
+        net.bn2 = OwnNorm(8)
+    if change == "statistics":
+        net.bn2.use_batch_statistics = True
+    net = randomise(net)
+    folded = fold_batch_norm(net, ms.ops.zeros(SHAPE, ms.float16 if change == "type" else ms.float32))
+    assert norms(folded) == (norms(net) if change == "type" else ["bn2"])
+
+
+def test_the_file_is_folded_and_equal(tmp_path, mode):
+    net = randomise(networks.Chain())
+    before = state(net)
+    path = export_mindir(net, SHAPE, tmp_path / "net.v1")
+    assert path.name == "net.v1.mindir" and same_state(before, state(net))
+    x = image(*SHAPE, seed=4)
+    assert relative_difference(load_mindir(path)(x), evaluate(net, x)) <= 1e-5
+    assert b"BatchNorm" in plain_file(net, tmp_path) and b"BatchNorm" not in path.read_bytes()
+    assert operators(net).count("BatchNorm") == 2
+
+
+def test_where_folding_is_not_equal_the_network_is_exported_as_it_is(tmp_path, monkeypatch):
+    net = randomise(networks.Chain())
+    monkeypatch.setattr(export_module, "fold_batch_norm", lambda net, *inputs: randomise(networks.Chain(), seed=5))
+    path = export_mindir(net, SHAPE, tmp_path / "net")
+    x = image(*SHAPE, seed=4)
+    np.testing.assert_array_equal(load_mindir(path)(x).asnumpy(), evaluate(net, x).asnumpy())
+
+
+def plain_file(net, folder):
+    ms.export(net.set_train(False), ms.ops.zeros(SHAPE), file_name=str(folder / "plain"), file_format="MINDIR")
+    return (folder / "plain.mindir").read_bytes()
