@@ -51,6 +51,11 @@ def totals(records: list[dict]) -> list[str]:
         lines.append(f"Largest difference among the equal ones: masked - slim "
                      f"{max(record['masked_slim'] for record in good):.1e}, slim - MindIR "
                      f"{max(record['slim_mindir'] for record in good):.1e}.")
+    memory = sorted((record["peak_memory_mb"], record["model"]) for record in records if "peak_memory_mb" in record)
+    if memory:
+        largest = ", ".join(f"{megabytes:,} MB ({model})" for megabytes, model in memory[:-4:-1])
+        lines.append(f"Peak memory of a process with everything in it: median {memory[len(memory) // 2][0]:,} MB; "
+                     f"the largest {largest}.")
     return lines
 
 
