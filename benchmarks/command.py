@@ -15,7 +15,7 @@ from rich.text import Text
 from benchmarks.conditions import conditions, warning
 from benchmarks.turns import Spread
 
-WIDTH = 105  # columns; a pipe has no width of its own
+WIDTH = 132  # columns; a pipe has no width of its own
 
 
 def run(parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespace], dict],

@@ -21,10 +21,12 @@ from mindspore import nn  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.command import make_table, run  # noqa: E402
+from benchmarks.gathers import Gathers  # noqa: E402
 from benchmarks.inference_plot import draw  # noqa: E402
+from benchmarks.memory import peak_memory  # noqa: E402
 from benchmarks.networks import HELP, network  # noqa: E402
 from benchmarks.stages import Stages  # noqa: E402
-from benchmarks.turns import ratio, take_turns  # noqa: E402
+from benchmarks.turns import Spread, ratio, take_turns  # noqa: E402
 from mindspore_gs import export_mindir, load_mindir  # noqa: E402
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace  # noqa: E402
 from mindspore_gs.report import compare  # noqa: E402
@@ -54,8 +56,10 @@ def measure(options: argparse.Namespace) -> dict:
 
     Returns:
         ``rows``: ``size``, ``batch``, ``residual``, ``round_to``, ``rate``; ``params_ratio``, ``macs_ratio``,
-        ``bytes`` and ``bytes_ratio`` of the file, ``ms`` (medians), each dense first where there are two; ``ratio``
-        (slim time / dense time) and ``speed_up``, its inverse.
+        ``bytes`` and ``bytes_ratio`` of the file, ``ms`` (medians) and ``peak_mb``, each dense first where there are
+        two; ``ratio`` (slim time / dense time) and ``speed_up``, its inverse; ``folding``: time of the slim network as
+        ``mindspore.export`` writes it over that of the file, in which BatchNorm is folded; ``gathers``: time of the
+        Gathers of "keep" alone over that of the whole network, 0 where there are none.
     """
     for key, values in (FULL if options.full else USUAL).items():
         if getattr(options, key) is None:
@@ -70,11 +74,11 @@ def measure(options: argparse.Namespace) -> dict:
         for batch in options.batch:
             shape = (batch, 3, size, size)
             with tempfile.TemporaryDirectory() as folder:
-                reference = exported(dense, shape, Path(folder) / "dense")
+                reference = Exported(dense, shape, Path(folder) / "dense")
                 for (labels, net), report in zip(slims, reports):
                     row = {"size": size, "batch": batch, **labels, "params_ratio": report.params_ratio,
                            "macs_ratio": report.macs_ratio}
-                    rows.append(row | against(reference, exported(net, shape, Path(folder) / "slim"), options.runs))
+                    rows.append(row | against(reference, net, shape, Path(folder), options.runs))
     return {"rows": rows}
 
 
@@ -86,21 +90,39 @@ def slim_networks(options: argparse.Namespace, size: int) -> Iterator[tuple[dict
             yield {"residual": residual, "round_to": round_to, "rate": rate}, stages.slim(rate, round_to)
 
 
-def exported(net: nn.Cell, shape: tuple[int, ...], path: Path) -> tuple[int, Callable[[], object]]:
-    """Bytes of the MindIR of a network, and a run of the reloaded file on random images."""
-    file = export_mindir(net, shape, path)
-    cell = load_mindir(file)
+class Exported:
+    """The MindIR of a network: its bytes, the peak memory of a process that runs it, and a run on random images."""
+
+    def __init__(self, net: nn.Cell, shape: tuple[int, ...], path: Path) -> None:
+        file = export_mindir(net, shape, path)
+        self.bytes, self.peak_mb = file.stat().st_size, peak_memory(file, shape)
+        self.run = runner(load_mindir(file), shape)
+
+
+def runner(cell: nn.Cell, shape: tuple[int, ...]) -> Callable[[], object]:
+    """A run on random images that waits for its result."""
     x = ms.Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
-    return file.stat().st_size, lambda: cell(x).asnumpy()
+    return lambda: cell(x).asnumpy()
 
 
-def against(dense: tuple[int, Callable], slim: tuple[int, Callable], runs: int) -> dict:
-    """Times and bytes of both."""
-    seconds = take_turns([dense[1], slim[1]], runs)
-    before, after = seconds.T
-    return {"bytes": [dense[0], slim[0]], "bytes_ratio": slim[0] / dense[0],
-            "ms": (1000 * np.median(seconds, axis=0)).tolist(), "ratio": ratio(after, before),
-            "speed_up": ratio(before, after)}
+def plain(net: nn.Cell, shape: tuple[int, ...], path: Path) -> Callable[[], object]:
+    """A run of what ``mindspore.export`` writes of a network."""
+    ms.export(net.set_train(False), ms.ops.zeros(shape, ms.float32), file_name=str(path), file_format="MINDIR")
+    return runner(load_mindir(path.with_suffix(".mindir")), shape)
+
+
+def against(dense: Exported, net: nn.Cell, shape: tuple[int, ...], folder: Path, runs: int) -> dict:
+    """Times, bytes and memory of the dense and a slim network."""
+    slim = Exported(net, shape, folder / "slim")
+    restoring = Gathers(net, shape)
+    actions = [dense.run, slim.run, plain(net, shape, folder / "plain")] + ([restoring.run] if restoring.number else [])
+    seconds = take_turns(actions, runs)
+    before, after, unfolded = seconds.T[:3]
+    return {"bytes": [dense.bytes, slim.bytes], "bytes_ratio": slim.bytes / dense.bytes,
+            "peak_mb": [dense.peak_mb, slim.peak_mb],
+            "ms": (1000 * np.median(seconds[:, :2], axis=0)).tolist(), "ratio": ratio(after, before),
+            "speed_up": ratio(before, after), "folding": ratio(unfolded, after),
+            "gathers": ratio(seconds[:, 3], after) if restoring.number else Spread(0.0, 0.0, 0.0)}
 
 
 def table(record: dict) -> Table:
@@ -108,11 +130,14 @@ def table(record: dict) -> Table:
     o = record["options"]
     result = make_table(f"inference of the MindIR, slim against dense: {o['net']}, {o['classes']} classes, "
                         f"median [quartiles] of {o['runs']} turns", ("image", "batch", "residual"),
-                        ("round_to", "rate", "params", "bytes", "MACs", "ideal", "speed-up"))
+                        ("round", "rate", "params", "bytes", "MACs", "ideal", "speed-up", "folding", "gathers",
+                         "peak MB"))
     for row in record["rows"]:
         result.add_row(f"{row['size']}x{row['size']}", str(row["batch"]), row["residual"], str(row["round_to"]),
                        f"{row['rate']:.2f}", f"{row['params_ratio']:.1%}", f"{row['bytes_ratio']:.1%}",
-                       f"{row['macs_ratio']:.1%}", f"{1 / row['macs_ratio']:.2f}", str(row["speed_up"]))
+                       f"{row['macs_ratio']:.1%}", f"{1 / row['macs_ratio']:.2f}", str(row["speed_up"]),
+                       f"{row['folding'].median:.2f}", f"{row['gathers'].median:.1%}",
+                       " / ".join(map(str, row["peak_mb"])))
     return result
 
 

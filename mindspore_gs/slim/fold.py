@@ -4,10 +4,12 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn
+from mindspore import nn, ops
 
 from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_cell
 from mindspore_gs.graph import trace
+from mindspore_gs.slim._resize import resize_cell
+from mindspore_gs.slim.cells import RestoreChannels
 
 _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
@@ -17,7 +19,9 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
 
     In evaluation mode :math:`\gamma (w x + c - \mu) / \sigma + \beta` with :math:`\sigma = \sqrt{v + \epsilon}` is
     a convolution with the weight :math:`w \gamma / \sigma` and the bias :math:`(c - \mu) \gamma / \sigma + \beta`.
-    That is one operator less for each layer. The copy is for evaluation mode; trained on, it would be another network.
+    That is one operator less for each layer. Where a :class:`~mindspore_gs.slim.RestoreChannels` follows, the
+    convolution makes the channel of zeros as well, with a filter of zeros, and what is left of the cell is one Gather.
+    The copy is for evaluation mode; trained on, it would be another network.
 
     Args:
         net: the network, which stays as it is.
@@ -47,12 +51,39 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
             convolution.bias.name = f"{path}.bias" if path else "bias"
             with keeping_names(folded):
                 replace_cell(folded, norm_path, nn.SequentialCell())
+                _restore_with_one_gather(folded, convolution, norm_path)
     return folded
 
 
 def _can_be_folded(convolution: nn.Conv2d, norm: nn.Cell) -> bool:
     plain = type(norm) in _NORMS and norm.use_batch_statistics is not True and convolution.data_format == "NCHW"
     return plain and convolution.weight.dtype == norm.gamma.dtype == ms.float32
+
+
+def _restore_with_one_gather(net: nn.Cell, convolution: nn.Conv2d, norm_path: str) -> None:
+    """Where the folded BatchNorm is followed by RestoreChannels, as slim() puts it."""
+    place, _, _ = norm_path.rpartition(".")
+    parent = get_cell(net, place)
+    behind = parent[1] if isinstance(parent, nn.SequentialCell) and len(parent) == 2 else None
+    if not isinstance(behind, RestoreChannels) or convolution.group != 1:
+        return
+    for parameter in (convolution.weight, convolution.bias):
+        values = parameter.asnumpy()
+        parameter.set_data(ms.Tensor(np.concatenate([values, np.zeros_like(values[:1])])), slice_shape=True)
+    resize_cell(convolution)
+    replace_cell(net, f"{place}.1", _GatherChannels(behind))
+
+
+class _GatherChannels(nn.Cell):
+    """RestoreChannels for an input whose last channel is zero."""
+
+    def __init__(self, restore: RestoreChannels):
+        super().__init__()
+        self.source = restore.source
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        """(N, K + 1, H, W) -> (N, size, H, W)."""
+        return ops.gather(x, self.source, 1)
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.Cell) -> None:

@@ -8,7 +8,7 @@ from mindspore import nn
 from mindspore_gs import PrunerFtCompressAlgo, export_mindir, load_mindir
 from mindspore_gs import export as export_module
 from mindspore_gs.graph import trace
-from mindspore_gs.slim import fold_batch_norm, relative_difference
+from mindspore_gs.slim import RestoreChannels, fold_batch_norm, relative_difference
 from tests import couplings, networks
 from tests.helpers import evaluate, image, masked, randomise, same_state, state
 
@@ -48,6 +48,9 @@ def test_a_slim_network_with_its_channels_put_back_is_folded_too():
     small = PrunerFtCompressAlgo().convert(masked(randomise(networks.Long()), residual="keep"))
     folded = fold_batch_norm(small, SHAPE)
     assert norms(folded) == [] and norms(small)
+    restored = sum(isinstance(cell, RestoreChannels) for _, cell in small.cells_and_names())
+    assert restored and (operators(small).count("Gather"), operators(small).count("Concat")) == (restored, restored)
+    assert (operators(folded).count("Gather"), operators(folded).count("Concat")) == (restored, 0)
     x = image(2, 3, 8, 8, seed=4)
     assert relative_difference(evaluate(folded, x), evaluate(small, x)) <= 1e-5
 
