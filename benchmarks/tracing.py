@@ -33,7 +33,7 @@ from mindspore_gs.slim import PrunePlan, slim  # noqa: E402
 USUAL = ("resnet50", "mindcv:densenet121", "chain200")
 FULL = ("resnet50", "resnet152", "mindcv:densenet121", "chain200", "chain1000")
 WARM_UP = "chain4"  # done once before the rounds: imports, and MindSpore's first compilation
-STEPS = ("export", "trace", "groups()", "plan", "slim", "slim checked")
+STEPS = ("export", "trace", "groups()", "plan", "slim", "trace to slim", "slim checked")
 Result = TypeVar("Result")
 
 
@@ -90,7 +90,7 @@ def one_round(name: str, options: argparse.Namespace) -> tuple[dict, list[float]
     _, checked = timed(lambda: slim(net, plan))
     kinds = [node.op for node in graph.graph.nodes]
     found = {"nodes": len(kinds), "convolutions": kinds.count("Conv2D"), "groups": len(groups)}
-    return found, [export, tracing, grouping, planning, slimming, checked]
+    return found, [export, tracing, grouping, planning, slimming, tracing + grouping + planning + slimming, checked]
 
 
 def first_channels(groups: Iterable[Group], rate: float) -> dict[Group, np.ndarray]:

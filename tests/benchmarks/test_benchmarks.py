@@ -41,13 +41,15 @@ def test_training(tmp_path):
 
 def test_inference(tmp_path):
     record, rows = measure(inference, tmp_path, "--net", "chain4", "--size", "16", "--batch", "2", "--rate", "0.5",
-                           "--round-to", "2", "--residual", "couple", "--runs", "2")
+                           "--round-to", "2", "--runs", "2")
     assert [(row["size"], row["batch"], row["residual"], row["round_to"], row["rate"]) for row in rows] == [
-        (16, 2, "couple", 2, 0.5)]
+        (16, 2, "keep", 2, 0.5), (16, 2, "couple", 2, 0.5)]
+    assert is_spread(rows[0]["gathers"]) and rows[1]["gathers"]["median"] == 0
     for row in rows:
         assert is_spread(row["ratio"]) and is_spread(row["speed_up"])
         assert 0 < row["macs_ratio"] < 1 and 0 < row["params_ratio"] < 1
         assert row["bytes_ratio"] == row["bytes"][1] / row["bytes"][0] < 1
+        assert is_spread(row["folding"]) and all(100 < megabytes < 10_000 for megabytes in row["peak_mb"])
     if find_spec("matplotlib"):
         inference.draw(record, tmp_path / "latency.png")
         assert (tmp_path / "latency.png").stat().st_size > 1000
@@ -59,6 +61,8 @@ def test_tracing(tmp_path):
     for row in rows:
         assert list(row["ratios"]) == list(row["seconds"]) == list(tracing.STEPS)
         assert all(is_spread(value) for value in row["ratios"].values())
+        assert row["ratios"]["trace to slim"]["median"] == pytest.approx(
+            sum(row["ratios"][step]["median"] for step in ("trace", "groups()", "plan", "slim")))
     if find_spec("matplotlib"):
         tracing.draw(record, tmp_path / "tracing.png")
         assert (tmp_path / "tracing.png").stat().st_size > 1000
