@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from benchmarks import conditions, inference, run, tracing, training
+from benchmarks import conditions, inference, operators, run, tracing, training
 from benchmarks.command import write_json
 from benchmarks.networks import network
 from benchmarks.turns import Spread, ratio, take_turns
@@ -37,6 +37,15 @@ def test_training(tmp_path):
         assert is_spread(row["speed_up"]) and 0 < row["macs_ratio"] < 1
         assert row["ideal"] == pytest.approx(1 / row["macs_ratio"])
         assert row["share"] == pytest.approx(row["speed_up"]["median"] / row["ideal"])
+
+
+def test_operators(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, rows = measure(operators, tmp_path, "--net", "chain4", "--size", "16", "--batch", "8", "--runs", "1")
+    times = {row["operator"]: (row["dense"], row["other"]) for row in rows}
+    assert times["Conv2DBackpropFilter"][0] > 0 == times["Conv2DBackpropFilter"][1]
+    for total, *parts in zip(times.pop("all"), *times.values()):
+        assert total == pytest.approx(sum(parts))
 
 
 def test_inference(tmp_path):
