@@ -21,12 +21,12 @@ from mindspore import nn  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.command import make_table, run  # noqa: E402
-from benchmarks.gathers import Gathers  # noqa: E402
 from benchmarks.inference_plot import draw  # noqa: E402
 from benchmarks.memory import peak_memory  # noqa: E402
 from benchmarks.networks import HELP, network  # noqa: E402
+from benchmarks.operators import milliseconds  # noqa: E402
 from benchmarks.stages import Stages  # noqa: E402
-from benchmarks.turns import Spread, ratio, take_turns  # noqa: E402
+from benchmarks.turns import ratio, take_turns  # noqa: E402
 from mindspore_gs import export_mindir, load_mindir  # noqa: E402
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace  # noqa: E402
 from mindspore_gs.report import compare  # noqa: E402
@@ -58,8 +58,8 @@ def measure(options: argparse.Namespace) -> dict:
         ``rows``: ``size``, ``batch``, ``residual``, ``round_to``, ``rate``; ``params_ratio``, ``macs_ratio``,
         ``bytes`` and ``bytes_ratio`` of the file, ``ms`` (medians) and ``peak_mb``, each dense first where there are
         two; ``ratio`` (slim time / dense time) and ``speed_up``, its inverse; ``folding``: time of the slim network as
-        ``mindspore.export`` writes it over that of the file, in which BatchNorm is folded; ``gathers``: time of the
-        Gathers of "keep" alone over that of the whole network, 0 where there are none.
+        ``mindspore.export`` writes it over that of the file, in which BatchNorm is folded; ``gathers``: share of the
+        Gathers of "keep" in the time of all operators, by MindSpore's profiler.
     """
     for key, values in (FULL if options.full else USUAL).items():
         if getattr(options, key) is None:
@@ -114,15 +114,14 @@ def plain(net: nn.Cell, shape: tuple[int, ...], path: Path) -> Callable[[], obje
 def against(dense: Exported, net: nn.Cell, shape: tuple[int, ...], folder: Path, runs: int) -> dict:
     """Times, bytes and memory of the dense and a slim network."""
     slim = Exported(net, shape, folder / "slim")
-    restoring = Gathers(net, shape)
-    actions = [dense.run, slim.run, plain(net, shape, folder / "plain")] + ([restoring.run] if restoring.number else [])
-    seconds = take_turns(actions, runs)
-    before, after, unfolded = seconds.T[:3]
+    seconds = take_turns([dense.run, slim.run, plain(net, shape, folder / "plain")], runs)
+    before, after, unfolded = seconds.T
+    operators = milliseconds(slim.run, runs)
     return {"bytes": [dense.bytes, slim.bytes], "bytes_ratio": slim.bytes / dense.bytes,
             "peak_mb": [dense.peak_mb, slim.peak_mb],
             "ms": (1000 * np.median(seconds[:, :2], axis=0)).tolist(), "ratio": ratio(after, before),
             "speed_up": ratio(before, after), "folding": ratio(unfolded, after),
-            "gathers": ratio(seconds[:, 3], after) if restoring.number else Spread(0.0, 0.0, 0.0)}
+            "gathers": operators.get("Gather", 0.0) / sum(operators.values())}
 
 
 def table(record: dict) -> Table:
@@ -136,7 +135,7 @@ def table(record: dict) -> Table:
         result.add_row(f"{row['size']}x{row['size']}", str(row["batch"]), row["residual"], str(row["round_to"]),
                        f"{row['rate']:.2f}", f"{row['params_ratio']:.1%}", f"{row['bytes_ratio']:.1%}",
                        f"{row['macs_ratio']:.1%}", f"{1 / row['macs_ratio']:.2f}", str(row["speed_up"]),
-                       f"{row['folding'].median:.2f}", f"{row['gathers'].median:.1%}",
+                       f"{row['folding'].median:.2f}", f"{row['gathers']:.1%}",
                        " / ".join(map(str, row["peak_mb"])))
     return result
 

@@ -29,6 +29,7 @@ import numpy as np  # noqa: E402
 from mindspore import nn  # noqa: E402
 
 from benchmarks.randomise import calibrate, images, randomise  # noqa: E402
+from benchmarks.zoo_models import SIZES  # noqa: E402
 from mindspore_gs import load_mindir  # noqa: E402
 from mindspore_gs._cells import evaluating  # noqa: E402
 from mindspore_gs.errors import PruningError, first_line  # noqa: E402
@@ -50,6 +51,8 @@ def family(name: str) -> str:
 
 def usual_size(name: str) -> int:
     """The input size that mindcv's configuration gives for a model; 224 where it has none."""
+    if name in SIZES:
+        return SIZES[name]
     from mindcv.models.registry import model_entrypoint
     configurations = getattr(sys.modules[model_entrypoint(name).__module__], "default_cfgs", {})
     return configurations.get(name, {}).get("input_size", (3, 224, 224))[1]

@@ -14,3 +14,6 @@ MODELS = (
     "coat_lite_tiny", "visformer_tiny", "xcit_tiny_12_p16_224", "swin_tiny", "swinv2_tiny_window8", "volo_d1",
     "halonet_50t", "mae_b_16_224_finetune",
 )
+
+# Height and width that mindcv's own configuration has wrong: the network takes no other.
+SIZES = {"swinv2_tiny_window8": 256}

@@ -144,6 +144,46 @@ class Halved(Stage):
         return value * ops.sigmoid(gate)
 
 
+class InParts(Stage):
+    """Three equal parts of a convolution's channels, whose number the code gives, one after the other in a sum."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.conv, self.bn = conv3(inputs, 3 * width), nn.BatchNorm2d(3 * width)
+        self.split = ops.Split(1, 3)
+
+    def construct(self, x):
+        a, b, c = self.split(self.relu(self.bn(self.conv(x))))
+        return a * b + c
+
+
+class Chosen(Stage):
+    """Two branches stacked and weighted by a softmax over the branches."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.a, self.bn_a = nn.Conv2d(inputs, width, 1), nn.BatchNorm2d(width)
+        self.b, self.bn_b = conv3(inputs, width), nn.BatchNorm2d(width)
+        self.weigh = nn.Dense(width, 2 * width)
+
+    def construct(self, x):
+        both = ops.stack((self.relu(self.bn_a(self.a(x))), self.relu(self.bn_b(self.b(x)))), axis=1)
+        weight = self.weigh(both.sum(1).mean((2, 3))).reshape((x.shape[0], 2, -1, 1, 1))
+        return (both * ops.softmax(weight, 1)).sum(1)
+
+
+class Magnified(Stage):
+    """Pixel shuffle, then pooled to the size that it was."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.conv, self.bn = conv3(inputs, 4 * width), nn.BatchNorm2d(4 * width)
+        self.pool = nn.AvgPool2d(2, 2)
+
+    def construct(self, x):
+        return self.pool(self.relu(ops.pixel_shuffle(self.bn(self.conv(x)), 2)))
+
+
 class Branches(Stage):
     """Two branches and a pooling, concatenated."""
 
@@ -202,8 +242,8 @@ class Sloped(Stage):
         return x + 0.5 * x
 
 
-STAGES = (Plain, NoNorm, Residual, Projected, Padded, Dense, Depthwise, Grouped, Shuffled, Gated, Halved, Branches,
-          Squashed, Normed, Enlarged, Sloped)
+STAGES = (Plain, NoNorm, Residual, Projected, Padded, Dense, Depthwise, Grouped, Shuffled, Gated, Halved, InParts,
+          Chosen, Magnified, Branches, Squashed, Normed, Enlarged, Sloped)
 
 
 class RandomNet(nn.SequentialCell):

@@ -53,7 +53,7 @@ def test_inference(tmp_path):
                            "--round-to", "2", "--runs", "2")
     assert [(row["size"], row["batch"], row["residual"], row["round_to"], row["rate"]) for row in rows] == [
         (16, 2, "keep", 2, 0.5), (16, 2, "couple", 2, 0.5)]
-    assert is_spread(rows[0]["gathers"]) and rows[1]["gathers"]["median"] == 0
+    assert 0 < rows[0]["gathers"] < 1 and rows[1]["gathers"] == 0
     for row in rows:
         assert is_spread(row["ratio"]) and is_spread(row["speed_up"])
         assert 0 < row["macs_ratio"] < 1 and 0 < row["params_ratio"] < 1
