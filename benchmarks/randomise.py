@@ -23,18 +23,20 @@ def randomise(net: nn.Cell, seed: int = 0) -> nn.Cell:
     Weights of convolutions and dense layers are normal with variance 2 / fan-in (4 / fan-in in a network without
     normalisation, where half of the channels have to carry the signal; 1/2 / fan-in for dense layers beside a
     LayerNorm, or the logits of attention become so large that one rounding decides what its softmax picks). Scales
-    (gamma, variances, layer scales) are uniform in [0.5, 1.5]. The beta of a normalisation is normal around 0.5 with
-    0.2: around 0 the ReLU behind it cuts every channel in half, and a hundred of these blow up a rounding a thousand
-    times. Everything else (biases, means, tables, tokens) is normal with 0.2.
+    (gamma, variances, layer scales) are uniform in [0.5, 1.5]. The beta of a BatchNorm is normal around 0.5 with 0.2:
+    around 0 the ReLU behind it cuts every channel in half, and a hundred of these blow up a rounding a thousand times.
+    Everything else (biases, means, tables, tokens) is normal with 0.2.
     """
     random = np.random.default_rng(seed)
     kinds = {type(cell) for _, cell in net.cells_and_names()}
     gain = 2.0 if any(issubclass(kind, (*NORMS, nn.LayerNorm, nn.GroupNorm)) for kind in kinds) else 4.0
     dense_gain = 0.5 if any(issubclass(kind, nn.LayerNorm) for kind in kinds) else gain
+    shifts = {cell.beta.name for _, cell in net.cells_and_names() if isinstance(cell, NORMS)}
     for parameter in net.get_parameters():
         if "Float" in str(parameter.dtype):
             kind, shape = parameter.name.rsplit(".", 1)[-1], tuple(parameter.shape)
             values = _values(kind, shape, random, dense_gain if len(shape) == 2 else gain)
+            values = values + 0.5 if parameter.name in shifts else values
             parameter.set_data(ms.Tensor(values.astype(np.float32), parameter.dtype))
     return net
 
@@ -44,7 +46,7 @@ def _values(kind: str, shape: tuple[int, ...], random: np.random.Generator, gain
         return random.normal(0, np.sqrt(gain / np.prod(shape[1:])), shape)
     if kind.endswith(("variance", "weight")) or "gamma" in kind or "scale" in kind:
         return random.uniform(0.5, 1.5, shape)
-    return random.normal(0.5 if kind == "beta" else 0, 0.2, shape)
+    return random.normal(0, 0.2, shape)
 
 
 def calibrate(net: nn.Cell, x: ms.Tensor, seed: int = 0) -> nn.Cell:

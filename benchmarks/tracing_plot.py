@@ -13,7 +13,7 @@ def figure_of(record: dict):
     from matplotlib.figure import Figure
 
     rows = sorted(record["rows"], key=lambda row: row["nodes"])
-    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.4, 4.6), layout="constrained")
     axes = figure.subplots()
     for step in rows[0]["seconds"]:
         axes.plot([row["nodes"] for row in rows], [row["seconds"][step] for row in rows], "o-", label=step)
@@ -25,5 +25,5 @@ def figure_of(record: dict):
         axes.annotate(row["network"], (row["nodes"], 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=8)
     axes.set(xlabel="operators in the traced graph", ylabel="seconds", xscale="log", yscale="log")
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
