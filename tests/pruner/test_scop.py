@@ -126,8 +126,7 @@ def test_a_batch_is_filled_up_and_only_its_own_outputs_come_back(count, mode):
         batch = seen(net, x)
         assert len(batch) == knockoffs * (REUSE + 1)
         np.testing.assert_array_equal(batch[:count], x.asnumpy())
-        np.testing.assert_array_equal(batch[count:knockoffs * REUSE],
-                                      x.asnumpy()[np.arange(count, knockoffs * REUSE) % count])
+        assert (batch[count:knockoffs * REUSE] == x.asnumpy()[0]).all()
     for cell in layers(net).values():  # the scales say: all real
         cell.share = AllReal()
     got = net.set_train(True)(x)

@@ -15,20 +15,18 @@ class Doubling:
         if not self.training:
             return super(Doubling, self).construct(*inputs)
         count = inputs[0].shape[0]
-        knockoffs, real = count, inputs
+        knockoffs, missing = count, 0
         if self.knockoff_generator is not None:
             made = self.knockoff_generator(*inputs)
             made = made if isinstance(made, tuple) else (made,)
         else:
             knockoffs = -(-count // self.knockoff_reuse)
+            missing = knockoffs * self.knockoff_reuse - count
             made = _taken(inputs, ops.argsort(ops.standard_normal((count,)))[:knockoffs], count)
-            if count % self.knockoff_reuse != 0:
-                real = _taken(inputs, ops.arange(knockoffs * self.knockoff_reuse) % count, count)
         both = ()
-        for value, first, second in zip(inputs, real, made):
-            both = both + (_append(value, first, second, count),)
-        total = knockoffs * (self.knockoff_reuse + 1)
-        return _first(super(Doubling, self).construct(*both), count, total)
+        for value, knockoff in zip(inputs, made):
+            both = both + (_append(value, knockoff, count, missing),)
+        return _first(super(Doubling, self).construct(*both), count, count + missing + knockoffs)
 
 
 def _is_batch(value, count):
@@ -43,10 +41,14 @@ def _taken(inputs, places, count):
     return taken
 
 
-def _append(value, real, knockoff, count):
-    if _is_batch(value, count):
-        return ops.concat((real, ops.stop_gradient(knockoff)), 0)
-    return value
+def _append(value, knockoff, count, missing):
+    """The samples, the first one again as often as one is missing, and the knockoffs."""
+    if not _is_batch(value, count):
+        return value
+    parts = (value, ops.stop_gradient(knockoff))
+    if missing > 0:
+        parts = (value, ops.tile(value[:1], (missing,) + (1,) * (value.ndim - 1)), ops.stop_gradient(knockoff))
+    return ops.concat(parts, 0)
 
 
 def _first(output, count, total):
