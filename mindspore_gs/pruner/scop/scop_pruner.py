@@ -54,8 +54,8 @@ class PrunerKfCompressAlgo(CompAlgo):
               itself. ``"couple"``: all writers of a stream lose the same channels.
             - ``ignore`` (list of str): patterns of cell names that stay whole, such as ``["layer4.*"]``.
             - ``input_shape`` (tuple of int, or a list of them): what the network is traced with. Default: guessed.
-            - ``knockoff`` (Cell): makes the knockoffs from the inputs, same shapes. Default: a random permutation
-              of the batch at each step.
+            - ``knockoff`` (Cell): makes the knockoffs from the inputs, same shapes. Default: other samples of the
+              batch, chosen at random at each step, one for eight real samples.
             - ``save_mindir``, ``save_mindir_path``: see :class:`~mindspore_gs.CompAlgo`.
         options: the same as keywords.
 
@@ -80,8 +80,8 @@ class PrunerKfCompressAlgo(CompAlgo):
     def apply(self, network: nn.Cell, **kwargs: Any) -> nn.Cell:
         """Turn ``network`` into its knockoff network, in place.
 
-        In training mode it appends a knockoff of each sample to the batch and returns the outputs of the real
-        samples, so loss, labels, metrics and data stay as they are. Only the scales are trainable.
+        In training mode it appends knockoffs to the batch and returns the outputs of the real samples, so loss,
+        labels, metrics and data stay as they are. Only the scales are trainable.
 
         Args:
             network: the network, with its trained weights.
