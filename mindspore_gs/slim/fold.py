@@ -44,12 +44,12 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
     """
     pairs = trace(net, *inputs).pairs.values()
     folded = copy_network(net)
-    for path, norm_path in pairs:
-        convolution, norm = get_cell(folded, path), get_cell(folded, norm_path)
-        if _can_be_folded(convolution, norm):
-            _fold(convolution, norm)
-            convolution.bias.name = f"{path}.bias" if path else "bias"
-            with keeping_names(folded):
+    with keeping_names(folded):
+        for path, norm_path in pairs:
+            convolution, norm = get_cell(folded, path), get_cell(folded, norm_path)
+            if _can_be_folded(convolution, norm):
+                _fold(convolution, norm)
+                convolution.bias.name = f"{path}.bias" if path else "bias"
                 replace_cell(folded, norm_path, nn.SequentialCell())
                 _restore_with_one_gather(folded, convolution, norm_path)
     return folded
