@@ -14,6 +14,7 @@ from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import Graph, verify
+from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
 from mindspore_gs.graph.writers import Writer, find_writers, first_convolutions, shortcut_convolutions
 
@@ -29,11 +30,13 @@ class Slice:
         parameter: name of the parameter.
         axis: axis along which the channels lie.
         indices: array of shape (channels of the group, positions of one channel).
+        role: what the entries do for the channel.
     """
 
     parameter: str
     axis: int
     indices: np.ndarray
+    role: Role = Role.INPUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +239,7 @@ def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str,
             key = (tuple(where.tolist()), reasons.get(int(labels[ids[0]])))
             found.setdefault(key, []).append(ids - starts[where])
     order_of = {weight: k for k, weight in enumerate(channels.outputs)}
-    groups = [_group(channel_graph, [axes[k] for k in where], reason, np.stack(rows), made, cuts, order_of)
+    groups = [_group(channel_graph, channels, [axes[k] for k in where], reason, np.stack(rows), cuts, order_of)
               for (where, reason), rows in found.items()]
     return tuple(sorted(groups, key=lambda g: order_of[g.weights[0]]))
 
@@ -253,13 +256,13 @@ def _reasons(channels: Channels, labels: np.ndarray, whole: Mapping[str, Blocked
     return reasons
 
 
-def _group(channel_graph: ChannelGraph, keys: list[tuple[str, int]], reason: BlockedBy | None, indices: np.ndarray,
-           made: set[tuple[str, int]], cuts: frozenset[str], order_of: Mapping[str, int]) -> Group:
+def _group(channel_graph: ChannelGraph, channels: Channels, keys: list[tuple[str, int]], reason: BlockedBy | None,
+           indices: np.ndarray, cuts: frozenset[str], order_of: Mapping[str, int]) -> Group:
     columns: dict[tuple[str, int], list[int]] = {}
     for k, key in enumerate(keys):
         columns.setdefault(key, []).append(k)
-    slices = [Slice(*key, indices[:, places]) for key, places in columns.items()]
-    weights = sorted((key[0] for key in columns if key in made), key=order_of.__getitem__)
+    slices = [Slice(*key, indices[:, places], channels.role(*key)) for key, places in columns.items()]
+    weights = sorted((part.parameter for part in slices if part.role is Role.FILTER), key=order_of.__getitem__)
     members = tuple(channel_graph.cells.get(weight, weight) for weight in weights)
     restored = any(weight in cuts for weight in weights)
     return Group(members[0], members, len(indices), tuple(slices), tuple(weights), restored, reason)

@@ -10,10 +10,14 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import NONE, compress, none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, several_outputs
 
 
-@channel_rule("Add", "AddExt", "Adds", "InplaceAddExt", "Sub", "SubExt", "Subs", "InplaceSubExt", "AddN")
+_SUMS = ("Add", "AddExt", "Adds", "InplaceAddExt", "Sub", "SubExt", "Subs", "InplaceSubExt", "AddN")
+
+
+@channel_rule(*_SUMS)
 def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     terms = [flow for flow in flatten(flows) if len(flow.shape) or flow.constant is not None]
     terms = terms[:2] if node.op.endswith("Ext") else terms
@@ -79,12 +83,21 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> Flow:
     for flow in flows:
         if not flow.shape:
             continue
+        _note_role(flow, node, channels)
         shape = (1,) * (rank - len(flow.shape)) + flow.shape
         ids = _operand_ids(flow, shape, result, channels)
         result = _meet(result, extent, ids, shape, node, channels)
         extent = tuple(max(a, b) for a, b in zip(extent, shape))
     varying = any(flow.varying for flow in flows)
     return Flow(node.shape, result, writers=_writers(flows), varying=varying)
+
+
+def _note_role(flow: Flow, node: Node, channels: Channels) -> None:
+    """A parameter that meets channels entry by entry scales them, or shifts them."""
+    if flow.parameter is not None:
+        role = Role.SHIFT if node.op in _SUMS else Role.SCALE
+        for axis in range(len(flow.shape)):
+            channels.roles.setdefault((flow.parameter, axis), role)
 
 
 def _writers(flows: Iterable[Flow]) -> frozenset[str]:
@@ -164,5 +177,6 @@ def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
     if slope.parameter is None:
         channels.refuse(x, Blocked.COMPUTED_WEIGHT, node)
     elif slope.shape != (1,):
+        channels.roles[slope.parameter, 0] = Role.SCALE
         channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(slope.parameter, 0), node)
     return x
