@@ -67,13 +67,45 @@ def replace_cell(net: nn.Cell, path: str, cell: nn.Cell) -> None:
         setattr(parent, key, cell)
 
 
+def parameters_by_name(net: nn.Cell) -> dict[str, ms.Parameter]:
+    """The parameters of a network by the names that its constructor gave them."""
+    prefix = name_prefix(net)
+    return {parameter.name.removeprefix(prefix): parameter for parameter in net.get_parameters()}
+
+
 def owners(net: nn.Cell) -> dict[str, list[tuple[str, nn.Cell, str]]]:
-    """For each parameter name: the cells that hold it, as (path of the cell, cell, attribute)."""
+    """For each parameter, by the constructor's name: the cells that hold it, as (path of the cell, cell, attribute)."""
+    prefix = name_prefix(net)
     found: dict[str, list[tuple[str, nn.Cell, str]]] = {}
     for path, cell in net.cells_and_names():
         for attribute, parameter in cell.parameters_and_names(expand=False):
-            found.setdefault(parameter.name, []).append((path, cell, attribute.rsplit(".", 1)[-1]))
+            name = parameter.name.removeprefix(prefix)
+            found.setdefault(name, []).append((path, cell, attribute.rsplit(".", 1)[-1]))
     return found
+
+
+def name_prefix(net: nn.Cell) -> str:
+    """What stands in front of the names that the constructor gave: ``"net."`` where a wrapper renamed them, else ``""``."""
+    found = set()
+    for path, cell in net.cells_and_names():
+        for attribute, parameter in cell._params.items():
+            own = f"{path}.{attribute}" if path else attribute
+            if parameter is not None and parameter.name.endswith("." + own):
+                found.add(parameter.name[:-len(own)])
+            elif parameter is not None and parameter.name == own:
+                return ""
+    return found.pop() if len(found) == 1 else ""
+
+
+@contextmanager
+def in_mode(mode: int) -> Iterator[None]:
+    """Graph or PyNative mode for a while."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=mode)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=before)
 
 
 def as_inputs(values: tuple, dtype: Any = ms.float32) -> tuple[ms.Tensor, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.report import count_parameters, layer_macs
-from mindspore_gs.slim.cost import moving_statistics
+from mindspore_gs.cost import moving_statistics
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ class Blocked(Enum):
     MERGED_AXES = "the channel axis is merged with another axis in front of the operator"
     COMPUTED_WEIGHT = "the weight of the operator is computed, not a parameter"
     FIXED_BY_CODE = "the number of channels is written into the network's code"
+    RESIDUAL_STREAM = "a residual stream carries the channel, and keeps its width when residual='inner'"
+    NO_PLACE = "there is no cell behind which the layer's output could be put back to full width (residual='keep')"
     FIRST_CONVOLUTION = "the first convolution stays whole when residual='keep'"
     SHORTCUT = "the projection on a shortcut stays whole when residual='keep'"
 

@@ -1,7 +1,7 @@
 """The traced network: a small immutable graph of operators in order of execution."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -62,6 +62,14 @@ class Graph:
         return readers
 
     @cached_property
+    def _consumers(self) -> Mapping[str, list[Node]]:
+        return self.consumers()
+
+    def consumers_of(self, name: str) -> list[Node]:
+        """Nodes that read a value, in order of execution."""
+        return self._consumers.get(name, [])
+
+    @cached_property
     def producers(self) -> Mapping[str, Node]:
         """The node that computes each value."""
         return {node.name: node for node in self.nodes}
@@ -80,6 +88,16 @@ class Graph:
             waiting += [source for source in sources if source not in seen]
             seen.update(sources)
         return tuple(found)
+
+
+def renamed(graph: Graph, prefix: str) -> Graph:
+    """The graph with the names that a constructor gave its parameters, where ``prefix`` stands in front of them."""
+    if not prefix:
+        return graph
+    names = {name: name.removeprefix(prefix) for name in graph.parameters}
+    nodes = tuple(replace(node, inputs=tuple(names.get(name, name) for name in node.inputs)) for node in graph.nodes)
+    return replace(graph, nodes=nodes, parameters={names[name]: shape for name, shape in graph.parameters.items()},
+                   outputs=tuple(names.get(name, name) for name in graph.outputs))
 
 
 def verify(graph: Graph) -> None:

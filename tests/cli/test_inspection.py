@@ -9,7 +9,7 @@ from mindspore_gs.cli.inspection import inspect_graph
 from mindspore_gs.graph import trace
 from mindspore_gs.report import compare
 from mindspore_gs.slim import PrunePlan, slim
-from mindspore_gs.slim.cost import moving_statistics
+from mindspore_gs.cost import moving_statistics
 from tests import networks
 
 SHAPE = (1, 3, 8, 8)
