@@ -1,13 +1,14 @@
 """Helpers for networks of MindSpore cells: paths, replacement, evaluation mode, copies."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import mindspore as ms
 from mindspore import nn
 
+_OWN = frozenset(vars(nn.Cell()))  # attributes that MindSpore keeps in every cell
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -71,6 +72,30 @@ def parameters_by_name(net: nn.Cell) -> dict[str, ms.Parameter]:
     """The parameters of a network by the names that its constructor gave them."""
     prefix = name_prefix(net)
     return {parameter.name.removeprefix(prefix): parameter for parameter in net.get_parameters()}
+
+
+def replace_everywhere(net: nn.Cell, replacements: Mapping[nn.Cell, nn.Cell]) -> None:
+    """Put the new cells in the place of the old ones at every place that refers to them. No parameter is renamed."""
+    for parent in [cell for _, cell in net.cells_and_names()]:
+        for key, child in parent._cells.items():
+            if child is not None and child in replacements:
+                parent._cells[key] = replacements[child]
+        for key, value in list(vars(parent).items()):
+            if key not in _OWN:
+                vars(parent)[key] = _with_replaced(value, replacements)
+
+
+def _with_replaced(value: Any, replacements: Mapping[nn.Cell, nn.Cell]) -> Any:
+    """The same, with the cells inside tuples, lists and dicts replaced; lists and dicts stay the objects they are."""
+    if isinstance(value, nn.Cell):
+        return replacements.get(value, value)
+    if isinstance(value, list):
+        value[:] = [_with_replaced(item, replacements) for item in value]
+    elif isinstance(value, dict):
+        value.update({key: _with_replaced(item, replacements) for key, item in value.items()})
+    elif type(value) is tuple and any(isinstance(item, (nn.Cell, list, tuple, dict)) for item in value):
+        return tuple(_with_replaced(item, replacements) for item in value)
+    return value
 
 
 def owners(net: nn.Cell) -> dict[str, list[tuple[str, nn.Cell, str]]]:

@@ -32,6 +32,12 @@ class MaskedParameter(property):
     def __reduce__(self):
         return MaskedParameter, self.arguments
 
+    def __eq__(self, other):
+        return isinstance(other, MaskedParameter) and self.arguments == other.arguments
+
+    def __hash__(self):
+        return hash(self.arguments)
+
 
 def unmasked(attribute):
     """Name of the attribute under which a masked parameter itself is found."""

@@ -213,7 +213,7 @@ class _Attaching:
         parameter = self._parameter(keys, f"{paths[0]}.out_index")
         _hold(convolution, "out_index", parameter)
         convolution.__dict__["masked_norm"] = norm
-        mix_in(convolution, MaskedConv2dbn)
+        mix_in(convolution, MaskedConv2dbn, "Masked")
         return Site(paths[0], MaskedConv2dbn, (("out_index", keys),))
 
     def _keys_of(self, path: str) -> tuple[Key, ...]:
@@ -224,7 +224,7 @@ class _Attaching:
         keys = tuple(key for key, _ in entries)
         if type(cell) in _NORMS and len(self._alike(keys)) == 1:
             _hold(cell, "channel_mask", self.made.get(keys[0]) or self._parameter(keys, f"{path}.mask"))
-            mix_in(cell, MaskedNorm)
+            mix_in(cell, MaskedNorm, "Masked")
             return Site(path, MaskedNorm, (("channel_mask", keys),))
         return self._parameters_of(cell, path, dict(entries))
 
@@ -240,7 +240,7 @@ class _Attaching:
                 masked[attributes[key]] = MaskedParameter(attributes[key], name, self._shape(key))
         for attribute in masked:
             cell.__dict__[unmasked(attribute)] = getattr(cell, attribute)
-        mix_in(cell, MaskedParameters, **masked)
+        mix_in(cell, MaskedParameters, "Masked", **masked)
         return Site(path, MaskedParameters, tuple(masks), tuple(masked))
 
     def _shape(self, key: Key) -> tuple[int, ...]:

@@ -95,9 +95,9 @@ class KfConv2d(nn.Cell):
 
     Args:
         conv_ori: the convolution.
-        bn_ori: the BatchNorm behind it.
+        bn_ori: the BatchNorm behind it, or None: then the convolution's own output is mixed.
         prex: prefix of the scale's name, such as ``"layer1.0.conv1"``.
-        bn_path: path of the BatchNorm in the network, to put it back there.
+        bn_path: path of the BatchNorm in the network, or None.
         reuse: number of real samples that a knockoff serves. Default: 1.
 
     Inputs:
@@ -108,10 +108,11 @@ class KfConv2d(nn.Cell):
         Tensor of shape :math:`(N, C_{out}, H_{out}, W_{out})`.
     """
 
-    def __init__(self, conv_ori: nn.Conv2d, bn_ori: nn.Cell, prex: str = "", bn_path: str = "", reuse: int = 1):
+    def __init__(self, conv_ori: nn.Conv2d, bn_ori: nn.Cell | None, prex: str = "", bn_path: str | None = None,
+                 reuse: int = 1):
         super().__init__(auto_prefix=False)
         self.conv = conv_ori
-        self.bn = bn_ori
+        self.bn: Any = bn_ori
         self.path, self.bn_path = prex, bn_path
         self.out_channels = conv_ori.out_channels
         self.out_index = np.ones(conv_ori.out_channels, np.int32)
@@ -123,6 +124,10 @@ class KfConv2d(nn.Cell):
         self.zeros = ms.Tensor(np.zeros(conv_ori.out_channels, np.float32))
         self.plain_norm = type(bn_ori) is nn.BatchNorm2d
 
+    def helpers(self) -> tuple[nn.Cell, ...]:
+        """The cells inside that are not the network's."""
+        return self.share, self.parts, self.together
+
     def scale(self) -> np.ndarray:
         """The scales b, shape (C,), within [0, 1]; not a number where the phase has diverged."""
         return np.clip(self.kfscale.asnumpy().reshape(-1).astype(np.float64), 0.0, 1.0)
@@ -130,10 +135,10 @@ class KfConv2d(nn.Cell):
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Mix in training mode; the parts stay apart, since nothing is trained through the knockoffs."""
         if not self.training:
-            return self.bn(self.conv(x))
+            return self._normalised(self.conv(x))
         real, knockoff = self.parts(x)
         real, knockoff = self.conv(real), ops.stop_gradient(self.conv(knockoff))
-        passing = ops.stop_gradient(self.bn(knockoff))
+        passing = ops.stop_gradient(self._normalised(knockoff))
         share = self.share(self.kfscale)
         if self._is_affine(real):
             gamma = ops.stop_gradient(self.bn.gamma) * share
@@ -142,7 +147,11 @@ class KfConv2d(nn.Cell):
             return self.together(apart + self._for_each(passing), passing)
         knockoff = self._for_each(knockoff)
         share = share.reshape((1, -1, 1, 1)).astype(real.dtype)
-        return self.together(self.bn(knockoff + share * (real - knockoff)), passing)
+        return self.together(self._normalised(knockoff + share * (real - knockoff)), passing)
+
+    def _normalised(self, x: ms.Tensor) -> ms.Tensor:
+        """What the BatchNorm makes of it, where there is one."""
+        return x if self.bn is None else self.bn(x)
 
     def _is_affine(self, real: ms.Tensor) -> bool:
         """Whether BatchNorm's own operator can be given a gamma: MindSpore's cell, moving statistics, float32."""

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import NORMS, copy_network, forget_compilation, get_cell, keeping_names, replace_cell
+from mindspore_gs._cells import copy_network, forget_compilation, get_cell, keeping_names, replace_cell
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph
-from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn, MaskedOutput
-from mindspore_gs.pruner.scop.doubling import Doubling
+from mindspore_gs.pruner.scop.cells import MaskedConv2dbn, MaskedOutput
 from mindspore_gs.pruner.scop.folding import unfold_mask
+from mindspore_gs.pruner.scop.phase import REUSE, end_phase, phase_of, start_phase
 
-REUSE = 8  # real samples that share a knockoff; docs/scop.md has what it saves and what it costs
 _RECORD = "_gs_record"
+__all__ = ["REUSE", "Record", "dense_network", "has_record", "make_record", "masked_cells", "record_of", "to_knockoff",
+           "to_masked", "without_masks"]
 
 
 @dataclass(frozen=True)
@@ -25,22 +26,16 @@ class Record:
         graph: its channel graph.
         residual: ``"keep"`` or ``"couple"``.
         ignore: patterns of the cells that stay whole.
-        trainable: names of the parameters that were trainable.
-        statistics: ``use_batch_statistics`` of each BatchNorm by path; the phase uses the moving statistics.
     """
 
     graph: ChannelGraph
     residual: str
     ignore: tuple[str, ...]
-    trainable: frozenset[str]
-    statistics: Mapping[str, bool | None]
 
 
 def make_record(net: nn.Cell, graph: ChannelGraph, residual: str, ignore: tuple[str, ...]) -> Record:
     """The record of an original network."""
-    trainable = frozenset(p.name for p in net.trainable_params())
-    statistics = {path: cell.use_batch_statistics for path, cell in net.cells_and_names() if isinstance(cell, NORMS)}
-    return Record(graph, residual, ignore, trainable, statistics)
+    return Record(graph, residual, ignore)
 
 
 def record_of(net: nn.Cell) -> Record:
@@ -62,48 +57,23 @@ def has_record(net: nn.Cell) -> bool:
 
 
 def to_knockoff(net: nn.Cell, record: Record, pairs: Mapping[str, str], generator: nn.Cell | None) -> nn.Cell:
-    """Put a KfConv2d in place of each pair of Conv2d and BatchNorm (by path).
-
-    Only the scales stay trainable, and every BatchNorm uses its moving statistics, so that the phase changes
-    nothing but the scales.
-    """
-    for path in record.statistics:
-        get_cell(net, path).use_batch_statistics = False
-    reuse = REUSE if generator is None else 1
-    cells = {path: KfConv2d(get_cell(net, path), get_cell(net, norm), path, norm, reuse)
-             for path, norm in pairs.items()}
-    with keeping_names(net):
-        for path, cell in cells.items():
-            replace_cell(net, path, cell)
-            replace_cell(net, cell.bn_path, nn.SequentialCell())
-        net.knockoff_generator, net.knockoff_reuse = generator, reuse
-    for path, cell in cells.items():
-        cell.kfscale.name = f"{path}.kfscale"
-    for parameter in net.get_parameters():
-        parameter.requires_grad = parameter.name.endswith(".kfscale")
+    """Put a KfConv2d in place of each pair of Conv2d and BatchNorm (by path), and keep the record."""
     setattr(net, _RECORD, record)
-    net.__class__ = type(f"Knockoff{type(net).__name__}", (Doubling, type(net)), {"__module__": __name__})
-    forget_compilation(net)
-    return net
+    return start_phase(net, pairs, generator)
 
 
 def to_masked(net: nn.Cell) -> nn.Cell:
     """Put a MaskedConv2dbn in place of each KfConv2d; what was trainable is trainable again."""
     record = record_of(net)
-    if issubclass(type(net), Doubling):
-        del net.knockoff_generator, net.knockoff_reuse
-        net.__class__ = type(net).__mro__[2]
-    found = [(path, MaskedConv2dbn(cell)) for path, cell in net.cells_and_names() if isinstance(cell, KfConv2d)]
+    layers = phase_of(net).layers
+    end_phase(net)
+    found = {path: MaskedConv2dbn(layer) for path, layer in layers.items()}
     with keeping_names(net):
-        for path, cell in found:
+        for path, cell in found.items():
             replace_cell(net, path, cell)
-    for path, cell in found:
+            replace_cell(net, str(cell.bn_path), nn.SequentialCell())
+    for path, cell in found.items():
         cell.out_index.name = f"{path}.out_index"
-    moved = {cell.bn_path: cell.bn for _, cell in found}
-    for path, setting in record.statistics.items():
-        (moved.get(path) or get_cell(net, path)).use_batch_statistics = setting
-    for parameter in net.get_parameters():
-        parameter.requires_grad = parameter.name in record.trainable
     _mask_followers(net, record.graph, record.residual)
     forget_compilation(net)
     return net
@@ -147,7 +117,7 @@ def without_masks(net: nn.Cell) -> nn.Cell:
         for path, cell in masked_cells(plain).items():
             unfold_mask(cell.bn)
             replace_cell(plain, path, cell.conv)
-            replace_cell(plain, cell.bn_path, cell.bn)
+            replace_cell(plain, str(cell.bn_path), cell.bn)
     delattr(plain, _RECORD)
     return plain
 

@@ -1,0 +1,159 @@
+"""The knockoff phase of a network: begin it, read its scales, and end it, which gives the very network back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import forget_compilation, get_cell, keeping_names, replace_everywhere
+from mindspore_gs._mixin import mix_in, take_out
+from mindspore_gs.errors import PruningError
+from mindspore_gs.pruner.scop.cells import KfConv2d
+from mindspore_gs.pruner.scop.doubling import Doubling
+from mindspore_gs.pruner.scop.statistics import freeze_statistics, thaw_statistics
+
+REUSE = 8  # real samples that share a knockoff; docs/scop.md has what it saves and what it costs
+_PHASE = "_gs_phase"
+
+
+@dataclass(eq=False)
+class Phase:
+    """What the phase changed in a network. It is stored on the network and copied with it.
+
+    Attributes:
+        layers: the competing cells by the path of their convolution.
+        holes: the cell that stands where a BatchNorm stood, and that BatchNorm.
+        trainable: every parameter with its ``requires_grad``.
+        statistics: what :func:`~mindspore_gs.pruner.scop.statistics.freeze_statistics` changed.
+    """
+
+    layers: dict[str, KfConv2d]
+    holes: list[tuple[nn.Cell, nn.Cell]] = field(default_factory=list)
+    trainable: list[tuple[ms.Parameter, bool]] = field(default_factory=list)
+    statistics: list[Any] = field(default_factory=list)
+
+
+def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cell | None = None) -> nn.Cell:
+    """Let the channels of convolutions compete with their knockoffs, in place.
+
+    Only the scales stay trainable, and every BatchNorm uses its moving statistics, so that the phase changes nothing
+    but the scales. No parameter is renamed.
+
+    Args:
+        net: the network.
+        pairs: path of each convolution, and the path of the BatchNorm right behind it, or None.
+        generator: makes the knockoffs from the inputs; None: they are other samples of the batch.
+
+    Returns:
+        The same object.
+
+    Raises:
+        PruningError: the phase has begun already.
+    """
+    if in_phase(net):
+        raise PruningError(f"{type(net).__name__} is in the knockoff phase already; end it first, "
+                           "or build a new network.")
+    reuse = REUSE if generator is None else 1
+    found = {path: (get_cell(net, path), norm if norm is None else get_cell(net, norm)) for path, norm in pairs.items()}
+    phase = Phase({path: _competing(conv, bn, path, pairs[path], reuse) for path, (conv, bn) in found.items()})
+    phase.holes = [(_hole(bn), bn) for _, bn in found.values() if bn is not None]
+    made_by = () if generator is None else generator.get_parameters()
+    phase.trainable = [(p, p.requires_grad) for p in (*net.get_parameters(), *made_by)]
+    phase.statistics = freeze_statistics(net)
+    _name_scales(net, phase.layers)
+    replace_everywhere(net, {conv: phase.layers[path] for path, (conv, _) in found.items()}
+                       | {bn: hole for hole, bn in phase.holes})
+    _freeze(p for p, _ in phase.trainable)
+    setattr(net, _PHASE, phase)
+    with keeping_names(net if generator is None else generator):
+        net.knockoff_generator, net.knockoff_reuse = generator, reuse
+    mix_in(net, Doubling, "Knockoff")
+    forget_compilation(net)
+    return net
+
+
+def end_phase(net: nn.Cell) -> nn.Cell:
+    """Give the network back as it was before the phase, with the values that its parameters have now.
+
+    Raises:
+        PruningError: the network is not in the phase.
+    """
+    phase = phase_of(net)
+    take_out(net, Doubling)
+    del net.knockoff_generator, net.knockoff_reuse
+    delattr(net, _PHASE)
+    replace_everywhere(net, {layer: layer.conv for layer in phase.layers.values()} | dict(phase.holes))
+    thaw_statistics(phase.statistics)
+    for parameter, trainable in phase.trainable:
+        parameter.requires_grad = trainable
+    forget_compilation(net)
+    return net
+
+
+def in_phase(net: nn.Cell) -> bool:
+    """Whether the network is in the knockoff phase."""
+    return _PHASE in vars(net)
+
+
+def phase_of(net: nn.Cell) -> Phase:
+    """What :func:`start_phase` remembers about a network.
+
+    Raises:
+        PruningError: the network is not in the phase.
+    """
+    if not in_phase(net):
+        raise PruningError(f"{type(net).__name__} is not in the knockoff phase; "
+                           "call PrunerKfCompressAlgo(...).apply(network) first.")
+    return vars(net)[_PHASE]
+
+
+def scales(net: nn.Cell) -> dict[str, np.ndarray]:
+    """The scales of each competing convolution by its path: shape (C,), within [0, 1].
+
+    Raises:
+        PruningError: the network is not in the phase.
+    """
+    return {path: layer.scale() for path, layer in phase_of(net).layers.items()}
+
+
+def _competing(conv: nn.Cell, bn: nn.Cell | None, path: str, bn_path: str | None, reuse: int) -> KfConv2d:
+    """The cell that takes the place of a convolution, in the convolution's mode."""
+    layer = KfConv2d(conv, bn, path, bn_path, reuse)
+    _like(layer, conv)
+    for cell in layer.helpers():
+        _like(cell, conv)
+    return layer
+
+
+def _hole(bn: nn.Cell) -> nn.Cell:
+    """A cell that does nothing, for the place of a BatchNorm that a competing cell holds."""
+    return _like(nn.SequentialCell(), bn)
+
+
+def _like(cell: nn.Cell, old: nn.Cell) -> nn.Cell:
+    """Training mode or not, as the cell that it stands for; cells inside keep their own."""
+    cell.add_flags(training=old.training)
+    cell._phase = old._phase
+    return cell
+
+
+def _name_scales(net: nn.Cell, layers: Mapping[str, KfConv2d]) -> None:
+    """Name each scale after the present name of its convolution's weight; where that is taken, after its path."""
+    taken = {p.name for p in net.get_parameters()}
+    for path, layer in layers.items():
+        prefix = layer.conv.weight.name.rpartition(".")[0]
+        names = (f"{key}.kfscale" if key else "kfscale" for key in (prefix, path, *_numbered(path)))
+        layer.kfscale.name = next(name for name in names if name not in taken)
+        taken.add(layer.kfscale.name)
+
+
+def _numbered(path: str) -> Iterable[str]:
+    return (f"{path}_{k}" for k in range(1, 1_000_000))
+
+
+def _freeze(parameters: Iterable[ms.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.requires_grad = False
