@@ -251,7 +251,8 @@ def _parameter(name: str, shape: tuple[int, ...], channels: Channels) -> Flow:
     if len(long) == 1 or len(shape) == 1:
         axis = long[0] if long else 0
         ids = channels.parameter_ids(name, axis).reshape([-1 if k == axis else 1 for k in range(len(shape))])
-    return Flow(shape, ids, parameter=name, varying=False)
+    own = [(name, k) for k in range(len(shape)) if ids.shape[k] > 1]
+    return Flow(shape, ids, zero=True, parameter=name, varying=False, silencers=frozenset(own))
 
 
 def _block_outputs(flow: Any, channels: Channels, graph: Graph) -> None:

@@ -40,7 +40,7 @@ COUPLE = {
     "sigmoid": (networks.SigmoidBetween, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
     "sigmoid_relu": (networks.SigmoidThenRelu, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
     "plus_one": (networks.PlusOne, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
-    "shift": (networks.Shift, [("stem", 6, FREE), ("conv", 8, Blocked.NOT_ZERO), ("last", 4, OUT)]),
+    "shift": (networks.Shift, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "second_norm": (networks.SecondNorm, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "times_two": (networks.TimesTwo, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "scale": (networks.ScaleShift, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),

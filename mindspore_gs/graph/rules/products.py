@@ -123,7 +123,7 @@ def _computed(node: Node, x: Flow, w: Flow, axis: int, channels: Channels) -> Fl
 def _bias_add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, bias = flows[:2]
     if bias.parameter is None:
-        return elementwise(node, flows[:2], channels)
+        return elementwise(node, flows[:2], channels)[0]
     ids = channels.vector(x, 1, node)
     channels.consume_with(ids, channels.parameter_ids(bias.parameter, 0), node)
     channels.shifts.add((bias.parameter, 0))

@@ -10,7 +10,7 @@ from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
 from mindspore_gs.graph.restores import OPERATOR
-from mindspore_gs.graph.rules.registry import channel_rule, refused, several_outputs
+from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, several_outputs
 
 
 @channel_rule("MaxPool", "AvgPool", "MaxPoolV2", "AvgPool2D", "MaxPoolWithArgmax", "MaxPoolWithArgmaxV2",
@@ -20,6 +20,8 @@ from mindspore_gs.graph.rules.registry import channel_rule, refused, several_out
               "ReplicationPad2D", "MirrorPad")
 def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
     x = flows[0]
+    for other in flatten(flows[1:]):
+        channels.refuse(other, Blocked.FIXED_OPERAND, node)
     if any(n > 1 for n in x.ids.shape[2:]) or _resizes_channels(node, x):
         channels.refuse(x, Blocked.MERGED_AXES, node)
         x = replace(x, ids=none_ids(len(x.shape)))
@@ -55,7 +57,9 @@ def _reduce(node: Node, flows: list[Any], channels: Channels) -> Any:
 
 def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], channels: Channels) -> Flow:
     if any(x.ids.shape[k] > 1 for k in axes):
-        if not (node.op in ("ReduceSum", "SumExt") and x.zero):
+        if node.op in ("ReduceSum", "SumExt"):
+            channels.block(x.ids[~x.zeros()], Blocked.MIXES_CHANNELS, node)
+        else:
             channels.refuse(x, Blocked.MIXES_CHANNELS, node)
         return Flow(shape, none_ids(len(shape)), varying=x.varying)
     kept = len(shape) == len(x.shape)
