@@ -110,7 +110,7 @@ def owners(net: nn.Cell) -> dict[str, list[tuple[str, nn.Cell, str]]]:
 
 
 def name_prefix(net: nn.Cell) -> str:
-    """What stands in front of the names that the constructor gave: ``"net."`` where a wrapper renamed them, else ``""``."""
+    """What stands in front of the constructor's names: ``"net."`` where a wrapper renamed them, else ``""``."""
     found = set()
     for path, cell in net.cells_and_names():
         for attribute, parameter in cell._params.items():

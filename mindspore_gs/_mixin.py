@@ -15,7 +15,8 @@ def mix_in(thing: Any, mixin: type, prefix: str = "", **attributes: Any) -> None
         prefix: the new class is called this and the old name.
         attributes: of the new class; each must be hashable, and what is equal must behave the same.
     """
-    thing.__class__ = mixed_class(mixin, type(thing), prefix, tuple(attributes.items()))
+    base: type = type(thing)
+    thing.__class__ = mixed_class(mixin, base, prefix, tuple(attributes.items()))
 
 
 def take_out(thing: Any, mixin: type) -> None:

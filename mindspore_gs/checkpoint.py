@@ -3,7 +3,7 @@
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import mindspore as ms
@@ -32,10 +32,7 @@ def load_parameters(net: nn.Cell, values: Mapping[str, ms.Tensor], path: str | o
     """
     own = parameters_by_name(net)
     values = _without_prefix(values, own)
-    missing = [name for name in own if name not in values]
-    if missing:
-        raise CheckpointError(f"{path} has no entry for {missing[0]!r} ({len(missing)} of {len(own)} are missing); "
-                              "it belongs to another network.")
+    _check_complete(own, values, path)
     for name, parameter in own.items():
         if tuple(values[name].shape) != tuple(parameter.shape):
             raise CheckpointError(f"{path} has shape {tuple(values[name].shape)} for {name!r}, but the network has "
@@ -53,12 +50,20 @@ def fits_masks(net: nn.Cell, values: Mapping[str, ms.Tensor], path: str | os.Pat
     """
     own = parameters_by_name(net)
     values = _without_prefix(values, own)
+    _check_complete([name for name in own if not is_mask(name)], values, path)
     strangers = [name for name in values if name.endswith(".out_index") and name not in own]
     if strangers:
         raise CheckpointError(f"{path} masks {strangers[0]!r}, which the network does not; it was made with another "
                               "'residual' option, give the same one here.")
     ones = {name: ms.Tensor(np.ones(p.shape, np.int32)) for name, p in own.items() if is_mask(name)}
     return {**ones, **values}
+
+
+def _check_complete(own: Collection[str], values: Mapping[str, ms.Tensor], path: str | os.PathLike) -> None:
+    missing = [name for name in own if name not in values]
+    if missing:
+        raise CheckpointError(f"{path} has no entry for {missing[0]!r} ({len(missing)} of {len(own)} are missing); "
+                              "it belongs to another network.")
 
 
 def is_mask(name: str) -> bool:
@@ -106,7 +111,8 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
 
     Raises:
         TypeError: ``net`` is not a Cell.
-        CheckpointError: ``net`` is not slim (it is dense, a knockoff network or a masked one), or the file cannot be written.
+        CheckpointError: ``net`` is not slim (it is dense, a knockoff network or a masked one), or the file
+            cannot be written.
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"save_pruned() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")

@@ -60,7 +60,7 @@ class Masks:
         >>> graph = trace(net, (1, 4))
         >>> masks = Masks.attach(net, graph, graph.groups()[:1])
         >>> masks.set({graph.groups()[0]: [True, False, True]})
-        >>> net[0].weight.asnumpy()[1].tolist()
+        >>> abs(net[0].weight.asnumpy()[1]).tolist()
         [0.0, 0.0, 0.0, 0.0]
         >>> [stays.tolist() for stays in masks.read().values()]
         [[True, False, True]]
@@ -223,7 +223,7 @@ class _Attaching:
         cell = get_cell(self.net, path)
         keys = tuple(key for key, _ in entries)
         if type(cell) in _NORMS and len(self._alike(keys)) == 1:
-            _hold(cell, "channel_mask", self.made.get(keys[0]) or self._parameter(keys, f"{path}.mask"))
+            _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask"))
             mix_in(cell, MaskedNorm, "Masked")
             return Site(path, MaskedNorm, (("channel_mask", keys),))
         return self._parameters_of(cell, path, dict(entries))
@@ -234,7 +234,7 @@ class _Attaching:
         alike = self._alike(tuple(attributes))
         for number, keys in enumerate(alike):
             name = "mask" if number == 0 and not hasattr(cell, "mask") else f"mask_of_{attributes[keys[0]]}"
-            _hold(cell, name, self.made.get(keys[0]) or self._parameter(keys, f"{path}.{name}" if path else name))
+            _hold(cell, name, self._parameter(keys, f"{path}.{name}" if path else name))
             masks.append((name, keys))
             for key in keys:
                 masked[attributes[key]] = MaskedParameter(attributes[key], name, self._shape(key))
@@ -259,6 +259,9 @@ class _Attaching:
         return self.graph.graph.parameters[key[0]][key[1]]
 
     def _parameter(self, keys: tuple[Key, ...], name: str) -> ms.Parameter:
+        """The mask of these keys; another cell may hold it already."""
+        if keys[0] in self.made:
+            return self.made[keys[0]]
         parameter = mask_parameter(ms.Tensor(np.ones(self._length(keys[0]), np.int32)), self.prefix + name)
         self.made.update(dict.fromkeys(keys, parameter))
         return parameter

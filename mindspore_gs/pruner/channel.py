@@ -288,7 +288,8 @@ def prune(net: nn.Cell, criterion: Any = "l1", target: Mapping[str, float] | Non
     Examples:
         >>> from mindspore import nn
         >>> from mindspore_gs import prune
-        >>> net = nn.SequentialCell(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Conv2d(64, 8, 1))
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(),
+        ...                         nn.Conv2d(64, 8, 1))
         >>> small = prune(net, criterion="l1", target={"macs": 0.5}, inputs=(1, 3, 16, 16))
         >>> small[0].weight.shape[0], small[2].weight.shape[:2], net[2].weight.shape[:2]
         (45, (45, 45), (64, 64))

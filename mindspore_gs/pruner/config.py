@@ -52,6 +52,7 @@ def _scope(owner: str, name: str, value: Any) -> str:
 
 
 def patterns(owner: str, name: str, value: Any) -> tuple[str, ...]:
+    """Accept a list of names of layers or patterns."""
     if not isinstance(value, (list, tuple)) or not all(isinstance(p, str) for p in value):
         raise TypeError(f"For '{owner}', the '{name}' must be a list of cell-name patterns such as "
                         f"['layer1.*'], but got {value!r}.")
@@ -59,6 +60,7 @@ def patterns(owner: str, name: str, value: Any) -> tuple[str, ...]:
 
 
 def residual(owner: str, name: str, value: Any) -> str | None:
+    """Accept the name of a policy."""
     if value is not None and value not in RESIDUAL_POLICIES:
         raise ValueError(f"For '{owner}', the '{name}' must be one of {RESIDUAL_POLICIES}, but got {value!r}.")
     return value
@@ -72,7 +74,7 @@ def _criterion(owner: str, name: str, value: Any) -> str | Callable:
 
 
 def input_shape(owner: str, name: str, value: Any) -> tuple[Any, ...] | None:
-    """What the network is called with: a shape or a tensor, or a list of them; becomes a tuple of shapes and tensors."""
+    """What the network is called with: a shape, a tensor, or a list of them. Becomes a tuple of shapes and tensors."""
     if value is None:
         return None
     several = isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple, ms.Tensor))

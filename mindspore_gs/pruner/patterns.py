@@ -27,7 +27,7 @@ def with_parents(path: str) -> tuple[str, ...]:
 
 
 def group_names(graph: ChannelGraph, group: Group) -> set[str]:
-    """Every name by which a user may mean a group: of the cells that make its channels, what is around, and parameters."""
+    """Every name by which a user may mean a group: its cells, what is around them, and their parameters."""
     return _names(graph, (part.parameter for part in group.slices if part.role is not Role.INPUT))
 
 
@@ -47,7 +47,7 @@ def rate_for(graph: ChannelGraph, group: Group, rates: Mapping[str, float]) -> f
     found: dict[str, float] = {}
     for weight in group.weights:
         writer = next(w for w in graph.writers if w.weight == weight)
-        names = _names(graph, (name for name in (weight, writer.bias, *writer.norm) if name in graph.cells))
+        names = _names(graph, (name for name in (weight, writer.bias or weight, *writer.norm) if name in graph.cells))
         for pattern, rate in rates.items():
             if matched([pattern], names):
                 found[graph.cells.get(weight, weight)] = rate

@@ -47,7 +47,7 @@ class Restore:
 
     @property
     def inside(self) -> str:
-        """Path of the RestoreChannels in the slim network: the second in a SequentialCell that takes the cell's place."""
+        """Path of the RestoreChannels in the slim network, where a SequentialCell of both takes the cell's place."""
         return f"{self.cell}.1"
 
 

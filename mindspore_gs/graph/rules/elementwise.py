@@ -13,7 +13,6 @@ from mindspore_gs.graph.ir import Node
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, several_outputs
 
-
 _SUMS = ("Add", "AddExt", "Adds", "InplaceAddExt", "Sub", "SubExt", "Subs", "InplaceSubExt", "AddN")
 
 

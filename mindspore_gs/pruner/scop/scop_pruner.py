@@ -101,7 +101,8 @@ class PrunerFtCompressAlgo(ChannelPruner):
     criteria read.
 
     Args:
-        config: options as a dict, or None: those of :class:`~mindspore_gs.ChannelPruner` with two defaults of their own:
+        config: options as a dict, or None: those of :class:`~mindspore_gs.ChannelPruner`, with two defaults
+            of its own:
 
             - ``criterion``: ``"scop"`` (default: knockoff score, filter norm as prior), ``"knockoff"`` (the
               paper's score alone), or any criterion of ``ChannelPruner``, which needs no training of the knockoff
@@ -154,7 +155,8 @@ class PrunerFtCompressAlgo(ChannelPruner):
     def _record(self, network: nn.Cell) -> Record:
         record = record_of(network)
         if masked_groups(network):
-            raise PruningError(f"{type(network).__name__} is masked already; train it, or make it small with convert().")
+            raise PruningError(f"{type(network).__name__} is masked already; train it, or make it small with "
+                               "convert().")
         if self._config.residual not in (None, record.residual):
             raise ValueError(f"For '{type(self).__name__}', 'residual' is {self._config.residual!r}, but the knockoff "
                              f"network was made with {record.residual!r}; give PrunerKfCompressAlgo the same.")
