@@ -1,7 +1,7 @@
 """Groups: which channels can only be removed together, and everything that goes with each of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +77,8 @@ class ChannelGraph:
         pairs: weight -> (path of its Conv2d, path of its BatchNorm), for each convolution that is called once
             and whose output goes straight into a BatchNorm that is called once.
         inputs: (shape, type) of each input that the network was traced with.
+        others: more graphs of the same network, such as the one that is trained; what goes together goes together in
+            each of them.
         maskable: parameters of plain layers and BatchNorms that hold them alone: a mask behind the cell silences
             the channel.
     """
@@ -86,24 +88,24 @@ class ChannelGraph:
     pairs: Mapping[str, tuple[str, str]]
     inputs: tuple[tuple[tuple[int, ...], str], ...]
     maskable: frozenset[str] = frozenset()
+    others: tuple[Graph, ...] = ()
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
         return self
 
     @classmethod
-    def of(cls, net: nn.Cell, graph: Graph, inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
-        """Attach the paths of ``net``'s cells to its operators."""
-        verify(graph)
+    def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
+        """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
+        for each in graphs:
+            verify(each)
+        shapes_of = {name: shape for each in reversed(graphs) for name, shape in each.parameters.items()}
+        graph, *others = (replace(each, parameters=shapes_of) for each in graphs)
         owned = owners(net)
         cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
-        pairs = {}
-        for writer in find_writers(graph):
-            pair = _pair(writer, owned)
-            if pair is not None:
-                pairs[writer.weight] = pair
+        pairs = _pairs(graphs, owned)
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
         maskable = frozenset(name for name in cells if len(owned[name]) == 1 and type(owned[name][0][1]) in _MASKABLE)
-        return cls(graph, cells, pairs, shapes, maskable)
+        return cls(graph, cells, pairs, shapes, maskable, tuple(others))
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -112,7 +114,7 @@ class ChannelGraph:
 
     @cached_property
     def _coupled(self) -> Channels:
-        return _propagate(self.graph, self.writers, frozenset())
+        return _propagate((self.graph, *self.others), frozenset())
 
     @cached_property
     def whole(self) -> dict[str, Blocked]:
@@ -141,7 +143,7 @@ class ChannelGraph:
     @cached_property
     def _kept_groups(self) -> tuple[Group, ...]:
         cuts = frozenset(self._coupled.residual) - self.whole.keys()
-        return _groups(self, _propagate(self.graph, self.writers, cuts), self.whole, cuts)
+        return _groups(self, _propagate((self.graph, *self.others), cuts), self.whole, cuts)
 
     def silencers(self, group: Group) -> tuple[tuple[str, Slice], ...]:
         """What makes the channels of a group or shifts them: (path of the cell, slice of its parameter)."""
@@ -168,6 +170,13 @@ class ChannelGraph:
         return self._coupled.outputs
 
 
+def _pairs(graphs: tuple[Graph, ...], owned: dict[str, list]) -> dict[str, tuple[str, str]]:
+    """The pairs of the first graph that are no different in the others."""
+    found = [{w.weight: _pair(w, owned) for w in find_writers(graph)} for graph in graphs]
+    return {weight: pair for weight, pair in found[0].items()
+            if pair is not None and all(other.get(weight, pair) == pair for other in found[1:])}
+
+
 def _pair(writer: Writer, owned: dict[str, list]) -> tuple[str, str] | None:
     """Paths of Conv2d and BatchNorm, where each is one plain cell that is used once."""
     if writer.gamma is None or writer.uses != 1:
@@ -180,9 +189,19 @@ def _pair(writer: Writer, owned: dict[str, list]) -> tuple[str, str] | None:
     return convolution[0][0], norm[0][0]
 
 
-def _propagate(graph: Graph, writers: tuple[Writer, ...], cuts: frozenset[str]) -> Channels:
-    """Run every node's channel rule, in order of execution."""
-    channels = Channels(graph, {w.last: w.weight for w in writers}, cuts)
+def _propagate(graphs: tuple[Graph, ...], cuts: frozenset[str]) -> Channels:
+    """Run every node's channel rule, in order of execution, in each graph. The sums are those of the first."""
+    channels = Channels(graphs[0], {}, cuts)
+    for graph in graphs:
+        sums = list(channels.sums)
+        channels.writer_at = {w.last: w.weight for w in find_writers(graph)}
+        _propagate_one(graph, channels)
+        if graph is not graphs[0]:
+            channels.sums = sums
+    return channels
+
+
+def _propagate_one(graph: Graph, channels: Channels) -> None:
     flows: dict[str, Any] = {name: Flow(shape, none_ids(len(shape))) for name, shape in graph.inputs.items()}
     for name, value in graph.constants.items():
         flows[name] = _constant(value)
@@ -193,7 +212,6 @@ def _propagate(graph: Graph, writers: tuple[Writer, ...], cuts: frozenset[str]) 
         flows[node.name] = channels.settle(node, flow) if node.name in channels.writer_at else flow
     for name in graph.outputs:
         _block_outputs(flows[name], channels, graph)
-    return channels
 
 
 def _constant(value: Any) -> Flow:

@@ -13,7 +13,8 @@ from mindspore_gs.graph.ir import Node
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, several_outputs
 
 
-@channel_rule("Add", "AddExt", "Adds", "InplaceAddExt", "Sub", "SubExt", "Subs", "InplaceSubExt", "AddN")
+@channel_rule("Add", "AddExt", "Adds", "InplaceAddExt", "InplaceAddsExt", "Sub", "SubExt", "Subs",
+              "InplaceSubExt", "InplaceSubsExt", "AddN")
 def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     terms = flatten(flows) if node.op == "AddN" else flows[:2]
     _note_sum(node, terms, channels)
