@@ -89,7 +89,14 @@ class ChannelGraph:
         pairs: weight -> (path of its Conv2d, path of its BatchNorm), for those of them whose output goes straight into
             a BatchNorm that is called once.
         inputs: (shape, type) of each input that the network was traced with.
+<<<<<<< HEAD
         places: weight -> path of the cell behind which its channels are complete, where there is such a cell.
+=======
+        others: more graphs of the same network, such as the one that is trained; what goes together goes together in
+            each of them.
+        maskable: parameters of plain layers and BatchNorms that hold them alone: a mask behind the cell silences
+            the channel.
+>>>>>>> wip-graph
     """
 
     graph: Graph
@@ -97,12 +104,18 @@ class ChannelGraph:
     convolutions: Mapping[str, str]
     pairs: Mapping[str, tuple[str, str]]
     inputs: tuple[tuple[tuple[int, ...], str], ...]
+<<<<<<< HEAD
     places: Mapping[str, str]
+=======
+    maskable: frozenset[str] = frozenset()
+    others: tuple[Graph, ...] = ()
+>>>>>>> wip-graph
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
         return self
 
     @classmethod
+<<<<<<< HEAD
     def of(cls, net: nn.Cell, graph: Graph, inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
         """Attach the paths of ``net``'s cells to its operators."""
         graph = collapse_restores(renamed(graph, name_prefix(net)))
@@ -116,6 +129,20 @@ class ChannelGraph:
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
         places = {w.weight: path for w in writers if (path := _place(w, owned)) is not None}
         return cls(graph, cells, convolutions, pairs, shapes, places)
+=======
+    def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
+        """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
+        for each in graphs:
+            verify(each)
+        shapes_of = {name: shape for each in reversed(graphs) for name, shape in each.parameters.items()}
+        graph, *others = (replace(each, parameters=shapes_of) for each in graphs)
+        owned = owners(net)
+        cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
+        pairs = _pairs(graphs, owned)
+        shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
+        maskable = frozenset(name for name in cells if len(owned[name]) == 1 and type(owned[name][0][1]) in _MASKABLE)
+        return cls(graph, cells, pairs, shapes, maskable, tuple(others))
+>>>>>>> wip-graph
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -124,7 +151,7 @@ class ChannelGraph:
 
     @cached_property
     def _coupled(self) -> Channels:
-        return _propagate(self.graph, self.writers, frozenset())
+        return _propagate((self.graph, *self.others), frozenset())
 
     @property
     def sums(self) -> list[Node]:
@@ -152,10 +179,20 @@ class ChannelGraph:
 
     @cached_property
     def _kept_groups(self) -> tuple[Group, ...]:
+<<<<<<< HEAD
         cuts = frozenset(self._coupled.residual)
         found = _groups(self, _propagate(self.graph, self.writers, cuts), cuts)
         return tuple(group if self.places.keys() >= set(group.restored)
                      else group.blocked(Blocked.NO_PLACE, "RestoreChannels") for group in found)
+=======
+        cuts = frozenset(self._coupled.residual) - self.whole.keys()
+        return _groups(self, _propagate((self.graph, *self.others), cuts), self.whole, cuts)
+
+    def silencers(self, group: Group) -> tuple[tuple[str, Slice], ...]:
+        """What makes the channels of a group or shifts them: (path of the cell, slice of its parameter)."""
+        return tuple((self.cells.get(s.parameter, s.parameter), s) for s in group.slices
+                     if (s.parameter, s.axis) in self._makers)
+>>>>>>> wip-graph
 
     @cached_property
     def _inner_groups(self) -> tuple[Group, ...]:
@@ -198,6 +235,7 @@ class ChannelGraph:
         return self._coupled.outputs
 
 
+<<<<<<< HEAD
 def _convolution(graph: Graph, writer: Writer, owned: dict[str, list]) -> str | None:
     """Path of the Conv2d of a writer, where it is one plain cell that is used once."""
     held = owned.get(writer.weight, ())
@@ -209,6 +247,18 @@ def _norm(writer: Writer, owned: dict[str, list]) -> str | None:
     """Path of the BatchNorm behind a writer, where it is one cell of MindSpore's that is used once."""
     held = owned.get(writer.gamma or "", ())
     if len(held) != 1 or writer.uses != 1 or not isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)):
+=======
+def _pairs(graphs: tuple[Graph, ...], owned: dict[str, list]) -> dict[str, tuple[str, str]]:
+    """The pairs of the first graph that are no different in the others."""
+    found = [{w.weight: _pair(w, owned) for w in find_writers(graph)} for graph in graphs]
+    return {weight: pair for weight, pair in found[0].items()
+            if pair is not None and all(other.get(weight, pair) == pair for other in found[1:])}
+
+
+def _pair(writer: Writer, owned: dict[str, list]) -> tuple[str, str] | None:
+    """Paths of Conv2d and BatchNorm, where each is one plain cell that is used once."""
+    if writer.gamma is None or writer.uses != 1:
+>>>>>>> wip-graph
         return None
     return held[0][0]
 
@@ -223,9 +273,19 @@ def _place(writer: Writer, owned: dict[str, list]) -> str | None:
     return path if len(layers) <= 1 else None
 
 
-def _propagate(graph: Graph, writers: tuple[Writer, ...], cuts: frozenset[str]) -> Channels:
-    """Run every node's channel rule, in order of execution."""
-    channels = Channels(graph, {w.last: w.weight for w in writers}, cuts)
+def _propagate(graphs: tuple[Graph, ...], cuts: frozenset[str]) -> Channels:
+    """Run every node's channel rule, in order of execution, in each graph. The sums are those of the first."""
+    channels = Channels(graphs[0], {}, cuts)
+    for graph in graphs:
+        sums = list(channels.sums)
+        channels.writer_at = {w.last: w.weight for w in find_writers(graph)}
+        _propagate_one(graph, channels)
+        if graph is not graphs[0]:
+            channels.sums = sums
+    return channels
+
+
+def _propagate_one(graph: Graph, channels: Channels) -> None:
     flows: dict[str, Any] = {name: Flow(shape, none_ids(len(shape))) for name, shape in graph.inputs.items()}
     for name, value in graph.constants.items():
         flows[name] = _constant(value)
@@ -236,7 +296,6 @@ def _propagate(graph: Graph, writers: tuple[Writer, ...], cuts: frozenset[str]) 
         flows[node.name] = channels.settle(node, flow) if node.name in channels.writer_at else flow
     for name in graph.outputs:
         _block_outputs(flows[name], channels, graph)
-    return channels
 
 
 def _constant(value: Any) -> Flow:

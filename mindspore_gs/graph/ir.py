@@ -8,6 +8,7 @@ from typing import Any
 from mindspore_gs.errors import TraceError
 
 Shape = tuple[int, ...]
+SHOWN = "gs_unseen"  # the instance of Print through which a layer is shown that nothing else reads
 
 
 @dataclass(frozen=True)

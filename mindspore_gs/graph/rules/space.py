@@ -44,7 +44,8 @@ def _restore_channels(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 
 @channel_rule("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "MeanExt", "SumExt", "ReduceProd", "ReduceStd",
-              "Std", "Var", "StdMean", "VarMean", "LpNorm", "LpNormV2", "ReduceAll", "ReduceAny", "LogSumExp")
+              "Std", "Var", "StdMean", "VarMean", "LpNorm", "LpNormV2", "ReduceAll", "ReduceAny", "LogSumExp",
+              "Max", "Min", "Amax", "Amin", "ProdExt")
 def _reduce(node: Node, flows: list[Any], channels: Channels) -> Any:
     """Over space a channel stays by itself; a sum over channels is exact where the removed ones are zero."""
     x = flows[0]
