@@ -89,14 +89,9 @@ class ChannelGraph:
         pairs: weight -> (path of its Conv2d, path of its BatchNorm), for those of them whose output goes straight into
             a BatchNorm that is called once.
         inputs: (shape, type) of each input that the network was traced with.
-<<<<<<< HEAD
         places: weight -> path of the cell behind which its channels are complete, where there is such a cell.
-=======
         others: more graphs of the same network, such as the one that is trained; what goes together goes together in
             each of them.
-        maskable: parameters of plain layers and BatchNorms that hold them alone: a mask behind the cell silences
-            the channel.
->>>>>>> wip-graph
     """
 
     graph: Graph
@@ -104,45 +99,27 @@ class ChannelGraph:
     convolutions: Mapping[str, str]
     pairs: Mapping[str, tuple[str, str]]
     inputs: tuple[tuple[tuple[int, ...], str], ...]
-<<<<<<< HEAD
     places: Mapping[str, str]
-=======
-    maskable: frozenset[str] = frozenset()
     others: tuple[Graph, ...] = ()
->>>>>>> wip-graph
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
         return self
 
     @classmethod
-<<<<<<< HEAD
-    def of(cls, net: nn.Cell, graph: Graph, inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
-        """Attach the paths of ``net``'s cells to its operators."""
-        graph = collapse_restores(renamed(graph, name_prefix(net)))
-        verify(graph)
-        owned = owners(net)
-        cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
-        writers = find_writers(graph)
-        convolutions = {w.weight: path for w in writers if (path := _convolution(graph, w, owned)) is not None}
-        pairs = {w.weight: (convolutions[w.weight], norm) for w in writers
-                 if w.weight in convolutions and (norm := _norm(w, owned)) is not None}
-        shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
-        places = {w.weight: path for w in writers if (path := _place(w, owned)) is not None}
-        return cls(graph, cells, convolutions, pairs, shapes, places)
-=======
     def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
         """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
+        prefix = name_prefix(net)
+        graphs = tuple(collapse_restores(renamed(each, prefix)) for each in graphs)
         for each in graphs:
             verify(each)
         shapes_of = {name: shape for each in reversed(graphs) for name, shape in each.parameters.items()}
         graph, *others = (replace(each, parameters=shapes_of) for each in graphs)
         owned = owners(net)
         cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
-        pairs = _pairs(graphs, owned)
+        places = [_places(each, owned) for each in graphs]
+        convolutions, pairs, behind = (_in_all(kind) for kind in zip(*places))
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
-        maskable = frozenset(name for name in cells if len(owned[name]) == 1 and type(owned[name][0][1]) in _MASKABLE)
-        return cls(graph, cells, pairs, shapes, maskable, tuple(others))
->>>>>>> wip-graph
+        return cls(graph, cells, convolutions, pairs, shapes, behind, tuple(others))
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -179,20 +156,10 @@ class ChannelGraph:
 
     @cached_property
     def _kept_groups(self) -> tuple[Group, ...]:
-<<<<<<< HEAD
         cuts = frozenset(self._coupled.residual)
-        found = _groups(self, _propagate(self.graph, self.writers, cuts), cuts)
+        found = _groups(self, _propagate((self.graph, *self.others), cuts), cuts)
         return tuple(group if self.places.keys() >= set(group.restored)
                      else group.blocked(Blocked.NO_PLACE, "RestoreChannels") for group in found)
-=======
-        cuts = frozenset(self._coupled.residual) - self.whole.keys()
-        return _groups(self, _propagate((self.graph, *self.others), cuts), self.whole, cuts)
-
-    def silencers(self, group: Group) -> tuple[tuple[str, Slice], ...]:
-        """What makes the channels of a group or shifts them: (path of the cell, slice of its parameter)."""
-        return tuple((self.cells.get(s.parameter, s.parameter), s) for s in group.slices
-                     if (s.parameter, s.axis) in self._makers)
->>>>>>> wip-graph
 
     @cached_property
     def _inner_groups(self) -> tuple[Group, ...]:
@@ -212,8 +179,12 @@ class ChannelGraph:
     @cached_property
     def _finished(self) -> frozenset[str]:
         """Weights and biases in front of a BatchNorm of their own."""
-        return frozenset(name for w in self.writers if w.gamma in self.graph.parameters and w.uses == 1
-                         for name in (w.weight, w.bias) if name is not None)
+        finished: set[str] = set()
+        open_: set[str] = set()
+        for writer in (w for graph in (self.graph, *self.others) for w in find_writers(graph)):
+            names = {name for name in (writer.weight, writer.bias) if name is not None}
+            (finished if writer.gamma in self.graph.parameters and writer.uses == 1 else open_).update(names)
+        return frozenset(finished - open_)
 
     def examples(self) -> tuple[tuple[int, ...], ...]:
         """The shapes that the network was traced with."""
@@ -235,7 +206,21 @@ class ChannelGraph:
         return self._coupled.outputs
 
 
-<<<<<<< HEAD
+def _places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], ...]:
+    """For each weight of one graph: its convolution, the pair of that and BatchNorm, and where it is complete."""
+    writers = find_writers(graph)
+    convolutions = {w.weight: _convolution(graph, w, owned) for w in writers}
+    pairs = {w.weight: (convolutions[w.weight], _norm(w, owned)) for w in writers}
+    return (convolutions, {weight: None if None in pair else pair for weight, pair in pairs.items()},
+            {w.weight: _place(w, owned) for w in writers})
+
+
+def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """What is known in the first graph and no different in the others."""
+    return {weight: place for weight, place in found[0].items()
+            if place is not None and all(other.get(weight, place) == place for other in found[1:])}
+
+
 def _convolution(graph: Graph, writer: Writer, owned: dict[str, list]) -> str | None:
     """Path of the Conv2d of a writer, where it is one plain cell that is used once."""
     held = owned.get(writer.weight, ())
@@ -247,18 +232,6 @@ def _norm(writer: Writer, owned: dict[str, list]) -> str | None:
     """Path of the BatchNorm behind a writer, where it is one cell of MindSpore's that is used once."""
     held = owned.get(writer.gamma or "", ())
     if len(held) != 1 or writer.uses != 1 or not isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)):
-=======
-def _pairs(graphs: tuple[Graph, ...], owned: dict[str, list]) -> dict[str, tuple[str, str]]:
-    """The pairs of the first graph that are no different in the others."""
-    found = [{w.weight: _pair(w, owned) for w in find_writers(graph)} for graph in graphs]
-    return {weight: pair for weight, pair in found[0].items()
-            if pair is not None and all(other.get(weight, pair) == pair for other in found[1:])}
-
-
-def _pair(writer: Writer, owned: dict[str, list]) -> tuple[str, str] | None:
-    """Paths of Conv2d and BatchNorm, where each is one plain cell that is used once."""
-    if writer.gamma is None or writer.uses != 1:
->>>>>>> wip-graph
         return None
     return held[0][0]
 

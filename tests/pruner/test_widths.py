@@ -14,8 +14,8 @@ from mindspore_gs.cost import CostModel
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
 from mindspore_gs.pruner import latency
-from mindspore_gs.pruner.select import number_kept
 from mindspore_gs.pruner.residual import prunable_groups
+from mindspore_gs.pruner.select import number_kept
 from mindspore_gs.pruner.widths import CLOSE, Target, global_path, layer_path, meet, meet_latency, numbers_kept
 from tests import networks
 from tests.helpers import evaluate, example_network, image, randomise, relative_difference, same_state, state

@@ -13,15 +13,11 @@ from mindspore_gs.graph.ir import Node
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, several_outputs
 
-_SUMS = ("Add", "AddExt", "Adds", "InplaceAddExt", "Sub", "SubExt", "Subs", "InplaceSubExt", "AddN")
+_SUMS = ("Add", "AddExt", "Adds", "InplaceAddExt", "InplaceAddsExt", "Sub", "SubExt", "Subs", "InplaceSubExt",
+         "InplaceSubsExt", "AddN")
 
-<<<<<<< HEAD
 
 @channel_rule(*_SUMS)
-=======
-@channel_rule("Add", "AddExt", "Adds", "InplaceAddExt", "InplaceAddsExt", "Sub", "SubExt", "Subs",
-              "InplaceSubExt", "InplaceSubsExt", "AddN")
->>>>>>> wip-graph
 def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     terms = flatten(flows) if node.op == "AddN" else flows[:2]
     _note_sum(node, terms, channels)
