@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, get_cell, keeping_names, owners, replace_cell
+from mindspore_gs._cells import copy_network, get_cell, keeping_names, owners, replace_everywhere
 from mindspore_gs.errors import PlanError
 from mindspore_gs.slim._resize import resize_cell
 from mindspore_gs.slim.cells import RestoreChannels
@@ -111,9 +111,8 @@ def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     for key, (cell, _) in touched.items():
         resize_cell(cell, groups.get(key))
     with keeping_names(small):
-        for restore in plan.restores:
-            behind = RestoreChannels(restore.size, restore.indices)
-            replace_cell(small, restore.cell, nn.SequentialCell([get_cell(small, restore.cell), behind]))
+        writers = {get_cell(small, r.cell): RestoreChannels(r.size, r.indices) for r in plan.restores}
+        replace_everywhere(small, {cell: nn.SequentialCell([cell, behind]) for cell, behind in writers.items()})
     small.prune_plan = plan
     return small
 

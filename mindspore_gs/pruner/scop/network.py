@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import NORMS, copy_network, forget_compilation, get_cell, keeping_names, replace_cell
+from mindspore_gs._cells import NORMS, copy_network, forget_compilation, get_cell, keeping_names, replace_everywhere
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph
 from mindspore_gs.pruner.scop.cells import KfConv2d, MaskedConv2dbn, MaskedOutput
@@ -73,9 +73,8 @@ def to_knockoff(net: nn.Cell, record: Record, pairs: Mapping[str, str], generato
     cells = {path: KfConv2d(get_cell(net, path), get_cell(net, norm), path, norm, reuse)
              for path, norm in pairs.items()}
     with keeping_names(net):
-        for path, cell in cells.items():
-            replace_cell(net, path, cell)
-            replace_cell(net, cell.bn_path, nn.SequentialCell())
+        replace_everywhere(net, {get_cell(net, path): cell for path, cell in cells.items()}
+                           | {get_cell(net, cell.bn_path): nn.SequentialCell() for cell in cells.values()})
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
     for path, cell in cells.items():
         cell.kfscale.name = f"{path}.kfscale"
@@ -95,8 +94,7 @@ def to_masked(net: nn.Cell) -> nn.Cell:
         net.__class__ = type(net).__mro__[2]
     found = [(path, MaskedConv2dbn(cell)) for path, cell in net.cells_and_names() if isinstance(cell, KfConv2d)]
     with keeping_names(net):
-        for path, cell in found:
-            replace_cell(net, path, cell)
+        replace_everywhere(net, {get_cell(net, path): cell for path, cell in found})
     for path, cell in found:
         cell.out_index.name = f"{path}.out_index"
     moved = {cell.bn_path: cell.bn for _, cell in found}
@@ -126,8 +124,7 @@ def _mask_followers(net: nn.Cell, graph: ChannelGraph, residual: str) -> None:
                 stays.setdefault(path, np.ones(size, bool))[part.indices[~votes].reshape(-1)] = False
     wrapped = {path: MaskedOutput(get_cell(net, path), mask, path) for path, mask in stays.items()}
     with keeping_names(net):
-        for path, cell in wrapped.items():
-            replace_cell(net, path, cell)
+        replace_everywhere(net, {get_cell(net, path): cell for path, cell in wrapped.items()})
     for path, cell in wrapped.items():
         cell.mask.name = f"{path}.mask"
 
@@ -142,12 +139,11 @@ def without_masks(net: nn.Cell) -> nn.Cell:
     plain = copy_network(net)
     followers = [cell for _, cell in plain.cells_and_names() if isinstance(cell, MaskedOutput)]
     with keeping_names(plain):
-        for follower in followers:
-            replace_cell(plain, follower.path, follower.cell)
-        for path, cell in masked_cells(plain).items():
+        replaced = {follower: follower.cell for follower in followers}
+        for cell in masked_cells(plain).values():
             unfold_mask(cell.bn)
-            replace_cell(plain, path, cell.conv)
-            replace_cell(plain, cell.bn_path, cell.bn)
+            replaced |= {cell: cell.conv, get_cell(plain, cell.bn_path): cell.bn}
+        replace_everywhere(plain, replaced)
     delattr(plain, _RECORD)
     return plain
 
