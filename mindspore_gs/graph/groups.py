@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import name_prefix, owners
+from mindspore_gs._cells import constructor_names, owners_by_name
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
@@ -108,13 +108,13 @@ class ChannelGraph:
     @classmethod
     def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
         """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
-        prefix = name_prefix(net)
-        graphs = tuple(collapse_restores(renamed(each, prefix)) for each in graphs)
+        names = constructor_names(net)
+        graphs = tuple(collapse_restores(renamed(each, names)) for each in graphs)
         for each in graphs:
             verify(each)
         shapes_of = {name: shape for each in reversed(graphs) for name, shape in each.parameters.items()}
         graph, *others = (replace(each, parameters=shapes_of) for each in graphs)
-        owned = owners(net)
+        owned = owners_by_name(net)
         cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
         places = [_places(each, owned) for each in graphs]
         convolutions, pairs, behind = (_in_all(kind) for kind in zip(*places))

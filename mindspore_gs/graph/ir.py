@@ -91,11 +91,11 @@ class Graph:
         return tuple(found)
 
 
-def renamed(graph: Graph, prefix: str) -> Graph:
-    """The graph with the names that a constructor gave its parameters, where ``prefix`` stands in front of them."""
-    if not prefix:
+def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The graph with other names for its parameters."""
+    names = {name: names.get(name, name) for name in graph.parameters}
+    if all(old == new for old, new in names.items()):
         return graph
-    names = {name: name.removeprefix(prefix) for name in graph.parameters}
     nodes = tuple(replace(node, inputs=tuple(names.get(name, name) for name in node.inputs)) for node in graph.nodes)
     return replace(graph, nodes=nodes, parameters={names[name]: shape for name, shape in graph.parameters.items()},
                    outputs=tuple(names.get(name, name) for name in graph.outputs))

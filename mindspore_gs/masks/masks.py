@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, forget_compilation, get_cell, name_prefix, owners
+from mindspore_gs._cells import copy_network, forget_compilation, get_cell, name_prefix, owners_by_name
 from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Slice
@@ -195,7 +195,7 @@ class _Attaching:
         sites = [self._pair(weight, paths) for weight, paths in self.graph.pairs.items()]
         done = {site.path for site in sites if site is not None}
         rest: dict[str, list[tuple[Key, str]]] = {}
-        owned = owners(self.net)
+        owned = owners_by_name(self.net)
         for key in self.slices:
             for path, _, attribute in owned[key[0]]:
                 if path not in done:
@@ -213,7 +213,7 @@ class _Attaching:
         parameter = self._parameter(keys, f"{paths[0]}.out_index")
         _hold(convolution, "out_index", parameter)
         convolution.__dict__["masked_norm"] = norm
-        mix_in(convolution, MaskedConv2dbn, "Masked")
+        mix_in(convolution, MaskedConv2dbn)
         return Site(paths[0], MaskedConv2dbn, (("out_index", keys),))
 
     def _keys_of(self, path: str) -> tuple[Key, ...]:
@@ -224,7 +224,7 @@ class _Attaching:
         keys = tuple(key for key, _ in entries)
         if type(cell) in _NORMS and len(self._alike(keys)) == 1:
             _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask"))
-            mix_in(cell, MaskedNorm, "Masked")
+            mix_in(cell, MaskedNorm)
             return Site(path, MaskedNorm, (("channel_mask", keys),))
         return self._parameters_of(cell, path, dict(entries))
 
@@ -240,7 +240,7 @@ class _Attaching:
                 masked[attributes[key]] = MaskedParameter(attributes[key], name, self._shape(key))
         for attribute in masked:
             cell.__dict__[unmasked(attribute)] = getattr(cell, attribute)
-        mix_in(cell, MaskedParameters, "Masked", **masked)
+        mix_in(cell, MaskedParameters, **masked)
         return Site(path, MaskedParameters, tuple(masks), tuple(masked))
 
     def _shape(self, key: Key) -> tuple[int, ...]:

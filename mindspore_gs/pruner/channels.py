@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import owners
+from mindspore_gs._cells import owners_by_name
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, Slice
 
@@ -91,7 +91,7 @@ def channels_of(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], evid
         evidence: for each kind, by the name of a layer's weight, one number for each of the layer's channels.
         seed: of the random numbers.
     """
-    owned = owners(net)
+    owned = owners_by_name(net)
     values: dict[str, np.ndarray] = {}
 
     def value(name: str) -> np.ndarray:

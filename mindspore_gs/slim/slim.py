@@ -4,7 +4,16 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, get_cell, keeping_names, owners, parameters_by_name, replace_cell
+from mindspore_gs._cells import (
+    copy_network,
+    get_cell,
+    keeping_names,
+    owners_by_name,
+    parameters_by_name,
+    remember_names,
+    replace_cell,
+    replace_everywhere,
+)
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph.restores import places_name, restore_path
 from mindspore_gs.slim._resize import resize_cell
@@ -59,7 +68,7 @@ def mask(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     the BatchNorm behind it. The self-check of :func:`slim` compares with this network.
     """
     twin = copy_network(_checked(net, plan))
-    owned = owners(twin)
+    owned = owners_by_name(twin)
     for keep in plan.keeps:
         if (keep.parameter, keep.axis) in plan.zeros:
             _, cell, attribute = owned[keep.parameter][0]
@@ -101,7 +110,8 @@ def _check_keep(keep: Keep, shape: tuple[int, ...] | None) -> None:
 def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     """The slim copy, not compared with anything. It carries its plan for the original network, as ``prune_plan``."""
     small = copy_network(_checked(net, plan))
-    owned = owners(small)
+    remember_names(small)
+    owned = owners_by_name(small)
     touched: dict[int, tuple[nn.Cell, str]] = {}
     for keep in plan.keeps:
         path = restore_path(keep.parameter)
@@ -116,9 +126,8 @@ def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     for key, (cell, _) in touched.items():
         resize_cell(cell, groups.get(key))
     with keeping_names(small):
-        for restore in plan.restores:
-            behind = RestoreChannels(restore.size, restore.indices)
-            replace_cell(small, restore.cell, nn.SequentialCell([get_cell(small, restore.cell), behind]))
+        writers = {get_cell(small, r.cell): RestoreChannels(r.size, r.indices) for r in plan.restores}
+        replace_everywhere(small, {cell: nn.SequentialCell([cell, behind]) for cell, behind in writers.items()})
     earlier = vars(net).get("prune_plan")
     small.prune_plan = plan if earlier is None else earlier.then(plan)
     return small

@@ -71,7 +71,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     with keeping_names(net if generator is None else generator):
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
     net.knockoff_axis, net.knockoff_cuts = 0, None
-    mix_in(net, Doubling, "Knockoff")
+    mix_in(net, Doubling)
     forget_compilation(net)
     return net
 
