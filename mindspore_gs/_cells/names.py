@@ -89,7 +89,7 @@ def owners_by_name(net: nn.Cell) -> dict[str, list[tuple[str, nn.Cell, str]]]:
 
 
 def name_prefix(net: nn.Cell) -> str:
-    """What stands in front of the constructor's names: ``"net."`` where a wrapper renamed the parameters, else empty."""
+    """What stands in front of the constructor's names: ``"net."`` where a wrapper renamed them, else nothing."""
     for present, own in constructor_names(net).items():
         if present == own:
             return ""

@@ -108,14 +108,14 @@ class ChannelGraph:
     @classmethod
     def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
         """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
-        names = constructor_names(net)
-        graphs = tuple(collapse_restores(renamed(each, names)) for each in graphs)
+        names, owned = constructor_names(net), owners_by_name(net)
+        paths = {name: places[0][0] for name, places in owned.items()}
+        graphs = tuple(collapse_restores(renamed(each, names), paths) for each in graphs)
         for each in graphs:
             verify(each)
         shapes_of = {name: shape for each in reversed(graphs) for name, shape in each.parameters.items()}
         graph, *others = (replace(each, parameters=shapes_of) for each in graphs)
-        owned = owners_by_name(net)
-        cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
+        cells = {name: paths[name] for name in graph.parameters if name in paths}
         places = [_places(each, owned) for each in graphs]
         convolutions, pairs, behind = (_in_all(kind) for kind in zip(*places))
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)

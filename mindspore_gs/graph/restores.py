@@ -1,10 +1,11 @@
 """Networks that are slim already: their RestoreChannels cells are seen as one operator, not as a Gather of numbers.
 
-A :class:`~mindspore_gs.slim.RestoreChannels` puts the channels of a slim layer back into a stream of full width. The
+A RestoreChannels cell puts the channels of a slim layer back into a stream of full width. The
 channels that come in can be removed further: the cell's list of places is one more thing that is sliced with them.
 It is shown to the rules as a parameter of shape (channels that come in,).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -29,9 +30,14 @@ def restore_path(name: str) -> str | None:
     return name.removesuffix(_SUFFIX) if name.endswith(_SUFFIX) else None
 
 
-def collapse_restores(graph: Graph) -> Graph:
-    """Replace the operators of each RestoreChannels cell by one."""
-    found = {node.name: places_name(_path(node.scope)) for node in graph.nodes if _is_restore(node)}
+def collapse_restores(graph: Graph, cells: Mapping[str, str]) -> Graph:
+    """Replace the operators of each RestoreChannels cell by one.
+
+    Args:
+        graph: the operators.
+        cells: path of the cell that owns each parameter.
+    """
+    found = {node.name: places_name(_path(graph, node, cells)) for node in graph.nodes if _is_restore(node)}
     if not found:
         return graph
     nodes, shapes = [], dict(graph.parameters)
@@ -59,9 +65,16 @@ def _shape_of(graph: Graph, name: str) -> tuple[int, ...]:
     return graph.inputs[name] if name in graph.inputs else tuple(np.atleast_1d(graph.producers[name].shape))
 
 
-def _path(scope: str) -> str:
-    """``"Default/bn2-SequentialCell/1-RestoreChannels"`` -> ``"bn2.1"``."""
-    return ".".join(part.rsplit("-", 1)[0] for part in scope.split("/")[1:])
+def _path(graph: Graph, gather: Node, cells: Mapping[str, str]) -> str:
+    """Path of the RestoreChannels: it stands behind the cell whose output it reads, as the second of a SequentialCell.
+
+    The scope does not tell: MindIR gives all cells of the class that of the first one.
+    """
+    node = graph.producers[_source(graph, gather)]
+    while node.op == "TupleGetItem":
+        node = graph.producers[node.inputs[0]]
+    writer = next(cells[name] for name in node.inputs if name in cells)
+    return writer.rpartition(".")[0] + ".1"
 
 
 def _needed(nodes: list[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:

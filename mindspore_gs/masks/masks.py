@@ -82,7 +82,7 @@ class Masks:
             residual: the policy that the groups come from.
 
         Raises:
-            PruningError: the network has masks or knockoffs already.
+            PruningError: the network has masks already, or another pruner has begun with it.
             PlanError: a group is blocked.
         """
         groups = tuple(groups)

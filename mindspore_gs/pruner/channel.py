@@ -228,7 +228,8 @@ class ChannelPruner(CompAlgo):
         """A masked copy of ``net`` with the values of a checkpoint."""
         values = read_checkpoint(ckpt_path)
         if masked_groups(net):
-            return load_parameters(copy_network(net), values, ckpt_path)
+            masked = copy_network(net)
+            return load_parameters(masked, fits_masks(masked, values, ckpt_path), ckpt_path)
         plain = self._dense(copy_network(net))
         graph = record_of(net).graph if has_record(net) else trace(plain, *(self._config.input_shape or ()))
         policies = [record_of(net).residual] if has_record(net) else [self._config.residual or "keep"]

@@ -13,10 +13,10 @@ from tests.helpers import evaluate, image, masked, randomise, train_steps
 FOLLOWERS = {  # network -> (masked convolutions, cells that follow them)
     "gate": (networks.Gate, {"stem", "main"}, {"expand", "reduce"}),
     "second_norm": (networks.SecondNorm, {"stem", "conv"}, {"again"}),
-    "selected": (couplings.Selected, {"stem", "conv", "other"}, {"expand"}),
+    "selected": (couplings.Selected, {"stem", "conv", "other"}, {"expand", "reduce"}),
     "called_twice": (networks.Twice, {"stem", "mid"}, {"conv", "bn"}),
     "dictionary": (couplings.InDictionary, {"parts.conv", "parts.second"}, set()),
-    "upsampled": (couplings.Upsampled, {"stem", "conv"}, set()),
+    "upsampled": (couplings.Upsampled, {"stem", "conv"}, {"bn_up"}),
 }
 
 

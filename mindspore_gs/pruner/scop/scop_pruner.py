@@ -12,7 +12,7 @@ from mindspore.train import Callback
 
 from mindspore_gs._cells import copy_network, keeping_names, replace_cell
 from mindspore_gs.comp_algo import CompAlgo, check_cell
-from mindspore_gs.errors import PruningError
+from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
 from mindspore_gs.masks import MaskedConv2dbn, Masks, masked_groups
 from mindspore_gs.masks.trial import try_out
@@ -185,8 +185,11 @@ class PrunerFtCompressAlgo(ChannelPruner):
         for group in record.groups:
             votes = [by_weight[part.parameter][part.indices].all(axis=1) for part in group.slices
                      if part.role is Role.FILTER and part.parameter in by_weight]
+            if not all((vote == votes[0]).all() for vote in votes):
+                raise PlanError(f"the masks of {', '.join(group.members)} differ, but these layers share their "
+                                "channels; give them the same 'out_index'.")
             if votes:
-                choice[group] = np.logical_and.reduce(votes)
+                choice[group] = votes[0]
         return self._mask(net, choice)
 
     def _pruning_conv(self, net: nn.Cell) -> nn.Cell:

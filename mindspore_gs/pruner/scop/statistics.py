@@ -18,6 +18,7 @@ class Frozen:
 
     @training.setter
     def training(self, value: bool) -> None:
+        """Remember for later."""
         vars(self)["training"] = value
 
 
