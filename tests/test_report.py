@@ -6,9 +6,9 @@ import pytest
 from mindspore import nn
 
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, summary
+from mindspore_gs.cost import count_parameters, layer_macs
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph import trace
-from mindspore_gs.report import count_parameters, layer_macs
 from tests import networks
 from tests.helpers import masked, parameter_count, randomise, same_state, state
 

@@ -17,7 +17,12 @@ class Blocked(Enum):
     GROUPED_TRANSPOSED = "a transposed convolution with groups has no channel rule"
     MERGED_AXES = "the channel axis is merged with another axis in front of the operator"
     COMPUTED_WEIGHT = "the weight of the operator is computed, not a parameter"
+    UNSEEN = "the layer's output goes into code that MindIR does not show, such as a head that is thrown away"
+    CONTROL_FLOW = "data decides what the network computes from it (if, while)"
+    FIXED_OPERAND = "the operator gives each entry a meaning of its own (a coordinate, an index, a box)"
     FIXED_BY_CODE = "the number of channels is written into the network's code"
+    RESIDUAL_STREAM = "a residual stream carries the channel, and keeps its width when residual='inner'"
+    NO_PLACE = "there is no cell behind which the layer's output could be put back to full width (residual='keep')"
     FIRST_CONVOLUTION = "the first convolution stays whole when residual='keep'"
     SHORTCUT = "the projection on a shortcut stays whole when residual='keep'"
 

@@ -9,6 +9,9 @@ import numpy as np
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.ids import NONE, along, none_ids
 from mindspore_gs.graph.ir import Graph, Node
+from mindspore_gs.graph.roles import Role
+
+_NOBODY = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -19,19 +22,23 @@ class Flow:
         shape: its shape.
         ids: channel ids, compressed (see :mod:`mindspore_gs.graph.ids`).
         zero: whether a channel is zero here once it is masked.
+        alive: ids of the channels that are not zero here although ``zero`` says so of the others.
         writers: convolutions whose output arrives here unsummed.
         parameter: name of the parameter that it is, if it is one.
         constant: its value, if it is a literal.
         varying: whether it depends on the network's input.
+        silencers: (parameter, axis) that would make the channels of a value that does not vary zero, if masked too.
     """
 
     shape: tuple[int, ...]
     ids: np.ndarray
     zero: bool = False
+    alive: np.ndarray = field(default_factory=lambda: _NOBODY)
     writers: frozenset[str] = frozenset()
     parameter: str | None = None
     constant: Any = None
     varying: bool = True
+    silencers: frozenset[tuple[str, int]] = frozenset()
 
     def with_ids(self, shape: tuple[int, ...], ids: np.ndarray) -> "Flow":
         """The same flow in another layout."""
@@ -41,6 +48,26 @@ class Flow:
     def has_channels(self) -> bool:
         """Whether any position belongs to a channel."""
         return bool((self.ids != NONE).any())
+
+    def zeros(self) -> np.ndarray:
+        """For each of ``ids``, whether it is a channel that is zero here once it is masked."""
+        if not (self.zero and self.varying):
+            return np.zeros(self.ids.shape, bool)
+        return (self.ids != NONE) & ~np.isin(self.ids, self.alive)
+
+    def masked_by(self) -> frozenset[tuple[str, int]]:
+        """The (parameter, axis) whose masking makes this value, which does not vary, zero."""
+        return self.silencers if self.zero and not self.varying else frozenset()
+
+    def merged(self) -> "Flow":
+        """The same flow where one id comes to stand for several: zero only if all of them are."""
+        return replace(self, zero=self.zero and not np.isin(self.ids, self.alive).any(), alive=_NOBODY)
+
+    def with_zeros(self, where: np.ndarray) -> "Flow":
+        """The same flow, zero where ``where`` says so (an array that broadcasts with ``ids``)."""
+        ids, where = np.broadcast_arrays(self.ids, where)
+        alive = np.unique(ids[~where & (ids != NONE)])
+        return replace(self, zero=True, alive=alive)
 
 
 @dataclass
@@ -55,6 +82,7 @@ class Channels:
         grouped: number of groups of each grouped convolution, by weight.
         outputs: for each weight that makes channels, the axis along which it makes them.
         shifts: (parameter, axis) of biases and BatchNorm's gamma and beta; with them at zero a channel is zero.
+        roles: what a (parameter, axis) does for its channels, where the operator tells.
     """
 
     graph: Graph
@@ -69,6 +97,7 @@ class Channels:
     grouped: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, int] = field(default_factory=dict)
     shifts: set[tuple[str, int]] = field(default_factory=set)
+    roles: dict[tuple[str, int], Role] = field(default_factory=dict)
 
     def parameter_ids(self, name: str, axis: int) -> np.ndarray:
         """The ids of the positions along one axis of a parameter; made at the first request."""
@@ -96,8 +125,16 @@ class Channels:
             self.blocks.append((ids, BlockedBy(reason, node.op, node.scope)))
 
     def refuse(self, flow: Flow, reason: Blocked, node: Node) -> None:
-        """Refuse every channel of a flow."""
+        """Refuse every channel of a flow, and of a parameter that it is."""
         self.block(flow.ids.reshape(-1), reason, node)
+        if flow.parameter is not None:
+            self.keep_whole(flow.parameter, reason, node)
+
+    def keep_whole(self, parameter: str, reason: Blocked, node: Node) -> None:
+        """Refuse the channels along every axis of a parameter."""
+        for axis, size in enumerate(self.graph.parameters[parameter]):
+            if size > 1:
+                self.block(self.parameter_ids(parameter, axis), reason, node)
 
     def vector(self, flow: Flow, axis: int, node: Node) -> np.ndarray:
         """Ids of ``flow`` along its channel ``axis``; blocked and NONE where other axes are mixed in."""
@@ -110,8 +147,7 @@ class Channels:
     def consume(self, flow: Flow, axis: int, node: Node) -> np.ndarray:
         """Like :meth:`vector`, for an operator that sums over the channels: they must be zero when masked."""
         ids = self.vector(flow, axis, node)
-        if not flow.zero:
-            self.block(ids, Blocked.NOT_ZERO, node)
+        self.block(flow.ids[~flow.zeros()], Blocked.NOT_ZERO, node)
         return ids
 
     def consume_with(self, ids: np.ndarray, weight: np.ndarray, node: Node) -> None:
@@ -128,7 +164,13 @@ class Channels:
             return flow
         if weight in self.cuts:
             return Flow(flow.shape, none_ids(len(flow.shape)))
-        return replace(flow, zero=True, writers=frozenset([weight]))
+        return replace(flow, zero=True, alive=_NOBODY, writers=frozenset([weight]))
+
+    def role(self, parameter: str, axis: int) -> Role:
+        """What a parameter does for the channels along one of its axes; without more knowledge it reads them."""
+        if self.outputs.get(parameter) == axis:
+            return Role.FILTER
+        return self.roles.get((parameter, axis), Role.SHIFT if (parameter, axis) in self.shifts else Role.INPUT)
 
     def plain(self, node: Node) -> Flow:
         """An output without channels."""

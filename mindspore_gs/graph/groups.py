@@ -1,7 +1,7 @@
 """Groups: which channels can only be removed together, and everything that goes with each of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,16 +9,17 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import owners
+from mindspore_gs._cells import constructor_names, owners_by_name
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
-from mindspore_gs.graph.ir import Graph, verify
+from mindspore_gs.graph.ir import Graph, Node, renamed, verify
+from mindspore_gs.graph.restores import collapse_restores
+from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
-from mindspore_gs.graph.writers import Writer, find_writers, first_convolutions, shortcut_convolutions
+from mindspore_gs.graph.writers import Writer, find_writers
 
-RESIDUAL_POLICIES = ("keep", "couple")
-_MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv2dTranspose, nn.Dense, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+RESIDUAL_POLICIES = ("keep", "couple", "inner")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +30,13 @@ class Slice:
         parameter: name of the parameter.
         axis: axis along which the channels lie.
         indices: array of shape (channels of the group, positions of one channel).
+        role: what the entries do for the channel.
     """
 
     parameter: str
     axis: int
     indices: np.ndarray
+    role: Role = Role.INPUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,8 @@ class Group:
         size: number of channels.
         slices: the parameters, axes and indices that go with each channel.
         weights: for each member, the name of its weight.
-        restored: the output is put back to full width behind the member (``residual="keep"``).
+        restored: weights of the members whose output is put back to full width right behind them
+            (``residual="keep"``).
         blocked_by: why the channels may not be removed, or None.
     """
 
@@ -55,8 +59,15 @@ class Group:
     size: int
     slices: tuple[Slice, ...]
     weights: tuple[str, ...]
-    restored: bool = False
+    restored: tuple[str, ...] = ()
     blocked_by: BlockedBy | None = None
+
+    def __deepcopy__(self, memo: dict) -> "Group":
+        return self
+
+    def blocked(self, reason: Blocked, operator: str) -> "Group":
+        """The same channels, which may not be removed; a reason that was there already stays."""
+        return replace(self, blocked_by=self.blocked_by or BlockedBy(reason, operator, self.name))
 
     def channel(self, index: int) -> list[tuple[str, int, tuple[int, ...]]]:
         """The (parameter, axis, indices) that go with channel ``index`` of the group."""
@@ -74,36 +85,41 @@ class ChannelGraph:
     Attributes:
         graph: the operators.
         cells: path of the cell that owns each parameter (the first one, where several share it).
-        pairs: weight -> (path of its Conv2d, path of its BatchNorm), for each convolution that is called once
-            and whose output goes straight into a BatchNorm that is called once.
+        convolutions: weight -> path of its cell, for each nn.Conv2d that is called once.
+        pairs: weight -> (path of its Conv2d, path of its BatchNorm), for those of them whose output goes straight into
+            a BatchNorm that is called once.
         inputs: (shape, type) of each input that the network was traced with.
-        maskable: parameters of plain layers and BatchNorms that hold them alone: a mask behind the cell silences
-            the channel.
+        places: weight -> path of the cell behind which its channels are complete, where there is such a cell.
+        others: more graphs of the same network, such as the one that is trained; what goes together goes together in
+            each of them.
     """
 
     graph: Graph
     cells: Mapping[str, str]
+    convolutions: Mapping[str, str]
     pairs: Mapping[str, tuple[str, str]]
     inputs: tuple[tuple[tuple[int, ...], str], ...]
-    maskable: frozenset[str] = frozenset()
+    places: Mapping[str, str]
+    others: tuple[Graph, ...] = ()
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
         return self
 
     @classmethod
-    def of(cls, net: nn.Cell, graph: Graph, inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
-        """Attach the paths of ``net``'s cells to its operators."""
-        verify(graph)
-        owned = owners(net)
+    def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
+        """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
+        names = constructor_names(net)
+        graphs = tuple(collapse_restores(renamed(each, names)) for each in graphs)
+        for each in graphs:
+            verify(each)
+        shapes_of = {name: shape for each in reversed(graphs) for name, shape in each.parameters.items()}
+        graph, *others = (replace(each, parameters=shapes_of) for each in graphs)
+        owned = owners_by_name(net)
         cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
-        pairs = {}
-        for writer in find_writers(graph):
-            pair = _pair(writer, owned)
-            if pair is not None:
-                pairs[writer.weight] = pair
+        places = [_places(each, owned) for each in graphs]
+        convolutions, pairs, behind = (_in_all(kind) for kind in zip(*places))
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
-        maskable = frozenset(name for name in cells if len(owned[name]) == 1 and type(owned[name][0][1]) in _MASKABLE)
-        return cls(graph, cells, pairs, shapes, maskable)
+        return cls(graph, cells, convolutions, pairs, shapes, behind, tuple(others))
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -112,13 +128,12 @@ class ChannelGraph:
 
     @cached_property
     def _coupled(self) -> Channels:
-        return _propagate(self.graph, self.writers, frozenset())
+        return _propagate((self.graph, *self.others), frozenset())
 
-    @cached_property
-    def whole(self) -> dict[str, Blocked]:
-        """Weights that stay whole when residual='keep', with the reason."""
-        reasons = dict.fromkeys(shortcut_convolutions(self.graph, self._coupled.sums), Blocked.SHORTCUT)
-        return reasons | dict.fromkeys(first_convolutions(self.graph), Blocked.FIRST_CONVOLUTION)
+    @property
+    def sums(self) -> list[Node]:
+        """The additions of two activations (residual sums), in order of execution."""
+        return self._coupled.sums
 
     def groups(self, residual: str = "couple") -> tuple[Group, ...]:
         """The groups of channels that can only be removed together, in order of execution.
@@ -126,31 +141,54 @@ class ChannelGraph:
         Args:
             residual: ``"couple"``: all writers of a residual stream lose the same channels. ``"keep"``: the
                 stream keeps its width and each writer stands for itself; its output is put back into place.
+                ``"inner"``: only channels that no residual stream carries are free.
 
         Raises:
-            ValueError: ``residual`` is neither.
+            ValueError: ``residual`` is none of these.
         """
         if residual not in RESIDUAL_POLICIES:
             raise ValueError(f"'residual' must be one of {RESIDUAL_POLICIES}, but got {residual!r}.")
-        return self._coupled_groups if residual == "couple" else self._kept_groups
+        return {"couple": self._coupled_groups, "keep": self._kept_groups, "inner": self._inner_groups}[residual]
 
     @cached_property
     def _coupled_groups(self) -> tuple[Group, ...]:
-        return _groups(self, self._coupled, {}, frozenset())
+        return _groups(self, self._coupled, frozenset())
 
     @cached_property
     def _kept_groups(self) -> tuple[Group, ...]:
-        cuts = frozenset(self._coupled.residual) - self.whole.keys()
-        return _groups(self, _propagate(self.graph, self.writers, cuts), self.whole, cuts)
-
-    def silencers(self, group: Group) -> tuple[tuple[str, Slice], ...]:
-        """What makes the channels of a group or shifts them: (path of the cell, slice of its parameter)."""
-        return tuple((self.cells.get(s.parameter, s.parameter), s) for s in group.slices
-                     if (s.parameter, s.axis) in self._makers)
+        cuts = frozenset(self._coupled.residual)
+        found = _groups(self, _propagate((self.graph, *self.others), cuts), cuts)
+        return tuple(group if self.places.keys() >= set(group.restored)
+                     else group.blocked(Blocked.NO_PLACE, "RestoreChannels") for group in found)
 
     @cached_property
-    def _makers(self) -> set[tuple[str, int]]:
-        return set(self.outputs.items()) | self.shifts
+    def _inner_groups(self) -> tuple[Group, ...]:
+        return tuple(group.blocked(Blocked.RESIDUAL_STREAM, "Conv2D")
+                     if not self._coupled.residual.isdisjoint(group.weights) else group
+                     for group in self._coupled_groups)
+
+    def silencers(self, group: Group) -> tuple[Slice, ...]:
+        """The slices that a mask must silence so that the channels of a group are zero.
+
+        They are what makes the channels or shifts them. In front of a BatchNorm that is masked itself, and that alone
+        reads what the layer makes, the layer needs no mask.
+        """
+        made = set(self.outputs.items()) | self.shifts
+        return tuple(s for s in group.slices if (s.parameter, s.axis) in made and s.parameter not in self._finished)
+
+    @cached_property
+    def _finished(self) -> frozenset[str]:
+        """Weights and biases in front of a BatchNorm of their own."""
+        finished: set[str] = set()
+        open_: set[str] = set()
+        for writer in (w for graph in (self.graph, *self.others) for w in find_writers(graph)):
+            names = {name for name in (writer.weight, writer.bias) if name is not None}
+            (finished if writer.gamma in self.graph.parameters and writer.uses == 1 else open_).update(names)
+        return frozenset(finished - open_)
+
+    def examples(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes that the network was traced with."""
+        return tuple(shape for shape, _ in self.inputs)
 
     @property
     def grouped(self) -> Mapping[str, int]:
@@ -168,21 +206,59 @@ class ChannelGraph:
         return self._coupled.outputs
 
 
-def _pair(writer: Writer, owned: dict[str, list]) -> tuple[str, str] | None:
-    """Paths of Conv2d and BatchNorm, where each is one plain cell that is used once."""
-    if writer.gamma is None or writer.uses != 1:
-        return None
-    convolution, norm = owned.get(writer.weight, ()), owned.get(writer.gamma, ())
-    if len(convolution) != 1 or len(norm) != 1:
-        return None
-    if type(convolution[0][1]) is not nn.Conv2d or not isinstance(norm[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)):
-        return None
-    return convolution[0][0], norm[0][0]
+def _places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], ...]:
+    """For each weight of one graph: its convolution, the pair of that and BatchNorm, and where it is complete."""
+    writers = find_writers(graph)
+    convolutions = {w.weight: _convolution(graph, w, owned) for w in writers}
+    pairs = {w.weight: (convolutions[w.weight], _norm(w, owned)) for w in writers}
+    return (convolutions, {weight: None if None in pair else pair for weight, pair in pairs.items()},
+            {w.weight: _place(w, owned) for w in writers})
 
 
-def _propagate(graph: Graph, writers: tuple[Writer, ...], cuts: frozenset[str]) -> Channels:
-    """Run every node's channel rule, in order of execution."""
-    channels = Channels(graph, {w.last: w.weight for w in writers}, cuts)
+def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """What is known in the first graph and no different in the others."""
+    return {weight: place for weight, place in found[0].items()
+            if place is not None and all(other.get(weight, place) == place for other in found[1:])}
+
+
+def _convolution(graph: Graph, writer: Writer, owned: dict[str, list]) -> str | None:
+    """Path of the Conv2d of a writer, where it is one plain cell that is used once."""
+    held = owned.get(writer.weight, ())
+    once = len(held) == 1 and len(graph.consumers_of(writer.weight)) == 1
+    return held[0][0] if once and type(held[0][1]) is nn.Conv2d else None
+
+
+def _norm(writer: Writer, owned: dict[str, list]) -> str | None:
+    """Path of the BatchNorm behind a writer, where it is one cell of MindSpore's that is used once."""
+    held = owned.get(writer.gamma or "", ())
+    if len(held) != 1 or writer.uses != 1 or not isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)):
+        return None
+    return held[0][0]
+
+
+def _place(writer: Writer, owned: dict[str, list]) -> str | None:
+    """Path of the cell whose output is the writer's: it holds this layer and no other, and is not the network."""
+    held = owned.get(writer.gamma or writer.weight, ())
+    if len(held) != 1 or not held[0][0]:
+        return None
+    path, cell, _ = held[0]
+    layers = [p for p in cell.get_parameters() if p.ndim > 1]
+    return path if len(layers) <= 1 else None
+
+
+def _propagate(graphs: tuple[Graph, ...], cuts: frozenset[str]) -> Channels:
+    """Run every node's channel rule, in order of execution, in each graph. The sums are those of the first."""
+    channels = Channels(graphs[0], {}, cuts)
+    for graph in graphs:
+        sums = list(channels.sums)
+        channels.writer_at = {w.last: w.weight for w in find_writers(graph)}
+        _propagate_one(graph, channels)
+        if graph is not graphs[0]:
+            channels.sums = sums
+    return channels
+
+
+def _propagate_one(graph: Graph, channels: Channels) -> None:
     flows: dict[str, Any] = {name: Flow(shape, none_ids(len(shape))) for name, shape in graph.inputs.items()}
     for name, value in graph.constants.items():
         flows[name] = _constant(value)
@@ -193,7 +269,6 @@ def _propagate(graph: Graph, writers: tuple[Writer, ...], cuts: frozenset[str]) 
         flows[node.name] = channels.settle(node, flow) if node.name in channels.writer_at else flow
     for name in graph.outputs:
         _block_outputs(flows[name], channels, graph)
-    return channels
 
 
 def _constant(value: Any) -> Flow:
@@ -208,7 +283,8 @@ def _parameter(name: str, shape: tuple[int, ...], channels: Channels) -> Flow:
     if len(long) == 1 or len(shape) == 1:
         axis = long[0] if long else 0
         ids = channels.parameter_ids(name, axis).reshape([-1 if k == axis else 1 for k in range(len(shape))])
-    return Flow(shape, ids, parameter=name, varying=False)
+    own = [(name, k) for k in range(len(shape)) if ids.shape[k] > 1]
+    return Flow(shape, ids, zero=True, parameter=name, varying=False, silencers=frozenset(own))
 
 
 def _block_outputs(flow: Any, channels: Channels, graph: Graph) -> None:
@@ -220,10 +296,9 @@ def _block_outputs(flow: Any, channels: Channels, graph: Graph) -> None:
     channels.refuse(flow, Blocked.REACHES_OUTPUT, node)
 
 
-def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str, Blocked],
-            cuts: frozenset[str]) -> tuple[Group, ...]:
+def _groups(channel_graph: ChannelGraph, channels: Channels, cuts: frozenset[str]) -> tuple[Group, ...]:
     labels = connected(channels.size, channels.edges)
-    reasons = _reasons(channels, labels, whole, channel_graph)
+    reasons = _reasons(channels, labels)
     axes = list(channels.offsets)
     starts = np.array(list(channels.offsets.values()))
     order = np.argsort(labels, kind="stable")
@@ -236,30 +311,26 @@ def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str,
             key = (tuple(where.tolist()), reasons.get(int(labels[ids[0]])))
             found.setdefault(key, []).append(ids - starts[where])
     order_of = {weight: k for k, weight in enumerate(channels.outputs)}
-    groups = [_group(channel_graph, [axes[k] for k in where], reason, np.stack(rows), made, cuts, order_of)
+    groups = [_group(channel_graph, channels, [axes[k] for k in where], reason, np.stack(rows), cuts, order_of)
               for (where, reason), rows in found.items()]
     return tuple(sorted(groups, key=lambda g: order_of[g.weights[0]]))
 
 
-def _reasons(channels: Channels, labels: np.ndarray, whole: Mapping[str, Blocked],
-             channel_graph: ChannelGraph) -> dict[int, BlockedBy]:
+def _reasons(channels: Channels, labels: np.ndarray) -> dict[int, BlockedBy]:
     """The first reason found for each blocked component."""
-    blocks = [(channels.parameter_ids(weight, channels.outputs[weight]),
-               BlockedBy(reason, "Conv2D", channel_graph.cells.get(weight, weight)))
-              for weight, reason in whole.items() if weight in channels.outputs]
     reasons: dict[int, BlockedBy] = {}
-    for ids, reason in reversed(blocks + channels.blocks):
+    for ids, reason in reversed(channels.blocks):
         reasons.update(dict.fromkeys(labels[ids].tolist(), reason))
     return reasons
 
 
-def _group(channel_graph: ChannelGraph, keys: list[tuple[str, int]], reason: BlockedBy | None, indices: np.ndarray,
-           made: set[tuple[str, int]], cuts: frozenset[str], order_of: Mapping[str, int]) -> Group:
+def _group(channel_graph: ChannelGraph, channels: Channels, keys: list[tuple[str, int]], reason: BlockedBy | None,
+           indices: np.ndarray, cuts: frozenset[str], order_of: Mapping[str, int]) -> Group:
     columns: dict[tuple[str, int], list[int]] = {}
     for k, key in enumerate(keys):
         columns.setdefault(key, []).append(k)
-    slices = [Slice(*key, indices[:, places]) for key, places in columns.items()]
-    weights = sorted((key[0] for key in columns if key in made), key=order_of.__getitem__)
+    slices = [Slice(*key, indices[:, places], channels.role(*key)) for key, places in columns.items()]
+    weights = sorted((part.parameter for part in slices if part.role is Role.FILTER), key=order_of.__getitem__)
     members = tuple(channel_graph.cells.get(weight, weight) for weight in weights)
-    restored = any(weight in cuts for weight in weights)
+    restored = tuple(weight for weight in weights if weight in cuts)
     return Group(members[0], members, len(indices), tuple(slices), tuple(weights), restored, reason)

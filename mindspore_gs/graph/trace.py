@@ -9,7 +9,7 @@ from mindspore_gs._cells import as_inputs
 from mindspore_gs.errors import TraceError
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.groups import ChannelGraph
-from mindspore_gs.graph.ir import Graph
+from mindspore_gs.graph.views import all_views
 
 _SMALL_IMAGES = (32, 28, 64, 96, 224)
 _LARGE_IMAGES = (224, 32, 256, 299, 192, 160, 128, 112, 96, 64, 28)
@@ -47,23 +47,7 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
     else:
         tensors = as_inputs(inputs, _weight_type(net))
         graph = export_graph(net, tensors)
-    return ChannelGraph.of(net, _with_what_only_trains(net, graph, tensors), tensors)
-
-
-def _with_what_only_trains(net: nn.Cell, graph: Graph, tensors: tuple[ms.Tensor, ...]) -> Graph:
-    """The graph in training mode where that holds more parameters (auxiliary heads), else the given one.
-
-    A network that cannot be exported in training mode keeps the given graph: its other parameters are not used
-    anywhere, or in code that only runs as Python.
-    """
-    trained = {p.name for p in net.trainable_params()}
-    if trained <= graph.parameters.keys():
-        return graph
-    try:
-        full = export_graph(net, tensors, training=True)
-    except TraceError:
-        return graph
-    return full if graph.parameters.keys() < full.parameters.keys() else graph
+    return ChannelGraph.of(net, all_views(net, graph, tensors), tensors)
 
 
 def _weight_type(net: nn.Cell) -> Any:

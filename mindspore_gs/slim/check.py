@@ -1,15 +1,14 @@
 """Do two networks compute the same? Compared with numbers, and the first cell that differs is named."""
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, evaluating
+from mindspore_gs._cells import copy_network, evaluating, in_mode
 from mindspore_gs.errors import ParityError
 
 TOLERANCE = {"Float32": 1e-5, "Float16": 1e-2, "BFloat16": 5e-2, "Float64": 1e-9}
@@ -126,7 +125,7 @@ def _failing_cell(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:
     for path, cell in net.cells_and_names():
         hooks += [cell.register_forward_pre_hook(enter(path)), cell.register_forward_hook(leave)]
     try:
-        with _mode(ms.PYNATIVE_MODE), evaluating(net):
+        with in_mode(ms.PYNATIVE_MODE), evaluating(net):
             _arrays(net(*inputs))
     except Exception:
         return f"cell {(running[-1] or type(net).__name__)!r}"
@@ -138,22 +137,12 @@ def _failing_cell(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:
 
 def _failing_line(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:
     try:
-        with _mode(ms.GRAPH_MODE), evaluating(net):
+        with in_mode(ms.GRAPH_MODE), evaluating(net):
             net(*inputs)
     except Exception as error:
         places = re.findall(r"In file (\S+:\d+)", str(error))
         return places[-1] if places else ""
     return ""
-
-
-@contextmanager
-def _mode(mode: int) -> Iterator[None]:
-    before = ms.get_context("mode")
-    ms.set_context(mode=mode)
-    try:
-        yield
-    finally:
-        ms.set_context(mode=before)
 
 
 def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, ...], tolerance: float) -> str:
@@ -162,7 +151,7 @@ def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, .
     Outputs are compared where they have the same shape, or where they have it without the masked network's channels
     of zeros.
     """
-    with _mode(ms.PYNATIVE_MODE):
+    with in_mode(ms.PYNATIVE_MODE):
         expected, got = _outputs(masked, inputs), _outputs(small, inputs)
     for place, value in got.items():
         if place in expected and _differ(_arrays(value), _arrays(expected[place]), tolerance):

@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_cell
+from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_everywhere
 from mindspore_gs.graph import trace
 from mindspore_gs.slim._resize import resize_cell
 from mindspore_gs.slim.cells import RestoreChannels
@@ -44,14 +44,16 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
     """
     pairs = trace(net, *inputs).pairs.values()
     folded = copy_network(net)
+    replaced: dict[nn.Cell, nn.Cell] = {}
     with keeping_names(folded):
         for path, norm_path in pairs:
             convolution, norm = get_cell(folded, path), get_cell(folded, norm_path)
             if _can_be_folded(convolution, norm):
                 _fold(convolution, norm)
                 convolution.bias.name = f"{path}.bias" if path else "bias"
-                replace_cell(folded, norm_path, nn.SequentialCell())
-                _restore_with_one_gather(folded, convolution, norm_path)
+                replaced[norm] = nn.SequentialCell()
+                replaced |= _restore_with_one_gather(folded, convolution, norm_path)
+        replace_everywhere(folded, replaced)
     return folded
 
 
@@ -60,18 +62,18 @@ def _can_be_folded(convolution: nn.Conv2d, norm: nn.Cell) -> bool:
     return plain and convolution.weight.dtype == norm.gamma.dtype == ms.float32
 
 
-def _restore_with_one_gather(net: nn.Cell, convolution: nn.Conv2d, norm_path: str) -> None:
-    """Where the folded BatchNorm is followed by RestoreChannels, as slim() puts it."""
+def _restore_with_one_gather(net: nn.Cell, convolution: nn.Conv2d, norm_path: str) -> dict[nn.Cell, nn.Cell]:
+    """What takes the place of the RestoreChannels that slim() puts behind a BatchNorm, where there is one."""
     place, _, _ = norm_path.rpartition(".")
     parent = get_cell(net, place)
     behind = parent[1] if isinstance(parent, nn.SequentialCell) and len(parent) == 2 else None
     if not isinstance(behind, RestoreChannels) or convolution.group != 1:
-        return
+        return {}
     for parameter in (convolution.weight, convolution.bias):
         values = parameter.asnumpy()
         parameter.set_data(ms.Tensor(np.concatenate([values, np.zeros_like(values[:1])])), slice_shape=True)
     resize_cell(convolution)
-    replace_cell(net, f"{place}.1", _GatherChannels(behind))
+    return {behind: _GatherChannels(behind)}
 
 
 class _GatherChannels(nn.Cell):

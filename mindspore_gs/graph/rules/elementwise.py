@@ -10,16 +10,25 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import NONE, compress, none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, several_outputs
 
+_SUMS = ("Add", "AddExt", "Adds", "InplaceAddExt", "InplaceAddsExt", "Sub", "SubExt", "Subs", "InplaceSubExt",
+         "InplaceSubsExt", "AddN")
 
-@channel_rule("Add", "AddExt", "Adds", "InplaceAddExt", "Sub", "SubExt", "Subs", "InplaceSubExt", "AddN")
+
+@channel_rule(*_SUMS)
 def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    terms = [flow for flow in flatten(flows) if len(flow.shape) or flow.constant is not None]
-    terms = terms[:2] if node.op.endswith("Ext") else terms
+    terms = flatten(flows) if node.op == "AddN" else flows[:2]
     _note_sum(node, terms, channels)
-    zero = all(term.zero or _is_zero(term) for term in terms)
-    return replace(elementwise(node, terms, channels), zero=zero, writers=frozenset())
+    result, parts = elementwise(node, terms, channels)
+    if not result.varying:
+        sets = [term.masked_by() for term in terms if not _is_zero(term)]
+        joined = frozenset().union(*sets) if all(sets) else frozenset()
+        return replace(result, writers=frozenset(), zero=True, silencers=joined)
+    for term in terms:
+        channels.shifts.update(term.masked_by())
+    return replace(zero_where_all(result, terms, parts), writers=frozenset())
 
 
 def _note_sum(node: Node, terms: list[Flow], channels: Channels) -> None:
@@ -30,28 +39,55 @@ def _note_sum(node: Node, terms: list[Flow], channels: Channels) -> None:
         channels.residual.update(*(term.writers for term in wide))
 
 
+def zero_where_all(result: Flow, terms: list[Flow], parts: list[np.ndarray]) -> Flow:
+    """A channel is zero where each operand is: a channel that is zero, zero as a number, or a masked parameter."""
+    where = np.ones((1,) * result.ids.ndim, bool)
+    for term, ids in zip(terms, parts):
+        if _is_zero(term):
+            continue
+        where = where & ((ids != NONE) if term.masked_by() else _zeros_of(term, ids))
+    return result.with_zeros(where)
+
+
+def _zeros_of(flow: Flow, ids: np.ndarray) -> np.ndarray:
+    """Where an operand is zero: its own channels, once they are masked."""
+    if not (flow.zero and flow.varying):
+        return np.zeros(ids.shape, bool)
+    return (ids != NONE) & ~np.isin(ids, flow.alive)
+
+
 def _is_zero(flow: Flow) -> bool:
     return flow.constant is not None and not np.any(flow.constant)
 
 
 @channel_rule("Mul", "Muls", "InplaceMuls", "InplaceMul")
 def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    zero = any(flow.zero and flow.has_channels for flow in flows)
-    return replace(elementwise(node, flows, channels), zero=zero)
+    """Zero where one factor is."""
+    result, parts = elementwise(node, flows, channels)
+    if not result.varying:
+        known = [flow.masked_by() for flow in flows if flow.masked_by()]
+        return replace(result, zero=True, silencers=min(known, key=len, default=frozenset()))
+    where = np.zeros((1,) * result.ids.ndim, bool)
+    for flow, ids in zip(flows, parts):
+        where = where | _zeros_of(flow, ids)
+    return result.with_zeros(where)
 
 
-@channel_rule("Div", "Divs", "RealDiv", "DivMod")
+@channel_rule("Div", "Divs", "RealDiv", "DivMod", "FloorDiv", "FloorMod", "Mod", "TruncateDiv", "TruncateMod", "Fmod")
 def _div(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    zero = flows[0].zero and not (flows[1].zero and flows[1].has_channels)
-    return replace(elementwise(node, flows[:2], channels), zero=zero)
+    """Zero where the dividend is, unless the divisor is zero as well."""
+    result, (above, below) = elementwise(node, flows[:2], channels)
+    return result.with_zeros(_zeros_of(flows[0], above) & ~_zeros_of(flows[1], below))
 
 
 @channel_rule("Maximum", "Minimum")
 def _extremum(node: Node, flows: list[Any], channels: Channels) -> Flow:
     bounds = [flow.constant for flow in flows if flow.constant is not None]
     harmless = all(np.all(np.asarray(b) <= 0 if node.op == "Maximum" else np.asarray(b) >= 0) for b in bounds)
-    zero = harmless and all(flow.zero for flow in flows if flow.constant is None)
-    return replace(elementwise(node, flows, channels), zero=zero)
+    result, parts = elementwise(node, flows, channels)
+    terms = [(flow, ids) for flow, ids in zip(flows, parts) if flow.constant is None]
+    result = zero_where_all(result, [flow for flow, _ in terms], [ids for _, ids in terms])
+    return replace(result, zero=result.zero and harmless)
 
 
 @channel_rule("ClampScalar", "ClipByValue")
@@ -61,46 +97,86 @@ def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return replace(flows[0], zero=flows[0].zero and bool(around_zero), parameter=None, constant=None)
 
 
-@channel_rule("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr")
+@channel_rule("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr",
+              "LogicalXor", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor")
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    return elementwise(node, flows, channels)
+    return elementwise(node, flows, channels)[0]
 
 
 @channel_rule("Select", "Where")
 def _select(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    zero = all(flow.zero or _is_zero(flow) for flow in flows[1:3])
-    return replace(elementwise(node, flows, channels), zero=zero)
+    result, parts = elementwise(node, flows, channels)
+    return zero_where_all(result, flows[1:3], parts[1:3])
 
 
-def elementwise(node: Node, flows: list[Flow], channels: Channels) -> Flow:
-    """Unite the channels of the operands position by position, broadcasting as the operator does."""
+@channel_rule("MaskedFill", "MaskedFillScalar", "InplaceMaskedFillScalar", "InplaceMaskedFillTensor")
+def _masked_fill(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Where the mask says so, the value instead."""
+    result, parts = elementwise(node, flows, channels)
+    return zero_where_all(result, [flows[0], flows[2]], [parts[0], parts[2]])
+
+
+def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow, list[np.ndarray]]:
+    """Unite the channels of the operands position by position, broadcasting as the operator does.
+
+    Returns:
+        The output, zero nowhere, and the ids of each operand in its layout.
+    """
     rank = len(node.shape)
     result, extent = none_ids(rank), (1,) * rank
-    for flow in flows:
-        if not flow.shape:
-            continue
+    parts = [none_ids(rank)] * len(flows)
+    for place in sorted(range(len(flows)), key=lambda k: _many_axes(flows[k])):
+        flow = flows[place]
+        _note_role(flow, node, channels)
         shape = (1,) * (rank - len(flow.shape)) + flow.shape
-        ids = _operand_ids(flow, shape, result, channels)
+        ids = _operand_ids(flow, shape, result, node, channels)
+        parts[place] = ids
         result = _meet(result, extent, ids, shape, node, channels)
         extent = tuple(max(a, b) for a, b in zip(extent, shape))
     varying = any(flow.varying for flow in flows)
-    return Flow(node.shape, result, writers=_writers(flows), varying=varying)
+    return Flow(node.shape, result, writers=_writers(flows), varying=varying), parts
+
+
+def _many_axes(flow: Flow) -> bool:
+    """Whether an operand is a parameter that takes its channels from its partner, which has to come first."""
+    return flow.parameter is not None and sum(n > 1 for n in flow.shape) > 1
+
+
+def _note_role(flow: Flow, node: Node, channels: Channels) -> None:
+    """A parameter that meets channels entry by entry scales them, or shifts them."""
+    if flow.parameter is not None:
+        role = Role.SHIFT if node.op in _SUMS else Role.SCALE
+        for axis in range(len(flow.shape)):
+            channels.roles.setdefault((flow.parameter, axis), role)
 
 
 def _writers(flows: Iterable[Flow]) -> frozenset[str]:
     return frozenset().union(*(flow.writers for flow in flows))
 
 
-def _operand_ids(flow: Flow, shape: tuple[int, ...], partner: np.ndarray, channels: Channels) -> np.ndarray:
-    """Ids of an operand; a parameter with several long axes takes them from the axis where its partner has channels."""
-    axes = [k for k, n in enumerate(shape) if n > 1]
-    if flow.parameter is None or len(axes) < 2:
+def _operand_ids(flow: Flow, shape: tuple[int, ...], partner: np.ndarray, node: Node,
+                 channels: Channels) -> np.ndarray:
+    """Ids of an operand.
+
+    A tensor that is one channel as a whole, and is repeated along an axis, leaves the others apart: its channel
+    cannot be removed, or nothing would be left. A parameter with several long axes takes the ids of the axis along
+    which its partner has channels; its other axes stay.
+    """
+    none = none_ids(len(shape))
+    if not _many_axes(flow):
+        repeated = any(n == 1 < size for n, size in zip(shape, node.shape))
+        if flow.ids.size == 1 and repeated:
+            return none
         return flow.ids.reshape((1,) * (len(shape) - flow.ids.ndim) + flow.ids.shape)
-    long = [k for k in axes if partner.shape[k] > 1]
-    if len(long) != 1:
-        return none_ids(len(shape))
-    axis = long[0]
-    ids = channels.parameter_ids(flow.parameter, axis - len(shape) + len(flow.shape))
+    long = [k for k, n in enumerate(shape) if n > 1 and partner.shape[k] > 1]
+    axis = long[0] if len(long) == 1 else None
+    offset = len(shape) - len(flow.shape)
+    for k, n in enumerate(flow.shape):
+        if n > 1 and k + offset != axis:
+            channels.block(channels.parameter_ids(str(flow.parameter), k), Blocked.COMPUTED_WEIGHT, node)
+    if axis is None:
+        return none
+    ids = channels.parameter_ids(str(flow.parameter), axis - offset)
     return ids.reshape([-1 if k == axis else 1 for k in range(len(shape))])
 
 
@@ -148,14 +224,16 @@ def _unary_nonzero(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 @channel_rule("ZerosLike")
 def _zeros_like(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    return replace(flows[0], zero=True, parameter=None, constant=None)
+    return replace(flows[0], zero=True, alive=flows[0].alive[:0], parameter=None, constant=None)
 
 
 @channel_rule("Pow", "PowTensorScalar")
 def _pow(node: Node, flows: list[Any], channels: Channels) -> Flow:
     exponent = flows[1].constant
-    zero = flows[0].zero and exponent is not None and bool(np.all(np.asarray(exponent) > 0))
-    return replace(elementwise(node, flows, channels), zero=zero)
+    result, parts = elementwise(node, flows, channels)
+    if exponent is None or not np.all(np.asarray(exponent) > 0):
+        return result
+    return result.with_zeros(_zeros_of(flows[0], parts[0]))
 
 
 @channel_rule("PReLU")
@@ -164,5 +242,6 @@ def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
     if slope.parameter is None:
         channels.refuse(x, Blocked.COMPUTED_WEIGHT, node)
     elif slope.shape != (1,):
+        channels.roles[slope.parameter, 0] = Role.SCALE
         channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(slope.parameter, 0), node)
     return x

@@ -18,7 +18,7 @@ def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x = flows[0]
     ids = compress(expand(x.ids, x.shape).reshape(node.shape))
     if _long(ids) > max(1, _long(x.ids)):
-        ids = _tie_blocks(x, ids, node, channels)
+        x, ids = x.merged(), _tie_blocks(x, ids, node, channels)
     return x.with_ids(node.shape, ids)
 
 
@@ -131,9 +131,10 @@ def _concat(node: Node, flows: list[Any], channels: Channels) -> Flow:
     axis = int(flows[-1].constant if isinstance(flows[-1], Flow) and flows[-1].constant is not None
                else node.attrs.get("axis", 0))
     ids = compress(np.concatenate([expand(part.ids, part.shape) for part in parts], axis=axis))
-    zero = all(part.zero or not part.has_channels for part in parts)
+    alive = np.unique(np.concatenate([part.ids[~part.zeros()] for part in parts]))
     writers = frozenset().union(*(part.writers for part in parts))
-    return Flow(node.shape, ids, zero=zero, writers=writers, varying=any(part.varying for part in parts))
+    varying = any(part.varying for part in parts)
+    return Flow(node.shape, ids, zero=True, alive=alive, writers=writers, varying=varying)
 
 
 @channel_rule("Stack", "StackExt")
@@ -144,7 +145,7 @@ def _stack(node: Node, flows: list[Any], channels: Channels) -> Flow:
     axis = int(node.attrs.get("axis", 0) if given is None else given) % len(node.shape)
     for part in parts[1:]:
         channels.unite(parts[0].ids, part.ids, node)
-    zero = all(part.zero for part in parts)
+    zero = all(part.merged().zero and part.varying for part in parts)
     return Flow(node.shape, np.expand_dims(parts[0].ids, axis), zero=zero, varying=any(p.varying for p in parts))
 
 
@@ -197,12 +198,17 @@ def _tile(node: Node, flows: list[Any], channels: Channels) -> Flow:
         return unknown(node, flows[:1], channels)
     ids = x.ids.reshape((1,) * (len(node.shape) - x.ids.ndim) + x.ids.shape)
     times = (1,) * (len(node.shape) - len(times)) + times
+    if x.ids.size == 1 and any(n > 1 for n in times):
+        return replace(channels.plain(node), varying=x.varying)
     return x.with_ids(node.shape, np.tile(ids, [n if ids.shape[k] > 1 else 1 for k, n in enumerate(times)]))
 
 
 @channel_rule("BroadcastTo", "ExpandAs", "Expand")
 def _broadcast(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """A tensor that is one channel as a whole, and is repeated, leaves what it meets apart (see elementwise)."""
     x = flows[0]
+    if x.ids.size == 1 and x.shape != node.shape[len(node.shape) - len(x.shape):]:
+        return replace(channels.plain(node), varying=x.varying)
     return x.with_ids(node.shape, x.ids.reshape((1,) * (len(node.shape) - x.ids.ndim) + x.ids.shape))
 
 
@@ -212,7 +218,7 @@ def _depth_to_space(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, block = flows[0], int(node.attrs["block_size"])
     ids = channels.vector(x, 1, node).reshape(block * block, -1)
     channels.unite(ids[:1], ids, node)
-    return x.with_ids(node.shape, ids[0].reshape(1, -1, 1, 1))
+    return x.merged().with_ids(node.shape, ids[0].reshape(1, -1, 1, 1))
 
 
 @channel_rule("SpaceToDepth")

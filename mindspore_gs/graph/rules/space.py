@@ -9,7 +9,8 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
-from mindspore_gs.graph.rules.registry import channel_rule, refused, several_outputs
+from mindspore_gs.graph.restores import OPERATOR
+from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, several_outputs
 
 
 @channel_rule("MaxPool", "AvgPool", "MaxPoolV2", "AvgPool2D", "MaxPoolWithArgmax", "MaxPoolWithArgmaxV2",
@@ -19,6 +20,8 @@ from mindspore_gs.graph.rules.registry import channel_rule, refused, several_out
               "ReplicationPad2D", "MirrorPad")
 def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
     x = flows[0]
+    for other in flatten(flows[1:]):
+        channels.refuse(other, Blocked.FIXED_OPERAND, node)
     if any(n > 1 for n in x.ids.shape[2:]) or _resizes_channels(node, x):
         channels.refuse(x, Blocked.MERGED_AXES, node)
         x = replace(x, ids=none_ids(len(x.shape)))
@@ -32,8 +35,17 @@ def _resizes_channels(node: Node, x: Flow) -> bool:
     return node.shape[:2] != x.shape[:2] and not several_outputs(node)
 
 
+@channel_rule(OPERATOR)
+def _restore_channels(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Here the channels of a slim layer end: their places in the stream are sliced with them, the stream is not."""
+    x, places = flows
+    channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(places.parameter, 0), node)
+    return channels.plain(node)
+
+
 @channel_rule("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "MeanExt", "SumExt", "ReduceProd", "ReduceStd",
-              "Std", "Var", "StdMean", "VarMean", "LpNorm", "LpNormV2", "ReduceAll", "ReduceAny", "LogSumExp")
+              "Std", "Var", "StdMean", "VarMean", "LpNorm", "LpNormV2", "ReduceAll", "ReduceAny", "LogSumExp",
+              "Max", "Min", "Amax", "Amin", "ProdExt")
 def _reduce(node: Node, flows: list[Any], channels: Channels) -> Any:
     """Over space a channel stays by itself; a sum over channels is exact where the removed ones are zero."""
     x = flows[0]
@@ -46,7 +58,9 @@ def _reduce(node: Node, flows: list[Any], channels: Channels) -> Any:
 
 def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], channels: Channels) -> Flow:
     if any(x.ids.shape[k] > 1 for k in axes):
-        if not (node.op in ("ReduceSum", "SumExt") and x.zero):
+        if node.op in ("ReduceSum", "SumExt"):
+            channels.block(x.ids[~x.zeros()], Blocked.MIXES_CHANNELS, node)
+        else:
             channels.refuse(x, Blocked.MIXES_CHANNELS, node)
         return Flow(shape, none_ids(len(shape)), varying=x.varying)
     kept = len(shape) == len(x.shape)

@@ -6,8 +6,6 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs.pruner.scop.folding import fold_mask
-
 DOSE = 0.2
 SPRING = 4.0
 
@@ -200,83 +198,6 @@ class KfConv2d(nn.Cell):
         if self.outer > 1:
             return _merged(ops.tile(_blocks(knockoff, self.outer), (1, self.reuse, 1, 1, 1)))
         return ops.tile(knockoff, (self.reuse, 1, 1, 1))
-
-
-class MaskedConv2dbn(nn.Cell):
-    """Convolution and BatchNorm whose removed channels are zero.
-
-    ``out_index`` is a parameter with one entry for every channel, 1 where it stays and 0 where it is removed. Its
-    shape does not depend on the prune rate, so that a masked checkpoint loads into any masked network.
-
-    The mask multiplies gamma and beta of the BatchNorm (:mod:`~mindspore_gs.pruner.scop.folding`). Where its class
-    is the user's own, the mask multiplies the output.
-
-    Args:
-        kf_conv2d_ori: the :class:`KfConv2d` to take over; its ``out_index`` says what stays, as such a mask or
-            as a list of the channels that stay.
-        prex: prefix of the mask's name; default: that of ``kf_conv2d_ori``.
-
-    Inputs:
-        - **x** (Tensor) - shape :math:`(N, C, H, W)`.
-
-    Outputs:
-        Tensor of shape :math:`(N, C_{out}, H_{out}, W_{out})` in the type that the BatchNorm gives.
-    """
-
-    def __init__(self, kf_conv2d_ori: KfConv2d, prex: str = ""):
-        super().__init__(auto_prefix=False)
-        self.conv = kf_conv2d_ori.conv
-        self.bn = kf_conv2d_ori.bn
-        self.path, self.bn_path = kf_conv2d_ori.path, kf_conv2d_ori.bn_path
-        stays = as_mask(kf_conv2d_ori.out_index, self.conv.out_channels)
-        name = _join(prex or self.path, "out_index")
-        self.out_index = ms.Parameter(ms.Tensor(stays, ms.int32), name=name, requires_grad=False)
-        self.folded = fold_mask(self.bn, self.out_index)
-
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
-        """Convolve, normalise, mask."""
-        x = self.bn(self.conv(x))
-        if self.folded:
-            return x
-        stays = ops.stop_gradient(self.out_index).reshape((1, -1, 1, 1))
-        return x * stays.astype(x.dtype)
-
-    @property
-    def stays(self) -> np.ndarray:
-        """Truth value per channel: whether it stays."""
-        return self.out_index.asnumpy().astype(bool)
-
-
-class MaskedOutput(nn.Cell):
-    """A cell whose removed channels are zero: a layer without a BatchNorm of its own, or a second BatchNorm.
-
-    It loses the same channels as the :class:`MaskedConv2dbn` cells that its channels are coupled with.
-
-    Args:
-        cell: the cell.
-        stays: truth value per channel.
-        path: path of the cell in the network, to put it back there.
-
-    Inputs:
-        - **x** (Tensor) - whatever the cell takes.
-
-    Outputs:
-        Tensor, what the cell returns, times the mask.
-    """
-
-    def __init__(self, cell: nn.Cell, stays: np.ndarray, path: str = ""):
-        super().__init__(auto_prefix=False)
-        self.cell, self.path = cell, path
-        self.channels_last = isinstance(cell, nn.Dense)
-        self.mask = ms.Parameter(ms.Tensor(stays, ms.int32), name=_join(path, "mask"), requires_grad=False)
-
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
-        """Compute and mask."""
-        x = self.cell(x)
-        stays = ops.stop_gradient(self.mask).astype(x.dtype)
-        if not self.channels_last:
-            stays = stays.reshape((1, -1) + (1,) * (x.ndim - 2))
-        return x * stays
 
 
 def _join(prefix: str, name: str) -> str:

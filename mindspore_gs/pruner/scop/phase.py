@@ -81,7 +81,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     with keeping_names(net if generator is None else generator):
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
     net.knockoff_axis, net.knockoff_cuts, net.knockoff_shapes = batch_axis, layout.outputs, layout.shapes
-    mix_in(net, Doubling, "Knockoff")
+    mix_in(net, Doubling)
     forget_compilation(net)
     return net
 

@@ -32,7 +32,7 @@ def freeze_statistics(net: nn.Cell) -> list[tuple[nn.Cell, Any]]:
             cell.use_batch_statistics = False
         elif _keeps_statistics(cell):
             changed.append((cell, Frozen))
-            mix_in(cell, Frozen, "Frozen")
+            mix_in(cell, Frozen)
     return changed
 
 

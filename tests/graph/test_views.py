@@ -1,0 +1,60 @@
+"""What the deployed graph leaves out: training, and what is computed and thrown away."""
+
+import numpy as np
+import pytest
+
+from mindspore_gs.graph import trace
+from tests import couplings, unusual
+from tests.by_hand import assert_same, reasons, silence, slim_by_group
+from tests.helpers import image, randomise, same_state, state
+
+SHAPE = (1, 3, 8, 8)
+
+TABLE = {
+    "returned in evaluation only": (unusual.EmbeddingInEvaluation, {
+        "stem": (6, None), "conv": (8, "REACHES_OUTPUT"), "head": (5, "REACHES_OUTPUT")}),
+    "returned in training only": (unusual.FeaturesInTraining, {
+        "stem": (6, None), "conv": (8, "REACHES_OUTPUT"), "head": (5, "REACHES_OUTPUT")}),
+    "thrown away": (unusual.ThrownAway, {
+        "stem": (8, None), "head": (4, "REACHES_OUTPUT"), "hidden": (6, None), "fc": (5, "UNSEEN")}),
+    "thrown away in evaluation": (unusual.ThrownAwayInEvaluation, {
+        "stem": (8, None), "head": (4, "REACHES_OUTPUT"), "hidden": (6, None), "fc": (5, "REACHES_OUTPUT")}),
+    "observed in training": (unusual.Observed, {"stem": (8, None), "head": (4, "REACHES_OUTPUT")}),
+    "auxiliary head": (couplings.AuxiliaryHead, {
+        "stem": (6, None), "aux": (4, "REACHES_OUTPUT"), "head": (4, "REACHES_OUTPUT")}),
+}
+
+
+@pytest.mark.parametrize("build, expected", TABLE.values(), ids=TABLE)
+def test_groups_know_both_modes(build, expected, mode):
+    assert reasons(build, SHAPE) == expected
+
+
+@pytest.mark.parametrize("build", [unusual.ThrownAway, unusual.ThrownAwayInEvaluation])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_hidden_head_is_sliced_too(build, training, mode):
+    small, full = slim_by_group(build, (SHAPE,), "stem", {1, 6})
+    for name in ("bn.gamma", "bn.beta"):
+        silence(full, name, {1, 6})
+    assert (small.hidden.weight.shape, small.head.weight.shape) == ((6, 6), (4, 6, 1, 1))
+    assert_same(small, full, image(2, *SHAPE[1:]))
+    small.set_train(training)
+    small(image(2, *SHAPE[1:]))
+
+
+def test_a_buffer_that_training_writes_is_sliced():
+    small, _ = slim_by_group(unusual.Observed, (SHAPE,), "stem", {0, 1})
+    before = small.largest.asnumpy().copy()
+    small.set_train(True)
+    small(100 * image(2, *SHAPE[1:]))
+    assert before.shape == (6,) and (small.largest.asnumpy() >= before).all()
+    assert not np.array_equal(small.largest.asnumpy(), before)
+
+
+@pytest.mark.parametrize("build", [unusual.ThrownAway, unusual.Observed])
+def test_looking_at_hidden_layers_leaves_no_trace(build):
+    net = randomise(build())
+    before = state(net)
+    trace(net, SHAPE)
+    assert same_state(before, state(net))
+    assert not any(hasattr(cell, "gs_unseen") for _, cell in net.cells_and_names())
