@@ -41,38 +41,73 @@ class RealShare(nn.Cell):
 
 
 class Parts(nn.Cell):
-    """Real samples and knockoffs of a batch. Nothing is trained through the knockoffs, so no gradient goes there."""
+    """Real samples and knockoffs of a batch. Nothing is trained through the knockoffs, so no gradient goes there.
 
-    def __init__(self, reuse: int):
+    Args:
+        reuse: number of real samples that a knockoff serves.
+        outer: how often the batch is repeated along the first axis, as it is where views are concatenated. Default: 1.
+    """
+
+    def __init__(self, reuse: int, outer: int = 1):
         super().__init__()
-        self.reuse = reuse
+        self.reuse, self.outer = reuse, outer
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, x: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:
         """Take apart."""
+        if self.outer > 1:
+            blocks = _blocks(x, self.outer)
+            count = blocks.shape[1] // (self.reuse + 1) * self.reuse
+            return _merged(blocks[:, :count]), _merged(blocks[:, count:])
         count = x.shape[0] // (self.reuse + 1) * self.reuse
         return x[:count], x[count:]
 
     def bprop(self, x: ms.Tensor, out: Any, dout: tuple[ms.Tensor, ms.Tensor]) -> tuple[ms.Tensor]:
         """Zero for the knockoffs."""
+        if self.outer > 1:
+            return (_joined(dout[0], self.zeros_like(out[1]), self.outer),)
         count = x.shape[0] // (self.reuse + 1) * self.reuse
         return (ops.concat((dout[0], self.zeros_like(x[count:])), 0),)
 
 
 class Together(nn.Cell):
-    """Undo :class:`Parts`."""
+    """Undo :class:`Parts`.
 
-    def __init__(self) -> None:
+    Args:
+        outer: how often the batch is repeated along the first axis. Default: 1.
+    """
+
+    def __init__(self, outer: int = 1) -> None:
         super().__init__()
+        self.outer = outer
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, real: ms.Tensor, knockoff: ms.Tensor) -> ms.Tensor:
         """Put together."""
+        if self.outer > 1:
+            return _joined(real, knockoff, self.outer)
         return ops.concat((real, knockoff), 0)
 
     def bprop(self, real: ms.Tensor, knockoff: ms.Tensor, out: ms.Tensor, dout: ms.Tensor) -> tuple[ms.Tensor, ...]:
         """Zero for the knockoffs."""
+        if self.outer > 1:
+            return _merged(_blocks(dout, self.outer)[:, :real.shape[0] // self.outer]), self.zeros_like(knockoff)
         return dout[:real.shape[0]], self.zeros_like(knockoff)
+
+
+def _blocks(x: ms.Tensor, outer: int) -> ms.Tensor:
+    """The first axis taken apart into the repetitions of the batch, and each of them."""
+    return x.reshape((outer, x.shape[0] // outer) + x.shape[1:])
+
+
+def _merged(blocks: ms.Tensor) -> ms.Tensor:
+    """Undo :func:`_blocks`."""
+    return blocks.reshape((blocks.shape[0] * blocks.shape[1],) + blocks.shape[2:])
+
+
+def _joined(real: ms.Tensor, knockoff: ms.Tensor, outer: int) -> ms.Tensor:
+    """In each repetition of the batch, the real samples and then the knockoffs."""
+    return _merged(ops.concat((_blocks(real, outer), _blocks(knockoff, outer)), 1))
 
 
 class KfConv2d(nn.Cell):
@@ -97,6 +132,7 @@ class KfConv2d(nn.Cell):
         prex: prefix of the scale's name, such as ``"layer1.0.conv1"``.
         bn_path: path of the BatchNorm in the network, or None.
         reuse: number of real samples that a knockoff serves. Default: 1.
+        outer: how often the batch is repeated along the first axis of the input. Default: 1.
 
     Inputs:
         - **x** (Tensor) - shape :math:`(N, C, H, W)`; in training mode N is a multiple of ``reuse + 1``: n real
@@ -107,7 +143,7 @@ class KfConv2d(nn.Cell):
     """
 
     def __init__(self, conv_ori: nn.Conv2d, bn_ori: nn.Cell | None, prex: str = "", bn_path: str | None = None,
-                 reuse: int = 1):
+                 reuse: int = 1, outer: int = 1):
         super().__init__(auto_prefix=False)
         self.conv = conv_ori
         self.bn: Any = bn_ori
@@ -117,8 +153,8 @@ class KfConv2d(nn.Cell):
         start = ms.Tensor(np.full((1, conv_ori.out_channels, 1, 1), 0.5, np.float32))
         self.kfscale = ms.Parameter(start, name=_join(prex, "kfscale"))
         self.share = RealShare()
-        self.reuse = reuse
-        self.parts, self.together = Parts(reuse), Together()
+        self.reuse, self.outer = reuse, outer
+        self.parts, self.together = Parts(reuse, outer), Together(outer)
         self.zeros = ms.Tensor(np.zeros(conv_ori.out_channels, np.float32))
         self.plain_norm = type(bn_ori) is nn.BatchNorm2d
 
@@ -157,7 +193,11 @@ class KfConv2d(nn.Cell):
 
     def _for_each(self, knockoff: ms.Tensor) -> ms.Tensor:
         """The knockoff of each real sample."""
-        return knockoff if self.reuse == 1 else ops.tile(knockoff, (self.reuse, 1, 1, 1))
+        if self.reuse == 1:
+            return knockoff
+        if self.outer > 1:
+            return _merged(ops.tile(_blocks(knockoff, self.outer), (1, self.reuse, 1, 1, 1)))
+        return ops.tile(knockoff, (self.reuse, 1, 1, 1))
 
 
 def _join(prefix: str, name: str) -> str:

@@ -2,13 +2,16 @@
 
 from mindspore import Tensor, ops
 
+KNOCKOFF_ATTRIBUTES = ("knockoff_generator", "knockoff_reuse", "knockoff_axis", "knockoff_cuts", "knockoff_shapes")
+
 
 class Doubling:
     """Mixed into the class of a knockoff network: appends the knockoffs to the batch in training mode.
 
     ``knockoff_generator`` makes a knockoff of each sample, or is None: then the knockoffs are other samples of the
     batch, chosen anew at each step, and each of them serves ``knockoff_reuse`` real samples. ``knockoff_axis`` is the
-    axis of the inputs along which the samples lie, ``knockoff_cuts`` says how they lie in the outputs.
+    axis of the inputs along which the samples lie, ``knockoff_cuts`` says how they lie in the outputs, and
+    ``knockoff_shapes`` for which inputs the layers know how they lie in theirs (None: for all).
     """
 
     def construct(self, *inputs, **options):
@@ -20,6 +23,8 @@ class Doubling:
         if count == 0:
             raise ValueError("A knockoff network in training mode needs a tensor as input, but got none; "
                              "call set_train(False) first, or give it the batch as a tensor.")
+        if self.knockoff_shapes is not None:
+            _check_shapes(inputs, self.knockoff_shapes, axis)
         knockoffs, missing, made, places = count, 0, (), None
         if self.knockoff_generator is None:
             knockoffs = -(-count // self.knockoff_reuse)
@@ -55,6 +60,15 @@ def _count(value, axis):
             if count == 0:
                 count = _count(value[key], axis)
     return count
+
+
+def _check_shapes(inputs, shapes, axis):
+    """Where the batch is repeated inside the network, how often may depend on the sizes of the inputs."""
+    for value, shape in zip(inputs, shapes):
+        if isinstance(value, Tensor) and value.ndim > axis and value.shape[:axis] + value.shape[axis + 1:] != shape:
+            raise ValueError("This network repeats its batch inside (frames or views in front of the samples), so its "
+                             "knockoff network takes inputs of the sizes that it was applied with only, but got "
+                             "others; give PrunerKfCompressAlgo the 'input_shape' that you train with.")
 
 
 def _places(count, knockoffs):

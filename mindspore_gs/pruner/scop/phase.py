@@ -1,6 +1,6 @@
 """The knockoff phase of a network: begin it, read its scales, and end it, which gives the very network back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,9 @@ from mindspore import nn
 from mindspore_gs._cells import forget_compilation, get_cell, keeping_names, replace_everywhere
 from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs.errors import PruningError
+from mindspore_gs.pruner.scop.batch import BatchLayout, find_layout
 from mindspore_gs.pruner.scop.cells import KfConv2d
-from mindspore_gs.pruner.scop.doubling import Doubling
+from mindspore_gs.pruner.scop.doubling import KNOCKOFF_ATTRIBUTES, Doubling
 from mindspore_gs.pruner.scop.statistics import freeze_statistics, thaw_statistics
 
 REUSE = 8  # real samples that share a knockoff; docs/scop.md has what it saves and what it costs
@@ -36,7 +37,8 @@ class Phase:
     statistics: list[Any] = field(default_factory=list)
 
 
-def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cell | None = None) -> nn.Cell:
+def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cell | None = None,
+                inputs: Sequence[Any] | None = None, batch_axis: int = 0) -> nn.Cell:
     """Let the channels of convolutions compete with their knockoffs, in place.
 
     Only the scales stay trainable, and every BatchNorm uses its moving statistics, so that the phase changes nothing
@@ -46,19 +48,27 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
         net: the network.
         pairs: path of each convolution, and the path of the BatchNorm right behind it, or None.
         generator: makes the knockoffs from the inputs; None: they are other samples of the batch.
+        inputs: what the network was traced with. A few forward passes find out how the samples lie in the outputs and
+            in the inputs of the convolutions. None: along the first axis, everywhere.
+        batch_axis: the axis of the inputs along which the samples lie. Default: 0.
 
     Returns:
         The same object.
 
     Raises:
-        PruningError: the phase has begun already.
+        PruningError: the phase has begun already, or knockoffs cannot be kept apart in this network; then nothing
+            has changed. The message says where, and what to do.
     """
     if in_phase(net):
         raise PruningError(f"{type(net).__name__} is in the knockoff phase already; end it first, "
                            "or build a new network.")
     reuse = REUSE if generator is None else 1
     found = {path: (get_cell(net, path), norm if norm is None else get_cell(net, norm)) for path, norm in pairs.items()}
-    phase = Phase({path: _competing(conv, bn, path, pairs[path], reuse) for path, (conv, bn) in found.items()})
+    layout = BatchLayout({}, None)
+    if inputs is not None:
+        layout = find_layout(net, inputs, {path: conv for path, (conv, _) in found.items()}, batch_axis)
+    phase = Phase({path: _competing(KfConv2d(conv, bn, path, pairs[path], reuse, layout.outer.get(path, 1)))
+                   for path, (conv, bn) in found.items()})
     phase.holes = [(_hole(bn), bn) for _, bn in found.values() if bn is not None]
     made_by = () if generator is None else generator.get_parameters()
     phase.trainable = [(p, p.requires_grad) for p in (*net.get_parameters(), *made_by)]
@@ -70,7 +80,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     setattr(net, _PHASE, phase)
     with keeping_names(net if generator is None else generator):
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
-    net.knockoff_axis, net.knockoff_cuts = 0, None
+    net.knockoff_axis, net.knockoff_cuts, net.knockoff_shapes = batch_axis, layout.outputs, layout.shapes
     mix_in(net, Doubling)
     forget_compilation(net)
     return net
@@ -84,7 +94,8 @@ def end_phase(net: nn.Cell) -> nn.Cell:
     """
     phase = phase_of(net)
     take_out(net, Doubling)
-    del net.knockoff_generator, net.knockoff_reuse
+    for name in KNOCKOFF_ATTRIBUTES:
+        delattr(net, name)
     delattr(net, _PHASE)
     replace_everywhere(net, {layer: layer.conv for layer in phase.layers.values()} | dict(phase.holes))
     thaw_statistics(phase.statistics)
@@ -120,12 +131,10 @@ def scales(net: nn.Cell) -> dict[str, np.ndarray]:
     return {path: layer.scale() for path, layer in phase_of(net).layers.items()}
 
 
-def _competing(conv: nn.Cell, bn: nn.Cell | None, path: str, bn_path: str | None, reuse: int) -> KfConv2d:
-    """The cell that takes the place of a convolution, in the convolution's mode."""
-    layer = KfConv2d(conv, bn, path, bn_path, reuse)
-    _like(layer, conv)
-    for cell in layer.helpers():
-        _like(cell, conv)
+def _competing(layer: KfConv2d) -> KfConv2d:
+    """The same, in the mode of its convolution."""
+    for cell in (layer, *layer.helpers()):
+        _like(cell, layer.conv)
     return layer
 
 

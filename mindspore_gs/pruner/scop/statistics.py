@@ -1,5 +1,7 @@
 """Let every BatchNorm of a network use its moving statistics in training mode too, and undo it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mindspore as ms
@@ -42,6 +44,16 @@ def thaw_statistics(changed: list[tuple[nn.Cell, Any]]) -> None:
             take_out(cell, Frozen)
         else:
             cell.use_batch_statistics = setting
+
+
+@contextmanager
+def statistics_frozen(net: nn.Cell) -> Iterator[None]:
+    """:func:`freeze_statistics` for a while."""
+    changed = freeze_statistics(net)
+    try:
+        yield
+    finally:
+        thaw_statistics(changed)
 
 
 def _keeps_statistics(cell: nn.Cell) -> bool:
