@@ -62,7 +62,7 @@ class _Recipe:
         made, jitted = self._without_jit()
         for mixin, attributes in self.layers:
             contents = {"__module__": self.base.__module__, "__reduce_ex__": _reduce, **attributes}
-            made = type(f"{mixin.__name__}{self.base.__name__}", (mixin, made), contents)
+            made = type(self.base.__name__, (mixin, made), contents)
         if jitted:
             made.construct = ms.jit(made.construct)
         setattr(made, _RECIPE, self)

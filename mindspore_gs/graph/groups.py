@@ -223,14 +223,14 @@ def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
 
 def _convolution(graph: Graph, writer: Writer, owned: dict[str, list]) -> str | None:
     """Path of the Conv2d of a writer, where it is one plain cell that is used once."""
-    held = owned.get(writer.weight, ())
+    held = owned.get(writer.weight, [])
     once = len(held) == 1 and len(graph.consumers_of(writer.weight)) == 1
     return held[0][0] if once and type(held[0][1]) is nn.Conv2d else None
 
 
 def _norm(writer: Writer, owned: dict[str, list]) -> str | None:
     """Path of the BatchNorm behind a writer, where it is one cell of MindSpore's that is used once."""
-    held = owned.get(writer.gamma or "", ())
+    held = owned.get(writer.gamma or "", [])
     if len(held) != 1 or writer.uses != 1 or not isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)):
         return None
     return held[0][0]
@@ -238,7 +238,7 @@ def _norm(writer: Writer, owned: dict[str, list]) -> str | None:
 
 def _place(writer: Writer, owned: dict[str, list]) -> str | None:
     """Path of the cell whose output is the writer's: it holds this layer and no other, and is not the network."""
-    held = owned.get(writer.gamma or writer.weight, ())
+    held = owned.get(writer.gamma or writer.weight, [])
     if len(held) != 1 or not held[0][0]:
         return None
     path, cell, _ = held[0]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network
+from mindspore_gs._cells import copy_network, remember_names
 from mindspore_gs._config import with_option
 from mindspore_gs.checkpoint import fits_masks, load_parameters, read_checkpoint
 from mindspore_gs.comp_algo import CompAlgo, check_cell
@@ -129,6 +129,7 @@ class ChannelPruner(CompAlgo):
         check_cell(self, network)
         graph, residual, groups = self._prepare(network)
         choice = self._choose(network, graph, groups, {})
+        remember_names(network)
         Masks.attach(network, graph, groups, residual).set(choice)
         return network
 

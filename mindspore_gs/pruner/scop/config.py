@@ -6,7 +6,7 @@ from typing import Any
 
 from mindspore import nn
 
-from mindspore_gs._config import CommonConfig, option, wrong_type
+from mindspore_gs._config import CommonConfig, integer, option, wrong_type
 from mindspore_gs.pruner.config import ChannelConfig, input_shape, patterns, residual
 
 
@@ -24,6 +24,7 @@ class KnockoffConfig(CommonConfig):
     ignore: tuple[str, ...] = option((), patterns)
     input_shape: tuple[Any, ...] | None = option(None, input_shape)
     knockoff: nn.Cell | None = option(None, _generator)
+    batch_axis: int = option(0, integer)
 
 
 @dataclass(frozen=True)

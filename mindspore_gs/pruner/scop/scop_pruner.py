@@ -7,10 +7,10 @@ that of MindSpore Golden Stick.
 from typing import Any
 
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, nn
 from mindspore.train import Callback
 
-from mindspore_gs._cells import copy_network, keeping_names, replace_cell
+from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
@@ -22,6 +22,7 @@ from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
 from mindspore_gs.pruner.scop.phase import end_phase, in_phase, phase_of, scales, start_phase
 from mindspore_gs.record import Record, drop_record, has_record, record_of, set_record
+from mindspore_gs.slim.check import random_inputs
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
 
@@ -39,6 +40,7 @@ class PrunerKfCompressAlgo(CompAlgo):
             - ``input_shape`` (tuple of int, or a list of them): what the network is traced with. Default: guessed.
             - ``knockoff`` (Cell): makes the knockoffs from the inputs, same shapes. Default: other samples of the
               batch, chosen at random at each step, one for eight real samples.
+            - ``batch_axis`` (int): the axis of the inputs along which the samples lie. Default: 0.
             - ``save_mindir``, ``save_mindir_path``: see :class:`~mindspore_gs.CompAlgo`.
         options: the same as keywords.
 
@@ -46,7 +48,7 @@ class PrunerKfCompressAlgo(CompAlgo):
         TypeError, ValueError: an option is unknown, of the wrong type or out of range.
 
     Examples:
-        >>> from mindspore import nn
+        >>> from mindspore import Tensor, nn
         >>> from mindspore_gs import PrunerKfCompressAlgo, PrunerFtCompressAlgo
         >>> net = nn.SequentialCell(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.ReLU(),
         ...                         nn.Conv2d(8, 2, 1))
@@ -76,7 +78,8 @@ class PrunerKfCompressAlgo(CompAlgo):
         Raises:
             TypeError: ``network`` is not a Cell.
             TraceError: it cannot be traced; pass ``input_shape``.
-            PruningError: it has been applied already, or has no channel that may be pruned.
+            PruningError: it has been applied already, has no channel that may be pruned, or knockoffs cannot be kept
+                apart from the real samples in it.
         """
         check_cell(self, network)
         if has_record(network):
@@ -85,7 +88,9 @@ class PrunerKfCompressAlgo(CompAlgo):
         graph = trace(network, *(config.input_shape or ()))
         groups = free_groups(self, graph, config.residual, config.ignore)
         try_out(network, graph, groups)
-        start_phase(network, competitors(graph, groups), config.knockoff)
+        remember_names(network)
+        start_phase(network, competitors(graph, groups), config.knockoff, _examples(graph, config.input_shape),
+                    config.batch_axis)
         set_record(network, Record(graph, config.residual, groups))
         return network
 
@@ -115,7 +120,7 @@ class PrunerFtCompressAlgo(ChannelPruner):
             ``target`` are both given.
 
     Examples:
-        >>> from mindspore import nn
+        >>> from mindspore import Tensor, nn
         >>> from mindspore_gs import PrunerKfCompressAlgo, PrunerFtCompressAlgo
         >>> net = nn.SequentialCell(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 32, 3), nn.BatchNorm2d(32), nn.ReLU(),
         ...                         nn.Conv2d(32, 2, 1))
@@ -200,6 +205,13 @@ class PrunerFtCompressAlgo(ChannelPruner):
                 replace_cell(net, path, cell)
         drop_record(net)
         return net
+
+
+def _examples(graph: ChannelGraph, given: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    """Inputs to run the network with: the user's own tensors, and random ones of the shapes that it was traced with."""
+    made = random_inputs(graph.inputs)
+    own = given if given is not None else made
+    return tuple(value if isinstance(value, Tensor) else other for value, other in zip(own, made))
 
 
 def competitors(graph: ChannelGraph, groups: tuple[Group, ...]) -> dict[str, str | None]:
