@@ -8,10 +8,9 @@ from mindspore import nn, ops
 
 from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_everywhere
 from mindspore_gs.graph import trace
+from mindspore_gs.norms import BatchNorm, batch_norm
 from mindspore_gs.slim._resize import resize_cell
 from mindspore_gs.slim.cells import RestoreChannels
-
-_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
@@ -47,19 +46,21 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
     replaced: dict[nn.Cell, nn.Cell] = {}
     with keeping_names(folded):
         for path, norm_path in pairs:
-            convolution, norm = get_cell(folded, path), get_cell(folded, norm_path)
-            if _can_be_folded(convolution, norm):
+            convolution, norm = get_cell(folded, path), batch_norm(get_cell(folded, norm_path))
+            if norm is not None and _can_be_folded(convolution, norm):
                 _fold(convolution, norm)
                 convolution.bias.name = f"{path}.bias" if path else "bias"
-                replaced[norm] = nn.SequentialCell()
+                replaced[norm.cell] = nn.SequentialCell()
                 replaced |= _restore_with_one_gather(folded, convolution, norm_path)
         replace_everywhere(folded, replaced)
     return folded
 
 
-def _can_be_folded(convolution: nn.Conv2d, norm: nn.Cell) -> bool:
-    plain = type(norm) in _NORMS and norm.use_batch_statistics is not True and convolution.data_format == "NCHW"
-    return plain and convolution.weight.dtype == norm.gamma.dtype == ms.float32
+def _can_be_folded(convolution: nn.Conv2d, norm: BatchNorm) -> bool:
+    if not norm.plain or norm.always_on_the_batch or convolution.data_format != "NCHW":
+        return False
+    parameters = (convolution.weight, norm.gamma, norm.beta, norm.mean, norm.variance)
+    return all(p is None or p.dtype == ms.float32 for p in parameters)
 
 
 def _restore_with_one_gather(net: nn.Cell, convolution: nn.Conv2d, norm_path: str) -> dict[nn.Cell, nn.Cell]:
@@ -88,12 +89,10 @@ class _GatherChannels(nn.Cell):
         return ops.gather(x, self.source, 1)
 
 
-def _fold(convolution: nn.Conv2d, norm: nn.Cell) -> None:
-    gamma, beta, mean, variance = (p.asnumpy().astype(np.float64) for p in (
-        norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance))
-    slope = gamma / np.sqrt(variance + norm.eps)
+def _fold(convolution: nn.Conv2d, norm: BatchNorm) -> None:
+    factor, shift = norm.affine()
     before = convolution.bias.asnumpy() if convolution.has_bias else 0.0
-    weight = convolution.weight.asnumpy() * slope.reshape(-1, 1, 1, 1)
+    weight = convolution.weight.asnumpy() * factor.reshape(-1, 1, 1, 1)
     convolution.weight.set_data(ms.Tensor(weight.astype(np.float32)))
     convolution.has_bias = True
-    convolution.bias = ms.Parameter(ms.Tensor(((before - mean) * slope + beta).astype(np.float32)))
+    convolution.bias = ms.Parameter(ms.Tensor((before * factor + shift).astype(np.float32)))
