@@ -1,6 +1,7 @@
 """Helpers for networks of MindSpore cells: looking up, replacing, naming, copying. Nothing here knows of pruning."""
 
-from mindspore_gs._cells.copies import copy_network, forget_compilation
+from mindspore_gs._cells.compiled import forget_compilation
+from mindspore_gs._cells.copies import copy_network
 from mindspore_gs._cells.lookup import NORMS, as_inputs, evaluating, every_cell, get_cell, in_mode, owners
 from mindspore_gs._cells.names import (
     constructor_names,
