@@ -6,11 +6,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
+from mindspore_gs._precision import OwnPrecision
+
 DOSE = 0.2
 SPRING = 4.0
 
 
-class RealShare(nn.Cell):
+class RealShare(OwnPrecision, nn.Cell):
     r"""The share of the real feature in each channel's mixture; its gradient is evidence that any optimizer can add up.
 
     A scale b that simply follows its gradient g soon reaches 1 for every channel, and then says nothing. So the scales
@@ -40,7 +42,7 @@ class RealShare(nn.Cell):
         return (evidence / size + (scale - 0.5) * SPRING,)
 
 
-class Parts(nn.Cell):
+class Parts(OwnPrecision, nn.Cell):
     """Real samples and knockoffs of a batch. Nothing is trained through the knockoffs, so no gradient goes there.
 
     Args:
@@ -70,7 +72,7 @@ class Parts(nn.Cell):
         return (ops.concat((dout[0], self.zeros_like(x[count:])), 0),)
 
 
-class Together(nn.Cell):
+class Together(OwnPrecision, nn.Cell):
     """Undo :class:`Parts`.
 
     Args:
@@ -110,7 +112,7 @@ def _joined(real: ms.Tensor, knockoff: ms.Tensor, outer: int) -> ms.Tensor:
     return _merged(ops.concat((_blocks(real, outer), _blocks(knockoff, outer)), 1))
 
 
-class KfConv2d(nn.Cell):
+class KfConv2d(OwnPrecision, nn.Cell):
     r"""Convolution and BatchNorm in which each channel competes with its knockoff.
 
     In training mode the batch holds real samples, then their knockoffs; each knockoff serves ``reuse`` real samples.
@@ -180,8 +182,11 @@ class KfConv2d(nn.Cell):
                                      self.bn.moving_variance)[0]
             return self.together(apart + self._for_each(passing), passing)
         knockoff = self._for_each(knockoff)
-        share = share.reshape((1, -1, 1, 1)).astype(real.dtype)
-        return self.together(self._normalised(knockoff + share * (real - knockoff)), passing)
+        share = share.reshape((1, -1, 1, 1))
+        if real.dtype == share.dtype:
+            return self.together(self._normalised(knockoff + share * (real - knockoff)), passing)
+        apart = share * (real - knockoff).astype(share.dtype)  # its gradient is a sum too large for half precision
+        return self.together(self._normalised(knockoff + apart.astype(real.dtype)), passing)
 
     def _normalised(self, x: ms.Tensor) -> ms.Tensor:
         """What the BatchNorm makes of it, where there is one."""
@@ -189,7 +194,9 @@ class KfConv2d(nn.Cell):
 
     def _is_affine(self, real: ms.Tensor) -> bool:
         """Whether BatchNorm's own operator can be given a gamma: MindSpore's cell, moving statistics, float32."""
-        return self.plain_norm and self.bn.use_batch_statistics is False and real.dtype == ms.float32
+        if real.dtype != ms.float32 or not self.plain_norm or not hasattr(self.bn, "bn_infer"):
+            return False
+        return self.bn.use_batch_statistics is False
 
     def _for_each(self, knockoff: ms.Tensor) -> ms.Tensor:
         """The knockoff of each real sample."""

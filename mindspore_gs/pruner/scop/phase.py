@@ -1,7 +1,7 @@
 """The knockoff phase of a network: begin it, read its scales, and end it, which gives the very network back."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import mindspore as ms
@@ -10,6 +10,8 @@ from mindspore import nn
 
 from mindspore_gs._cells import forget_compilation, get_cell, keeping_names, replace_everywhere
 from mindspore_gs._mixin import mix_in, take_out
+from mindspore_gs._precision import Precision, precision_of, restore_precision, uncast
+from mindspore_gs._recompute import renew_recompute
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.scop.batch import BatchLayout, find_layout
 from mindspore_gs.pruner.scop.cells import KfConv2d
@@ -29,12 +31,15 @@ class Phase:
         holes: the cell that stands where a BatchNorm stood, and that BatchNorm.
         trainable: every parameter with its ``requires_grad``.
         statistics: what :func:`~mindspore_gs.pruner.scop.statistics.freeze_statistics` changed.
+        precision: how mixed precision stood before the phase. ``Model(amp_level=...)`` sets it in place, and again
+            for the network that comes out, so what it set in the phase is undone.
     """
 
     layers: dict[str, KfConv2d]
-    holes: list[tuple[nn.Cell, nn.Cell]] = field(default_factory=list)
-    trainable: list[tuple[ms.Parameter, bool]] = field(default_factory=list)
-    statistics: list[Any] = field(default_factory=list)
+    holes: list[tuple[nn.Cell, nn.Cell]]
+    trainable: list[tuple[ms.Parameter, bool]]
+    statistics: list[Any]
+    precision: Precision
 
 
 def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cell | None = None,
@@ -67,12 +72,13 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     layout = BatchLayout({}, None)
     if inputs is not None:
         layout = find_layout(net, inputs, {path: conv for path, (conv, _) in found.items()}, batch_axis)
-    phase = Phase({path: _competing(KfConv2d(conv, bn, path, pairs[path], reuse, layout.outer.get(path, 1)))
-                   for path, (conv, bn) in found.items()})
-    phase.holes = [(_hole(bn), bn) for _, bn in found.values() if bn is not None]
     made_by = () if generator is None else generator.get_parameters()
-    phase.trainable = [(p, p.requires_grad) for p in (*net.get_parameters(), *made_by)]
-    phase.statistics = freeze_statistics(net)
+    phase = Phase(
+        layers={path: _competing(KfConv2d(conv, bn, path, pairs[path], reuse, layout.outer.get(path, 1)))
+                for path, (conv, bn) in found.items()},
+        holes=[(_hole(bn), bn) for _, bn in found.values() if bn is not None],
+        trainable=[(p, p.requires_grad) for p in (*net.get_parameters(), *made_by)],
+        precision=precision_of(net), statistics=freeze_statistics(net))
     _name_scales(net, phase.layers)
     replace_everywhere(net, {conv: phase.layers[path] for path, (conv, _) in found.items()}
                        | {bn: hole for hole, bn in phase.holes})
@@ -82,6 +88,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
     net.knockoff_axis, net.knockoff_cuts, net.knockoff_shapes = batch_axis, layout.outputs, layout.shapes
     mix_in(net, Doubling)
+    renew_recompute(net)
     forget_compilation(net)
     return net
 
@@ -89,10 +96,14 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
 def end_phase(net: nn.Cell) -> nn.Cell:
     """Give the network back as it was before the phase, with the values that its parameters have now.
 
+    What mixed precision has set up in the phase is undone, also by ``amp.auto_mixed_precision``, which returns a cell
+    around the network: the network itself is returned.
+
     Raises:
         PruningError: the network is not in the phase.
     """
-    phase = phase_of(net)
+    phase, net = phase_of(net), uncast(net)
+    restore_precision(net, phase.precision)
     take_out(net, Doubling)
     for name in KNOCKOFF_ATTRIBUTES:
         delattr(net, name)
@@ -101,13 +112,14 @@ def end_phase(net: nn.Cell) -> nn.Cell:
     thaw_statistics(phase.statistics)
     for parameter, trainable in phase.trainable:
         parameter.requires_grad = trainable
+    renew_recompute(net)
     forget_compilation(net)
     return net
 
 
 def in_phase(net: nn.Cell) -> bool:
     """Whether the network is in the knockoff phase."""
-    return _PHASE in vars(net)
+    return _PHASE in vars(uncast(net))
 
 
 def phase_of(net: nn.Cell) -> Phase:
@@ -119,7 +131,7 @@ def phase_of(net: nn.Cell) -> Phase:
     if not in_phase(net):
         raise PruningError(f"{type(net).__name__} is not in the knockoff phase; "
                            "call PrunerKfCompressAlgo(...).apply(network) first.")
-    return vars(net)[_PHASE]
+    return vars(uncast(net))[_PHASE]
 
 
 def scales(net: nn.Cell) -> dict[str, np.ndarray]:
