@@ -1,5 +1,6 @@
 """Groups: which channels can only be removed together, and everything that goes with each of them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -85,9 +86,9 @@ class ChannelGraph:
     Attributes:
         graph: the operators.
         cells: path of the cell that owns each parameter (the first one, where several share it).
-        convolutions: weight -> path of its cell, for each nn.Conv2d that is called once.
-        pairs: weight -> (path of its Conv2d, path of its BatchNorm), for those of them whose output goes straight into
-            a BatchNorm that is called once.
+        convolutions: weight -> path of its cell, for each nn.Conv2d whose weight nothing else reads.
+        pairs: weight -> (path of its Conv2d, path of its BatchNorm), for those of them whose output always goes
+            straight into one BatchNorm, which serves no other layer.
         inputs: (shape, type) of each input that the network was traced with.
         places: weight -> path of the cell behind which its channels are complete, where there is such a cell.
         others: more graphs of the same network, such as the one that is trained; what goes together goes together in
@@ -178,13 +179,22 @@ class ChannelGraph:
 
     @cached_property
     def _finished(self) -> frozenset[str]:
-        """Weights and biases in front of a BatchNorm of their own."""
+        """Weights and biases that are read only in front of BatchNorms."""
         finished: set[str] = set()
-        open_: set[str] = set()
-        for writer in (w for graph in (self.graph, *self.others) for w in find_writers(graph)):
-            names = {name for name in (writer.weight, writer.bias) if name is not None}
-            (finished if writer.gamma in self.graph.parameters and writer.uses == 1 else open_).update(names)
-        return frozenset(finished - open_)
+        unfinished: set[str] = set()
+        for graph in (self.graph, *self.others):
+            for writer in find_writers(graph):
+                done = writer.gamma in graph.parameters
+                names = {name for name in (writer.weight, writer.bias) if name is not None}
+                (finished if done else unfinished).update(names)
+            unfinished.update(self._read_otherwise(graph))
+        return frozenset(finished - unfinished)
+
+    @staticmethod
+    def _read_otherwise(graph: Graph) -> set[str]:
+        """Weights that something else reads than the layers that they make."""
+        uses = Counter(writer.weight for writer in find_writers(graph))
+        return {weight for weight, count in uses.items() if len(graph.consumers_of(weight)) > count}
 
     def examples(self) -> tuple[tuple[int, ...], ...]:
         """The shapes that the network was traced with."""
@@ -208,11 +218,13 @@ class ChannelGraph:
 
 def _places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], ...]:
     """For each weight of one graph: its convolution, the pair of that and BatchNorm, and where it is complete."""
-    writers = find_writers(graph)
-    convolutions = {w.weight: _convolution(graph, w, owned) for w in writers}
-    pairs = {w.weight: (convolutions[w.weight], _norm(w, owned)) for w in writers}
+    uses: dict[str, list[Writer]] = {}
+    for writer in find_writers(graph):
+        uses.setdefault(writer.weight, []).append(writer)
+    convolutions = {weight: _convolution(graph, found, owned) for weight, found in uses.items()}
+    pairs = {weight: (convolutions[weight], _norm(graph, found, owned)) for weight, found in uses.items()}
     return (convolutions, {weight: None if None in pair else pair for weight, pair in pairs.items()},
-            {w.weight: _place(w, owned) for w in writers})
+            {weight: _place(found, owned) for weight, found in uses.items()})
 
 
 def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
@@ -221,25 +233,27 @@ def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
             if place is not None and all(other.get(weight, place) == place for other in found[1:])}
 
 
-def _convolution(graph: Graph, writer: Writer, owned: dict[str, list]) -> str | None:
-    """Path of the Conv2d of a writer, where it is one plain cell that is used once."""
-    held = owned.get(writer.weight, [])
-    once = len(held) == 1 and len(graph.consumers_of(writer.weight)) == 1
-    return held[0][0] if once and type(held[0][1]) is nn.Conv2d else None
+def _convolution(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
+    """Path of the Conv2d, where it is one plain cell and nothing else reads its weight."""
+    held = owned.get(uses[0].weight, [])
+    alone = len(held) == 1 and len(graph.consumers_of(uses[0].weight)) == len(uses)
+    return held[0][0] if alone and type(held[0][1]) is nn.Conv2d else None
 
 
-def _norm(writer: Writer, owned: dict[str, list]) -> str | None:
-    """Path of the BatchNorm behind a writer, where it is one cell of MindSpore's that is used once."""
-    held = owned.get(writer.gamma or "", [])
-    if len(held) != 1 or writer.uses != 1 or not isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)):
+def _norm(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
+    """Path of the BatchNorm behind every use of a layer, where it is one cell of MindSpore's and serves no other."""
+    gamma = uses[0].gamma
+    held = owned.get(gamma or "", [])
+    same = all(use.gamma == gamma for use in uses)
+    if len(held) != 1 or not same or len(graph.consumers_of(gamma or "")) != len(uses):
         return None
-    return held[0][0]
+    return held[0][0] if isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)) else None
 
 
-def _place(writer: Writer, owned: dict[str, list]) -> str | None:
-    """Path of the cell whose output is the writer's: it holds this layer and no other, and is not the network."""
-    held = owned.get(writer.gamma or writer.weight, [])
-    if len(held) != 1 or not held[0][0]:
+def _place(uses: list[Writer], owned: dict[str, list]) -> str | None:
+    """Path of the cell whose output is the layer's: it holds this layer and no other, and is not the network."""
+    held = owned.get(uses[0].gamma or uses[0].weight, [])
+    if len(held) != 1 or not held[0][0] or any(use.gamma != uses[0].gamma for use in uses):
         return None
     path, cell, _ = held[0]
     layers = [p for p in cell.get_parameters() if p.ndim > 1]

@@ -221,7 +221,7 @@ def test_pairs_are_convolutions_with_their_own_batch_norm():
     assert dict(graph_of(networks.Projection).pairs) == {
         "stem.weight": ("stem", "bn0"), "a.weight": ("a", "bn1"), "b.weight": ("b", "bn2"),
         "short.0.weight": ("short.0", "short.1")}
-    assert set(graph_of(networks.Twice).pairs) == {"stem.weight", "mid.weight"}
+    assert set(graph_of(networks.Twice).pairs) == {"stem.weight", "mid.weight", "conv.weight"}
     assert set(graph_of(networks.SharedWeight).pairs) == {"stem.weight", "mid.weight"}
     assert set(graph_of(networks.Gate).pairs) == {"stem.weight", "main.weight"}
 

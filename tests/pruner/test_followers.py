@@ -14,7 +14,7 @@ FOLLOWERS = {  # network -> (masked convolutions, cells that follow them)
     "gate": (networks.Gate, {"stem", "main"}, {"expand", "reduce"}),
     "second_norm": (networks.SecondNorm, {"stem", "conv"}, {"again"}),
     "selected": (couplings.Selected, {"stem", "conv", "other"}, {"expand", "reduce"}),
-    "called_twice": (networks.Twice, {"stem", "mid"}, {"conv", "bn"}),
+    "called_twice": (networks.Twice, {"stem", "mid", "conv"}, set()),
     "dictionary": (couplings.InDictionary, {"parts.conv", "parts.second"}, set()),
     "upsampled": (couplings.Upsampled, {"stem", "conv"}, {"bn_up"}),
 }
