@@ -11,7 +11,7 @@ from mindspore import nn
 from mindspore_gs._cells import forget_compilation, get_cell, keeping_names, replace_everywhere
 from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs._precision import Precision, precision_of, restore_precision, uncast
-from mindspore_gs._recompute import renew_recompute
+from mindspore_gs._recompute import take_all_recompute
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.scop.batch import BatchLayout, find_layout
 from mindspore_gs.pruner.scop.cells import KfConv2d
@@ -33,6 +33,7 @@ class Phase:
         statistics: what :func:`~mindspore_gs.pruner.scop.statistics.freeze_statistics` changed.
         precision: how mixed precision stood before the phase. ``Model(amp_level=...)`` sets it in place, and again
             for the network that comes out, so what it set in the phase is undone.
+        recomputed: the cells with ``recompute()``, and its options.
     """
 
     layers: dict[str, KfConv2d]
@@ -40,6 +41,7 @@ class Phase:
     trainable: list[tuple[ms.Parameter, bool]]
     statistics: list[Any]
     precision: Precision
+    recomputed: list[tuple[nn.Cell, dict[str, Any]]]
 
 
 def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cell | None = None,
@@ -78,7 +80,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
                 for path, (conv, bn) in found.items()},
         holes=[(_hole(bn), bn) for _, bn in found.values() if bn is not None],
         trainable=[(p, p.requires_grad) for p in (*net.get_parameters(), *made_by)],
-        precision=precision_of(net), statistics=freeze_statistics(net))
+        precision=precision_of(net), statistics=freeze_statistics(net), recomputed=[])
     _name_scales(net, phase.layers)
     replace_everywhere(net, {conv: phase.layers[path] for path, (conv, _) in found.items()}
                        | {bn: hole for hole, bn in phase.holes})
@@ -88,7 +90,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
     net.knockoff_axis, net.knockoff_cuts, net.knockoff_shapes = batch_axis, layout.outputs, layout.shapes
     mix_in(net, Doubling)
-    renew_recompute(net)
+    phase.recomputed = _recompute_in_phase(net, phase.layers.values())
     forget_compilation(net)
     return net
 
@@ -112,7 +114,9 @@ def end_phase(net: nn.Cell) -> nn.Cell:
     thaw_statistics(phase.statistics)
     for parameter, trainable in phase.trainable:
         parameter.requires_grad = trainable
-    renew_recompute(net)
+    take_all_recompute(net)
+    for cell, options in phase.recomputed:
+        cell.recompute(**options)
     forget_compilation(net)
     return net
 
@@ -148,6 +152,20 @@ def _competing(layer: KfConv2d) -> KfConv2d:
     for cell in (layer, *layer.helpers()):
         _like(cell, layer.conv)
     return layer
+
+
+def _recompute_in_phase(net: nn.Cell, layers: Iterable[KfConv2d]) -> list[tuple[nn.Cell, dict[str, Any]]]:
+    """Set ``recompute()`` up for the phase; returns the cells that had it, and its options.
+
+    It expects a backward pass for each call, and there is none for knockoffs: a competing cell is recomputed as a
+    whole. And it may not stop early in the middle of a cell that has a backward pass of its own.
+    """
+    inside = {id(cell): layer for layer in layers for cell in (layer.conv, layer.bn)}
+    taken = take_all_recompute(net)
+    wanted = {inside.get(id(cell), cell): options for cell, options in taken}
+    for cell, options in wanted.items():
+        cell.recompute(**options | ({"early_stop": False} if options else {}))
+    return taken
 
 
 def _hole(bn: nn.Cell) -> nn.Cell:
