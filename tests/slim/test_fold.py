@@ -19,7 +19,7 @@ NETWORKS = {  # network -> BatchNorms that stay
     "depthwise": (networks.Depthwise, []),
     "second_norm": (networks.SecondNorm, ["again"]),
     "dense_block": (couplings.DenseBlock, ["bn1", "bn2", "bn3"]),
-    "called_twice": (networks.Twice, ["bn"]),
+    "called_twice": (networks.Twice, []),
     "upsampled": (couplings.Upsampled, ["bn_up"]),
     "standardised": (couplings.Standardised, ["bn_unit"]),
 }
