@@ -6,6 +6,11 @@ parameters' names, and whoever asks for its class go on as before.
 
 from mindspore import Parameter, ops
 
+# Classes of operators, not functions: PyNative mode waits several milliseconds at each change between the two kinds, and
+# convolution and BatchNorm are classes.
+_cast = ops.Cast()
+_times = ops.MulNoNan()
+
 
 class MaskedParameter(property):
     """A parameter that reads as itself times its mask, whoever reads it.
@@ -24,7 +29,7 @@ class MaskedParameter(property):
 
         def read(self):
             value = getattr(self, raw)
-            return value * getattr(self, mask).reshape(shape).astype(value.dtype)
+            return _times(value, _cast(getattr(self, mask), value.dtype).reshape(shape))
 
         super().__init__(read)
         self.arguments = attribute, mask, shape
@@ -62,9 +67,9 @@ class MaskedNorm:
         """Normalise with masked gamma and beta."""
         if self.fp16 or self.bf16 or x.ndim != 4:
             out = super(MaskedNorm, self).construct(x)
-            return out * self.channel_mask.reshape((1, -1) + (1,) * (out.ndim - 2)).astype(out.dtype)
-        stays = ops.stop_gradient(self.channel_mask).astype(self.gamma.dtype)
-        gamma, beta = self.gamma * stays, self.beta * stays
+            return _times(out, _cast(self.channel_mask, out.dtype).reshape((1, -1) + (1,) * (out.ndim - 2)))
+        stays = _cast(self.channel_mask, self.gamma.dtype)
+        gamma, beta = _times(self.gamma, stays), _times(self.beta, stays)
         if self.use_batch_statistics or (self.use_batch_statistics is None and self.training):
             return self.bn_train(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
         return self.bn_infer(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
