@@ -6,10 +6,7 @@ parameters' names, and whoever asks for its class go on as before.
 
 from mindspore import Parameter, ops
 
-# Classes of operators, not functions: PyNative mode waits several milliseconds at each change between the two kinds, and
-# convolution and BatchNorm are classes.
 _cast = ops.Cast()
-_times = ops.MulNoNan()
 
 
 class MaskedParameter(property):
@@ -29,7 +26,7 @@ class MaskedParameter(property):
 
         def read(self):
             value = getattr(self, raw)
-            return _times(value, _cast(getattr(self, mask), value.dtype).reshape(shape))
+            return self.maskself.mask_times(value, _cast(getattr(self, mask), value.dtype).reshape(shape))
 
         super().__init__(read)
         self.arguments = attribute, mask, shape
@@ -50,7 +47,10 @@ def unmasked(attribute):
 
 
 class MaskedParameters:
-    """Mixed into the class of a cell together with a :class:`MaskedParameter` for each masked attribute."""
+    """Mixed into the class of a cell together with a :class:`MaskedParameter` for each masked attribute.
+
+    The cell holds the operator that multiplies as ``mask_times``, see :func:`mindspore_gs._device.multiplication`.
+    """
 
 
 class MaskedNorm:
@@ -67,9 +67,9 @@ class MaskedNorm:
         """Normalise with masked gamma and beta."""
         if self.fp16 or self.bf16 or x.ndim != 4:
             out = super(MaskedNorm, self).construct(x)
-            return _times(out, _cast(self.channel_mask, out.dtype).reshape((1, -1) + (1,) * (out.ndim - 2)))
+            return self.mask_times(out, _cast(self.channel_mask, out.dtype).reshape((1, -1) + (1,) * (out.ndim - 2)))
         stays = _cast(self.channel_mask, self.gamma.dtype)
-        gamma, beta = _times(self.gamma, stays), _times(self.beta, stays)
+        gamma, beta = self.mask_times(self.gamma, stays), self.mask_times(self.beta, stays)
         if self.use_batch_statistics or (self.use_batch_statistics is None and self.training):
             return self.bn_train(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
         return self.bn_infer(x, gamma, beta, self.moving_mean, self.moving_variance)[0]

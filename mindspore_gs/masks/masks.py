@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, forget_compilation, get_cell, name_prefix, owners_by_name
+from mindspore_gs._device import multiplication
 from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Slice
@@ -173,6 +174,8 @@ def strip(net: nn.Cell) -> nn.Cell:
         for attribute in site.raw:
             del cell.__dict__[unmasked(attribute)]
         cell.__dict__.pop("masked_norm", None)
+        if site.mixin is not MaskedConv2dbn:
+            del cell.mask_times
     drop_record(net)
     forget_compilation(net)
     return net
@@ -224,6 +227,7 @@ class _Attaching:
         keys = tuple(key for key, _ in entries)
         if type(cell) in _NORMS and len(self._alike(keys)) == 1:
             _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask"))
+            cell.mask_times = multiplication(cell.gamma.dtype)
             mix_in(cell, MaskedNorm)
             return Site(path, MaskedNorm, (("channel_mask", keys),))
         return self._parameters_of(cell, path, dict(entries))
@@ -240,6 +244,7 @@ class _Attaching:
                 masked[attributes[key]] = MaskedParameter(attributes[key], name, self._shape(key))
         for attribute in masked:
             cell.__dict__[unmasked(attribute)] = getattr(cell, attribute)
+        cell.mask_times = multiplication(next(getattr(cell, attribute).dtype for attribute in masked))
         mix_in(cell, MaskedParameters, **masked)
         return Site(path, MaskedParameters, tuple(masks), tuple(masked))
 
