@@ -6,13 +6,20 @@ from typing import Any
 
 from mindspore import nn
 
-from mindspore_gs._config import CommonConfig, option, wrong_type
+from mindspore_gs._config import CommonConfig, integer, option, wrong_type
 from mindspore_gs.pruner.config import ChannelConfig, input_shape, patterns, residual
 
 
 def _generator(owner: str, name: str, value: Any) -> nn.Cell | None:
     if value is not None and not isinstance(value, nn.Cell):
         raise wrong_type(owner, name, "Cell", value)
+    return value
+
+
+def _axis(owner: str, name: str, value: Any) -> int:
+    if integer(owner, name, value) < 0:
+        raise ValueError(f"For '{owner}', the '{name}' must be the axis of the inputs along which the samples lie, "
+                         f"0 or above, but got {value}.")
     return value
 
 
@@ -24,6 +31,7 @@ class KnockoffConfig(CommonConfig):
     ignore: tuple[str, ...] = option((), patterns)
     input_shape: tuple[Any, ...] | None = option(None, input_shape)
     knockoff: nn.Cell | None = option(None, _generator)
+    batch_axis: int = option(0, _axis)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,13 @@
 """Append knockoffs to the batch, inside the network. Graph mode compiles this file, so it has no annotations."""
 
+import logging
+
 from mindspore import Tensor, ops
 
-KNOCKOFF_ATTRIBUTES = ("knockoff_generator", "knockoff_reuse", "knockoff_axis", "knockoff_cuts", "knockoff_shapes")
+KNOCKOFF_ATTRIBUTES = ("knockoff_generator", "knockoff_reuse", "knockoff_axis", "knockoff_cuts", "knockoff_shapes",
+                       "knockoff_calls")
+WATCHED_CALLS = 10  # several forward passes may make one step
+_log = logging.getLogger("mindspore_gs")
 
 
 class Doubling:
@@ -13,6 +18,14 @@ class Doubling:
     axis of the inputs along which the samples lie, ``knockoff_cuts`` says how they lie in the outputs, and
     ``knockoff_shapes`` for which inputs the layers know how they lie in theirs (None: for all).
     """
+
+    def __call__(self, *inputs, **options):
+        """As ever; in a loop of the user's own it says once if nothing is learned. Graph mode calls ``construct``."""
+        if self.training and self.knockoff_calls < WATCHED_CALLS:
+            self.knockoff_calls += 1
+            if self.knockoff_calls == WATCHED_CALLS:
+                _warn_if_at_start(self)
+        return super().__call__(*inputs, **options)
 
     def construct(self, *inputs, **options):
         """Real samples, then their knockoffs; the outputs of the real samples are returned."""
@@ -44,6 +57,15 @@ class Doubling:
     def knockoff_plain(self, *inputs, **options):
         """What the network itself computes."""
         return super(Doubling, self).construct(*inputs, **options)
+
+
+def _warn_if_at_start(net):
+    """Whether the scales are all where the phase began."""
+    scales = [p.asnumpy() for p in net.get_parameters() if p.name.endswith("kfscale")]
+    if all((scale == 0.5).all() for scale in scales):
+        _log.warning("no knockoff scale has moved in %d forward passes in training mode. Make the optimizer after "
+                     "kf.apply, from net.trainable_params(); one that is older trains nothing, or the frozen weights.",
+                     WATCHED_CALLS - 1)
 
 
 def _count(value, axis):

@@ -6,6 +6,7 @@ that of MindSpore Golden Stick.
 
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
@@ -39,6 +40,8 @@ class PrunerKfCompressAlgo(CompAlgo):
             - ``input_shape`` (tuple of int, or a list of them): what the network is traced with. Default: guessed.
             - ``knockoff`` (Cell): makes the knockoffs from the inputs, same shapes. Default: other samples of the
               batch, chosen at random at each step, one for eight real samples.
+            - ``batch_axis`` (int): the axis of the inputs along which the samples lie. Default: 0. Where they lie in
+              the outputs is found out.
             - ``save_mindir``, ``save_mindir_path``: see :class:`~mindspore_gs.CompAlgo`.
         options: the same as keywords.
 
@@ -76,7 +79,8 @@ class PrunerKfCompressAlgo(CompAlgo):
         Raises:
             TypeError: ``network`` is not a Cell.
             TraceError: it cannot be traced; pass ``input_shape``.
-            PruningError: it has been applied already, or has no channel that may be pruned.
+            PruningError: it has been applied already, or has no channel that may be pruned, or samples cannot be told
+                from knockoffs in it. The message says where, and what to do.
         """
         check_cell(self, network)
         if has_record(network):
@@ -85,7 +89,8 @@ class PrunerKfCompressAlgo(CompAlgo):
         graph = trace(network, *(config.input_shape or ()))
         groups = free_groups(self, graph, config.residual, config.ignore)
         try_out(network, graph, groups)
-        start_phase(network, competitors(graph, groups), config.knockoff)
+        start_phase(network, competitors(graph, groups), config.knockoff, _examples(graph, config.input_shape),
+                    config.batch_axis)
         set_record(network, Record(graph, config.residual, groups))
         return network
 
@@ -197,6 +202,14 @@ class PrunerFtCompressAlgo(ChannelPruner):
                 replace_cell(net, path, cell)
         drop_record(net)
         return net
+
+
+def _examples(graph: ChannelGraph, given: tuple[Any, ...] | None) -> list[Any]:
+    """Inputs as those that the network was traced with: the given ones, and zeros where only a shape is known."""
+    if given is None or len(given) == len(graph.inputs):
+        return [value if isinstance(value, ms.Tensor) else ms.ops.zeros(shape, getattr(ms, kind.lower()))
+                for value, (shape, kind) in zip(given or graph.examples(), graph.inputs)]
+    return list(given)
 
 
 def competitors(graph: ChannelGraph, groups: tuple[Group, ...]) -> dict[str, str | None]:
