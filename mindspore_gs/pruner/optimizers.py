@@ -1,4 +1,4 @@
-"""Optimizers that train nothing of the network that is trained: made for it before it was pruned, or for another one."""
+"""Optimizers that train nothing of the network that is trained: made before it was pruned, or for another one."""
 
 from typing import Any
 

@@ -269,6 +269,19 @@ def test_a_copy_is_a_network_of_its_own():
     assert relative_difference(evaluate(twin, X), evaluate(net, X)) <= 1e-6
 
 
+def test_the_networks_own_code_may_read_its_convolutions(mode):
+    class Reading(Features):
+        def construct(self, x):
+            return self.embed(x) * self.conv.stride[0] + self.conv2.weight.sum()
+
+    expected = evaluate(randomise(Reading()), X).asnumpy()
+    net = begin(Reading())
+    assert np.array_equal(evaluate(net, X).asnumpy(), expected)
+    assert_learns(net.set_train(True), X)
+    with pytest.raises(AttributeError, match="nothing"):
+        net.conv.nothing  # noqa: B018
+
+
 def test_the_phase_begins_once_and_ends_once():
     net = begin(Features())
     with pytest.raises(PruningError, match="is in the knockoff phase already"):

@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs._precision import OwnPrecision
+from mindspore_gs._precision import FLAGS, OwnPrecision
 
 DOSE = 0.2
 SPRING = 4.0
@@ -178,6 +178,14 @@ class KfConv2d(OwnPrecision, nn.Cell):
         self.parts, self.together = Parts(reuse, outer), Together(outer)
         self.zeros = ms.Tensor(np.zeros(conv_ori.out_channels, np.float32))
         self.plain_norm = type(bn_ori) is nn.BatchNorm2d
+
+    def __getattr__(self, name: str) -> Any:
+        """What the network's own code may read of the convolution, such as its weight or stride."""
+        conv = self.__dict__.get("_cells", {}).get("conv")
+        own = name in self.__dict__.get("_cells", ()) or name in self.__dict__.get("_params", ())
+        if own or conv is None or name in FLAGS or name.startswith("_") or name == "bprop":
+            return super().__getattr__(name)
+        return getattr(conv, name)
 
     def helpers(self) -> tuple[nn.Cell, ...]:
         """The cells inside that are not the network's."""

@@ -46,12 +46,13 @@ class Doubling:
         else:
             made = self.knockoff_generator(*inputs, **options)
             made = made if isinstance(made, (tuple, list)) else (made,)
+        sizes = (count, missing, axis, knockoffs)
         both = ()
         for index, value in enumerate(inputs):
-            both = both + (_both(value, made[index] if index < len(made) else value, places, (count, missing, axis)),)
+            both = both + (_both(value, made[index] if index < len(made) else value, places, sizes),)
         named = {}
         for key in options:
-            named[key] = _both(options[key], options[key], places, (count, missing, axis))
+            named[key] = _both(options[key], options[key], places, sizes)
         return _real(self.knockoff_plain(*both, **named), self.knockoff_cuts, count, count + missing + knockoffs)
 
     def knockoff_plain(self, *inputs, **options):
@@ -94,7 +95,12 @@ def _check_shapes(inputs, shapes, axis):
 
 
 def _places(count, knockoffs):
-    """Which samples are the knockoffs. Knockoff k serves the samples k, k + knockoffs, ...: it is none of them."""
+    """Which samples are the knockoffs. Knockoff k serves the samples k, k + knockoffs, ...: it is none of them.
+
+    A single knockoff serves all; it is the mean of two, for one of them would not be mixed with anything but itself.
+    """
+    if knockoffs == 1:
+        return ops.argsort(ops.standard_normal((count,)))[:2]
     order = ops.argsort(ops.standard_normal((knockoffs,)))
     following = ops.concat((order, order), 0)[1:knockoffs + 1]
     column = ops.gather(following, ops.argsort(order.astype("float32")), 0)
@@ -121,10 +127,14 @@ def _both(value, made, places, sizes):
 
 def _appended(value, made, places, sizes):
     """The samples, the first one again as often as one is missing, and the knockoffs."""
-    count, missing, axis = sizes
+    count, missing, axis, knockoffs = sizes
     if value.ndim <= axis or value.shape[axis] != count:
         return value
-    knockoff = ops.stop_gradient(made if places is None else ops.gather(value, places, axis))
+    knockoff = made if places is None else ops.gather(value, places, axis)
+    if knockoff.shape[axis] > knockoffs:
+        mean = knockoff.mean(axis, True) if knockoff.is_floating_point() else knockoff
+        knockoff = ops.narrow(mean, axis, 0, 1)
+    knockoff = ops.stop_gradient(knockoff)
     if missing == 0:
         return ops.concat((value, knockoff), axis)
     first = ops.narrow(value, axis, 0, 1)
