@@ -26,7 +26,7 @@ class MaskedParameter(property):
 
         def read(self):
             value = getattr(self, raw)
-            return self.maskself.mask_times(value, _cast(getattr(self, mask), value.dtype).reshape(shape))
+            return self.mask_times(value, _cast(getattr(self, mask), value.dtype).reshape(shape))
 
         super().__init__(read)
         self.arguments = attribute, mask, shape

@@ -88,6 +88,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     setattr(net, _PHASE, phase)
     with keeping_names(net if generator is None else generator):
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
+    net.knockoff_calls = 0
     net.knockoff_axis, net.knockoff_cuts, net.knockoff_shapes = batch_axis, layout.outputs, layout.shapes
     mix_in(net, Doubling)
     phase.recomputed = _recompute_in_phase(net, phase.layers.values())
