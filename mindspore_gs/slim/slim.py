@@ -5,8 +5,8 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, get_cell, keeping_names, owners, replace_cell
+from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PlanError
-from mindspore_gs.slim._resize import resize_cell
 from mindspore_gs.slim.cells import RestoreChannels
 from mindspore_gs.slim.check import check_equal
 from mindspore_gs.slim.plan import Keep, PrunePlan
