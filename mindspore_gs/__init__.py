@@ -7,9 +7,15 @@ refuse_mixture()
 from mindspore_gs.checkpoint import load_pruned, save_pruned  # noqa: E402
 from mindspore_gs.comp_algo import CompAlgo  # noqa: E402
 from mindspore_gs.export import export_mindir, export_onnx, load_mindir  # noqa: E402
-from mindspore_gs.pruner import PrunerFtCompressAlgo, PrunerKfCompressAlgo, recalibrate  # noqa: E402
+from mindspore_gs.pruner import (  # noqa: E402
+    ChannelPruner,
+    PrunerFtCompressAlgo,
+    PrunerKfCompressAlgo,
+    prune,
+    recalibrate,
+)
 from mindspore_gs.report import summary  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["CompAlgo", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo", "export_mindir", "export_onnx", "load_mindir",
-           "load_pruned", "recalibrate", "save_pruned", "summary"]
+__all__ = ["ChannelPruner", "CompAlgo", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo", "export_mindir", "export_onnx",
+           "load_mindir", "load_pruned", "prune", "recalibrate", "save_pruned", "summary"]

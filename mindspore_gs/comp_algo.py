@@ -98,3 +98,14 @@ class ExportMindIRCallBack(Callback):
         columns = list(zip(dataset.output_shapes(), dataset.output_types()))
         inputs = [ms.Tensor(np.zeros((1, *shape[1:]), kind)) for shape, kind in columns[:max(1, len(columns) - 1)]]
         export_mindir(self._algo.convert(parameters.network), inputs, self._save_mindir_path)
+
+
+def check_cell(algorithm: CompAlgo, network: Any) -> None:
+    """Refuse what is no network.
+
+    Raises:
+        TypeError: ``network`` is not a Cell.
+    """
+    if not isinstance(network, nn.Cell):
+        raise TypeError(f"For '{type(algorithm).__name__}', the 'network' must be 'Cell', but got "
+                        f"'{type(network).__name__}'.")

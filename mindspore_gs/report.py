@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 
 from mindspore import nn
 
+from mindspore_gs.cost import count_parameters, layer_macs
 from mindspore_gs.graph import ChannelGraph, trace
-from mindspore_gs.graph.ir import Graph
-from mindspore_gs.slim.cost import counted_parameters, positions
 
 
 @dataclass(frozen=True)
@@ -111,28 +111,7 @@ def compare(before: ChannelGraph, after: ChannelGraph) -> Report:
         large = before.graph.parameters[weight]
         small = after.graph.parameters.get(weight, (0,) * len(large))
         axis = before.outputs.get(weight, 0)
-        rows.append(Row(before.cells.get(weight, weight), (small[axis], large[axis]), (_size(small), _size(large)),
+        rows.append(Row(before.cells.get(weight, weight), (small[axis], large[axis]), (prod(small), prod(large)),
                         (new.get(weight, 0), macs)))
     return Report(tuple(rows), count_parameters(before.graph), count_parameters(after.graph), sum(old.values()),
                   sum(new.values()), tuple(shape for shape, _ in before.inputs))
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for length in shape:
-        size *= length
-    return size
-
-
-def count_parameters(graph: Graph) -> int:
-    """Number of parameters that the network uses, without BatchNorm's moving mean and variance."""
-    return sum(_size(shape) for shape in counted_parameters(graph).values())
-
-
-def layer_macs(graph: Graph) -> dict[str, int]:
-    """MACs for one sample of each convolution and dense layer, by the name of its weight.
-
-    A convolution with weight :math:`(C_o, C_i/g, k_h, k_w)` and output :math:`(N, C_o, H, W)` has
-    :math:`H W C_o (C_i/g) k_h k_w`; a weight that is used several times counts each time.
-    """
-    return {weight: count * _size(graph.parameters[weight]) for weight, count in positions(graph).items()}

@@ -37,9 +37,9 @@ def _one_line() -> Iterator[None]:
               help="Shape of an input; once for each input. Default: one image of a usual size that the network takes.")
 @click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE",
               help="Argument of the callable: a JSON or Python literal, else text. May be repeated.")
-@click.option("--residual", type=click.Choice(tuple(reversed(RESIDUAL_POLICIES))), default="couple", show_default=True,
+@click.option("--residual", type=click.Choice(RESIDUAL_POLICIES), default="couple", show_default=True,
               help="couple: the layers that add into one stream lose the same channels. keep: each stands for itself, "
-                   "and the first convolution and projections stay whole.")
+                   "and the first convolution and projections stay whole. inner: what adds into a stream stays whole.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option("--plot", "plot", metavar="FILE", help="Also draw the channels into a .png or .svg file.")
 def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], residual: str, as_json: bool,

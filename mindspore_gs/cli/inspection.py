@@ -1,15 +1,13 @@
 """What could be pruned: the groups of a channel graph, and what removing half of each would save."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from math import prod
 
 import numpy as np
 
-from mindspore_gs.graph import ChannelGraph, Group
-from mindspore_gs.report import count_parameters, layer_macs
-from mindspore_gs.slim.cost import moving_statistics
+from mindspore_gs.cost import CostModel
+from mindspore_gs.graph import ChannelGraph, Group, Role
+from mindspore_gs.pruner.residual import prunable_groups
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Inspection:
     Attributes:
         network: name of the network's class.
         inputs: shapes that it was traced with.
-        residual: ``"couple"`` or ``"keep"``.
+        residual: ``"couple"``, ``"keep"`` or ``"inner"``.
         params: number of parameters, without BatchNorm's moving statistics.
         macs: multiply-accumulates of convolutions and dense layers for one sample.
         prunable_params: how many of the parameters sit in a slice of a free group.
@@ -134,10 +132,10 @@ def inspect_graph(graph: ChannelGraph, network: str, residual: str = "couple") -
     Args:
         graph: the traced network.
         network: its name.
-        residual: how residual sums are treated; see :meth:`ChannelGraph.groups`.
+        residual: how residual sums are treated; see :func:`~mindspore_gs.pruner.residual.prunable_groups`.
 
     Raises:
-        ValueError: ``residual`` is neither "couple" nor "keep".
+        ValueError: ``residual`` is none of "couple", "keep" and "inner".
 
     Examples:
         >>> from mindspore import nn
@@ -147,33 +145,21 @@ def inspect_graph(graph: ChannelGraph, network: str, residual: str = "couple") -
         >>> [(row.members, row.half.params, row.half.macs) for row in result.free]
         [(('0',), 28, 2800)]
     """
-    groups = graph.groups(residual)
-    params, macs = count_parameters(graph.graph), layer_macs(graph.graph)
-    moving, total = moving_statistics(graph.graph), sum(macs.values())
-    rows = []
-    for group in groups:
-        half = None
-        if group.blocked_by is None:
-            lost = _entries(graph, [(group, group.size // 2)])
-            saved = sum(n for name, n in lost.items() if name not in moving)
-            macs_saved = sum(macs[name] * n // prod(graph.graph.parameters[name])
-                             for name, n in lost.items() if name in macs)
-            half = Half(group.size // 2, saved, macs_saved, share(saved, params), share(macs_saved, total))
-        rows.append(GroupRow(group.members, group.weights, group.size, half, _obstacle(group)))
-    free = _entries(graph, [(group, group.size) for group in groups if group.blocked_by is None])
-    prunable = sum(n for name, n in free.items() if name not in moving)
-    shapes = tuple(shape for shape, _ in graph.inputs)
-    return Inspection(network, shapes, residual, params, total, prunable, tuple(rows), _layers(graph, groups))
+    groups = prunable_groups(graph, residual)
+    free = [group for group in groups if group.blocked_by is None]
+    cost = CostModel(graph, free)
+    params, macs = int(cost.params(cost.sizes)), int(cost.macs(cost.sizes))
+    kept = cost.sizes - np.diag(cost.sizes // 2)
+    halves = {group: _half(int(k), params - int(p), macs - int(m), params, macs)
+              for group, k, p, m in zip(free, cost.sizes // 2, cost.params(kept), cost.macs(kept))}
+    rows = tuple(GroupRow(group.members, group.weights, group.size, halves.get(group), _obstacle(group))
+                 for group in groups)
+    prunable = params - int(cost.params(np.zeros(len(free), int)))
+    return Inspection(network, graph.examples(), residual, params, macs, prunable, rows, _layers(graph, groups))
 
 
-def _entries(graph: ChannelGraph, removed: Iterable[tuple[Group, int]]) -> dict[str, int]:
-    """Entries that each parameter loses when so many channels of each group go. The channels of a group are alike."""
-    lengths: dict[str, list[int]] = {}
-    for group, count in removed:
-        for part in group.slices:
-            left = lengths.setdefault(part.parameter, list(graph.graph.parameters[part.parameter]))
-            left[part.axis] -= count * part.indices.shape[1]
-    return {name: prod(graph.graph.parameters[name]) - prod(left) for name, left in lengths.items()}
+def _half(channels: int, params: int, macs: int, all_params: int, all_macs: int) -> Half:
+    return Half(channels, params, macs, share(params, all_params), share(macs, all_macs))
 
 
 def _obstacle(group: Group) -> Obstacle | None:
@@ -187,7 +173,7 @@ def _layers(graph: ChannelGraph, groups: tuple[Group, ...]) -> tuple[Layer, ...]
              for weight, axis in graph.outputs.items()}
     for number, group in enumerate(groups):
         for part in group.slices:
-            if graph.outputs.get(part.parameter) == part.axis:
+            if part.role is Role.FILTER:
                 owner[part.parameter][part.indices.reshape(-1)] = number
     weights = [weight for weight in dict.fromkeys(w.weight for w in graph.writers) if weight in owner]
     return tuple(Layer(graph.cells.get(w, w), len(owner[w]), _runs(owner[w])) for w in weights)

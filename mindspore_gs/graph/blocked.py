@@ -21,6 +21,8 @@ class Blocked(Enum):
     CONTROL_FLOW = "data decides what the network computes from it (if, while)"
     FIXED_OPERAND = "the operator gives each entry a meaning of its own (a coordinate, an index, a box)"
     FIXED_BY_CODE = "the number of channels is written into the network's code"
+    RESIDUAL_STREAM = "a residual stream carries the channel, and keeps its width when residual='inner'"
+    NO_PLACE = "there is no cell behind which the layer's output could be put back to full width (residual='keep')"
     FIRST_CONVOLUTION = "the first convolution stays whole when residual='keep'"
     SHORTCUT = "the projection on a shortcut stays whole when residual='keep'"
 

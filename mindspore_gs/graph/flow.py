@@ -9,6 +9,7 @@ import numpy as np
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.ids import NONE, along, none_ids
 from mindspore_gs.graph.ir import Graph, Node
+from mindspore_gs.graph.roles import Role
 
 _NOBODY = np.empty(0, np.int64)
 
@@ -81,6 +82,7 @@ class Channels:
         grouped: number of groups of each grouped convolution, by weight.
         outputs: for each weight that makes channels, the axis along which it makes them.
         shifts: (parameter, axis) of biases and BatchNorm's gamma and beta; with them at zero a channel is zero.
+        roles: what a (parameter, axis) does for its channels, where the operator tells.
     """
 
     graph: Graph
@@ -95,6 +97,7 @@ class Channels:
     grouped: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, int] = field(default_factory=dict)
     shifts: set[tuple[str, int]] = field(default_factory=set)
+    roles: dict[tuple[str, int], Role] = field(default_factory=dict)
 
     def parameter_ids(self, name: str, axis: int) -> np.ndarray:
         """The ids of the positions along one axis of a parameter; made at the first request."""
@@ -162,6 +165,12 @@ class Channels:
         if weight in self.cuts:
             return Flow(flow.shape, none_ids(len(flow.shape)))
         return replace(flow, zero=True, alive=_NOBODY, writers=frozenset([weight]))
+
+    def role(self, parameter: str, axis: int) -> Role:
+        """What a parameter does for the channels along one of its axes; without more knowledge it reads them."""
+        if self.outputs.get(parameter) == axis:
+            return Role.FILTER
+        return self.roles.get((parameter, axis), Role.SHIFT if (parameter, axis) in self.shifts else Role.INPUT)
 
     def plain(self, node: Node) -> Flow:
         """An output without channels."""

@@ -1,5 +1,6 @@
 """Groups: which channels can only be removed together, and everything that goes with each of them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,16 +10,17 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import owners
+from mindspore_gs._cells import constructor_names, owners_by_name
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
-from mindspore_gs.graph.ir import Graph, verify
+from mindspore_gs.graph.ir import Graph, Node, renamed, verify
+from mindspore_gs.graph.restores import collapse_restores
+from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
-from mindspore_gs.graph.writers import Writer, find_writers, first_convolutions, shortcut_convolutions
+from mindspore_gs.graph.writers import Writer, find_writers
 
-RESIDUAL_POLICIES = ("keep", "couple")
-_MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv2dTranspose, nn.Dense, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+RESIDUAL_POLICIES = ("keep", "couple", "inner")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +31,13 @@ class Slice:
         parameter: name of the parameter.
         axis: axis along which the channels lie.
         indices: array of shape (channels of the group, positions of one channel).
+        role: what the entries do for the channel.
     """
 
     parameter: str
     axis: int
     indices: np.ndarray
+    role: Role = Role.INPUT
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,8 @@ class Group:
         size: number of channels.
         slices: the parameters, axes and indices that go with each channel.
         weights: for each member, the name of its weight.
-        restored: the output is put back to full width behind the member (``residual="keep"``).
+        restored: weights of the members whose output is put back to full width right behind them
+            (``residual="keep"``).
         blocked_by: why the channels may not be removed, or None.
     """
 
@@ -55,8 +60,15 @@ class Group:
     size: int
     slices: tuple[Slice, ...]
     weights: tuple[str, ...]
-    restored: bool = False
+    restored: tuple[str, ...] = ()
     blocked_by: BlockedBy | None = None
+
+    def __deepcopy__(self, memo: dict) -> "Group":
+        return self
+
+    def blocked(self, reason: Blocked, operator: str) -> "Group":
+        """The same channels, which may not be removed; a reason that was there already stays."""
+        return replace(self, blocked_by=self.blocked_by or BlockedBy(reason, operator, self.name))
 
     def channel(self, index: int) -> list[tuple[str, int, tuple[int, ...]]]:
         """The (parameter, axis, indices) that go with channel ``index`` of the group."""
@@ -74,20 +86,21 @@ class ChannelGraph:
     Attributes:
         graph: the operators.
         cells: path of the cell that owns each parameter (the first one, where several share it).
-        pairs: weight -> (path of its Conv2d, path of its BatchNorm), for each convolution that is called once
-            and whose output goes straight into a BatchNorm that is called once.
+        convolutions: weight -> path of its cell, for each nn.Conv2d whose weight nothing else reads.
+        pairs: weight -> (path of its Conv2d, path of its BatchNorm), for those of them whose output always goes
+            straight into one BatchNorm, which serves no other layer.
         inputs: (shape, type) of each input that the network was traced with.
+        places: weight -> path of the cell behind which its channels are complete, where there is such a cell.
         others: more graphs of the same network, such as the one that is trained; what goes together goes together in
             each of them.
-        maskable: parameters of plain layers and BatchNorms that hold them alone: a mask behind the cell silences
-            the channel.
     """
 
     graph: Graph
     cells: Mapping[str, str]
+    convolutions: Mapping[str, str]
     pairs: Mapping[str, tuple[str, str]]
     inputs: tuple[tuple[tuple[int, ...], str], ...]
-    maskable: frozenset[str] = frozenset()
+    places: Mapping[str, str]
     others: tuple[Graph, ...] = ()
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
@@ -96,16 +109,18 @@ class ChannelGraph:
     @classmethod
     def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
         """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
+        names, owned = constructor_names(net), owners_by_name(net)
+        paths = {name: places[0][0] for name, places in owned.items()}
+        graphs = tuple(collapse_restores(renamed(each, names), paths) for each in graphs)
         for each in graphs:
             verify(each)
         shapes_of = {name: shape for each in reversed(graphs) for name, shape in each.parameters.items()}
         graph, *others = (replace(each, parameters=shapes_of) for each in graphs)
-        owned = owners(net)
-        cells = {name: owned[name][0][0] for name in graph.parameters if name in owned}
-        pairs = _pairs(graphs, owned)
+        cells = {name: paths[name] for name in graph.parameters if name in paths}
+        places = [_places(each, owned) for each in graphs]
+        convolutions, pairs, behind = (_in_all(kind) for kind in zip(*places))
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
-        maskable = frozenset(name for name in cells if len(owned[name]) == 1 and type(owned[name][0][1]) in _MASKABLE)
-        return cls(graph, cells, pairs, shapes, maskable, tuple(others))
+        return cls(graph, cells, convolutions, pairs, shapes, behind, tuple(others))
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -116,11 +131,10 @@ class ChannelGraph:
     def _coupled(self) -> Channels:
         return _propagate((self.graph, *self.others), frozenset())
 
-    @cached_property
-    def whole(self) -> dict[str, Blocked]:
-        """Weights that stay whole when residual='keep', with the reason."""
-        reasons = dict.fromkeys(shortcut_convolutions(self.graph, self._coupled.sums), Blocked.SHORTCUT)
-        return reasons | dict.fromkeys(first_convolutions(self.graph), Blocked.FIRST_CONVOLUTION)
+    @property
+    def sums(self) -> list[Node]:
+        """The additions of two activations (residual sums), in order of execution."""
+        return self._coupled.sums
 
     def groups(self, residual: str = "couple") -> tuple[Group, ...]:
         """The groups of channels that can only be removed together, in order of execution.
@@ -128,31 +142,63 @@ class ChannelGraph:
         Args:
             residual: ``"couple"``: all writers of a residual stream lose the same channels. ``"keep"``: the
                 stream keeps its width and each writer stands for itself; its output is put back into place.
+                ``"inner"``: only channels that no residual stream carries are free.
 
         Raises:
-            ValueError: ``residual`` is neither.
+            ValueError: ``residual`` is none of these.
         """
         if residual not in RESIDUAL_POLICIES:
             raise ValueError(f"'residual' must be one of {RESIDUAL_POLICIES}, but got {residual!r}.")
-        return self._coupled_groups if residual == "couple" else self._kept_groups
+        return {"couple": self._coupled_groups, "keep": self._kept_groups, "inner": self._inner_groups}[residual]
 
     @cached_property
     def _coupled_groups(self) -> tuple[Group, ...]:
-        return _groups(self, self._coupled, {}, frozenset())
+        return _groups(self, self._coupled, frozenset())
 
     @cached_property
     def _kept_groups(self) -> tuple[Group, ...]:
-        cuts = frozenset(self._coupled.residual) - self.whole.keys()
-        return _groups(self, _propagate((self.graph, *self.others), cuts), self.whole, cuts)
-
-    def silencers(self, group: Group) -> tuple[tuple[str, Slice], ...]:
-        """What makes the channels of a group or shifts them: (path of the cell, slice of its parameter)."""
-        return tuple((self.cells.get(s.parameter, s.parameter), s) for s in group.slices
-                     if (s.parameter, s.axis) in self._makers)
+        cuts = frozenset(self._coupled.residual)
+        found = _groups(self, _propagate((self.graph, *self.others), cuts), cuts)
+        return tuple(group if self.places.keys() >= set(group.restored)
+                     else group.blocked(Blocked.NO_PLACE, "RestoreChannels") for group in found)
 
     @cached_property
-    def _makers(self) -> set[tuple[str, int]]:
-        return set(self.outputs.items()) | self.shifts
+    def _inner_groups(self) -> tuple[Group, ...]:
+        return tuple(group.blocked(Blocked.RESIDUAL_STREAM, "Conv2D")
+                     if not self._coupled.residual.isdisjoint(group.weights) else group
+                     for group in self._coupled_groups)
+
+    def silencers(self, group: Group) -> tuple[Slice, ...]:
+        """The slices that a mask must silence so that the channels of a group are zero.
+
+        They are what makes the channels or shifts them. In front of a BatchNorm that is masked itself, and that alone
+        reads what the layer makes, the layer needs no mask.
+        """
+        made = set(self.outputs.items()) | self.shifts
+        return tuple(s for s in group.slices if (s.parameter, s.axis) in made and s.parameter not in self._finished)
+
+    @cached_property
+    def _finished(self) -> frozenset[str]:
+        """Weights and biases that are read only in front of BatchNorms."""
+        finished: set[str] = set()
+        unfinished: set[str] = set()
+        for graph in (self.graph, *self.others):
+            for writer in find_writers(graph):
+                done = writer.gamma in graph.parameters
+                names = {name for name in (writer.weight, writer.bias) if name is not None}
+                (finished if done else unfinished).update(names)
+            unfinished.update(self._read_otherwise(graph))
+        return frozenset(finished - unfinished)
+
+    @staticmethod
+    def _read_otherwise(graph: Graph) -> set[str]:
+        """Weights that something else reads than the layers that they make."""
+        uses = Counter(writer.weight for writer in find_writers(graph))
+        return {weight for weight, count in uses.items() if len(graph.consumers_of(weight)) > count}
+
+    def examples(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes that the network was traced with."""
+        return tuple(shape for shape, _ in self.inputs)
 
     @property
     def grouped(self) -> Mapping[str, int]:
@@ -170,23 +216,48 @@ class ChannelGraph:
         return self._coupled.outputs
 
 
-def _pairs(graphs: tuple[Graph, ...], owned: dict[str, list]) -> dict[str, tuple[str, str]]:
-    """The pairs of the first graph that are no different in the others."""
-    found = [{w.weight: _pair(w, owned) for w in find_writers(graph)} for graph in graphs]
-    return {weight: pair for weight, pair in found[0].items()
-            if pair is not None and all(other.get(weight, pair) == pair for other in found[1:])}
+def _places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], ...]:
+    """For each weight of one graph: its convolution, the pair of that and BatchNorm, and where it is complete."""
+    uses: dict[str, list[Writer]] = {}
+    for writer in find_writers(graph):
+        uses.setdefault(writer.weight, []).append(writer)
+    convolutions = {weight: _convolution(graph, found, owned) for weight, found in uses.items()}
+    pairs = {weight: (convolutions[weight], _norm(graph, found, owned)) for weight, found in uses.items()}
+    return (convolutions, {weight: None if None in pair else pair for weight, pair in pairs.items()},
+            {weight: _place(found, owned) for weight, found in uses.items()})
 
 
-def _pair(writer: Writer, owned: dict[str, list]) -> tuple[str, str] | None:
-    """Paths of Conv2d and BatchNorm, where each is one plain cell that is used once."""
-    if writer.gamma is None or writer.uses != 1:
+def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """What is known in the first graph and no different in the others."""
+    return {weight: place for weight, place in found[0].items()
+            if place is not None and all(other.get(weight, place) == place for other in found[1:])}
+
+
+def _convolution(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
+    """Path of the Conv2d, where it is one plain cell and nothing else reads its weight."""
+    held = owned.get(uses[0].weight, [])
+    alone = len(held) == 1 and len(graph.consumers_of(uses[0].weight)) == len(uses)
+    return held[0][0] if alone and type(held[0][1]) is nn.Conv2d else None
+
+
+def _norm(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
+    """Path of the BatchNorm behind every use of a layer, where it is one cell of MindSpore's and serves no other."""
+    gamma = uses[0].gamma
+    held = owned.get(gamma or "", [])
+    same = all(use.gamma == gamma for use in uses)
+    if len(held) != 1 or not same or len(graph.consumers_of(gamma or "")) != len(uses):
         return None
-    convolution, norm = owned.get(writer.weight, ()), owned.get(writer.gamma, ())
-    if len(convolution) != 1 or len(norm) != 1:
+    return held[0][0] if isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)) else None
+
+
+def _place(uses: list[Writer], owned: dict[str, list]) -> str | None:
+    """Path of the cell whose output is the layer's: it holds this layer and no other, and is not the network."""
+    held = owned.get(uses[0].gamma or uses[0].weight, [])
+    if len(held) != 1 or not held[0][0] or any(use.gamma != uses[0].gamma for use in uses):
         return None
-    if type(convolution[0][1]) is not nn.Conv2d or not isinstance(norm[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)):
-        return None
-    return convolution[0][0], norm[0][0]
+    path, cell, _ = held[0]
+    layers = [p for p in cell.get_parameters() if p.ndim > 1]
+    return path if len(layers) <= 1 else None
 
 
 def _propagate(graphs: tuple[Graph, ...], cuts: frozenset[str]) -> Channels:
@@ -239,10 +310,9 @@ def _block_outputs(flow: Any, channels: Channels, graph: Graph) -> None:
     channels.refuse(flow, Blocked.REACHES_OUTPUT, node)
 
 
-def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str, Blocked],
-            cuts: frozenset[str]) -> tuple[Group, ...]:
+def _groups(channel_graph: ChannelGraph, channels: Channels, cuts: frozenset[str]) -> tuple[Group, ...]:
     labels = connected(channels.size, channels.edges)
-    reasons = _reasons(channels, labels, whole, channel_graph)
+    reasons = _reasons(channels, labels)
     axes = list(channels.offsets)
     starts = np.array(list(channels.offsets.values()))
     order = np.argsort(labels, kind="stable")
@@ -255,30 +325,26 @@ def _groups(channel_graph: ChannelGraph, channels: Channels, whole: Mapping[str,
             key = (tuple(where.tolist()), reasons.get(int(labels[ids[0]])))
             found.setdefault(key, []).append(ids - starts[where])
     order_of = {weight: k for k, weight in enumerate(channels.outputs)}
-    groups = [_group(channel_graph, [axes[k] for k in where], reason, np.stack(rows), made, cuts, order_of)
+    groups = [_group(channel_graph, channels, [axes[k] for k in where], reason, np.stack(rows), cuts, order_of)
               for (where, reason), rows in found.items()]
     return tuple(sorted(groups, key=lambda g: order_of[g.weights[0]]))
 
 
-def _reasons(channels: Channels, labels: np.ndarray, whole: Mapping[str, Blocked],
-             channel_graph: ChannelGraph) -> dict[int, BlockedBy]:
+def _reasons(channels: Channels, labels: np.ndarray) -> dict[int, BlockedBy]:
     """The first reason found for each blocked component."""
-    blocks = [(channels.parameter_ids(weight, channels.outputs[weight]),
-               BlockedBy(reason, "Conv2D", channel_graph.cells.get(weight, weight)))
-              for weight, reason in whole.items() if weight in channels.outputs]
     reasons: dict[int, BlockedBy] = {}
-    for ids, reason in reversed(blocks + channels.blocks):
+    for ids, reason in reversed(channels.blocks):
         reasons.update(dict.fromkeys(labels[ids].tolist(), reason))
     return reasons
 
 
-def _group(channel_graph: ChannelGraph, keys: list[tuple[str, int]], reason: BlockedBy | None, indices: np.ndarray,
-           made: set[tuple[str, int]], cuts: frozenset[str], order_of: Mapping[str, int]) -> Group:
+def _group(channel_graph: ChannelGraph, channels: Channels, keys: list[tuple[str, int]], reason: BlockedBy | None,
+           indices: np.ndarray, cuts: frozenset[str], order_of: Mapping[str, int]) -> Group:
     columns: dict[tuple[str, int], list[int]] = {}
     for k, key in enumerate(keys):
         columns.setdefault(key, []).append(k)
-    slices = [Slice(*key, indices[:, places]) for key, places in columns.items()]
-    weights = sorted((key[0] for key in columns if key in made), key=order_of.__getitem__)
+    slices = [Slice(*key, indices[:, places], channels.role(*key)) for key, places in columns.items()]
+    weights = sorted((part.parameter for part in slices if part.role is Role.FILTER), key=order_of.__getitem__)
     members = tuple(channel_graph.cells.get(weight, weight) for weight in weights)
-    restored = any(weight in cuts for weight in weights)
+    restored = tuple(weight for weight in weights if weight in cuts)
     return Group(members[0], members, len(indices), tuple(slices), tuple(weights), restored, reason)

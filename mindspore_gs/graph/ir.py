@@ -1,7 +1,7 @@
 """The traced network: a small immutable graph of operators in order of execution."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -63,6 +63,14 @@ class Graph:
         return readers
 
     @cached_property
+    def _consumers(self) -> Mapping[str, list[Node]]:
+        return self.consumers()
+
+    def consumers_of(self, name: str) -> list[Node]:
+        """Nodes that read a value, in order of execution."""
+        return self._consumers.get(name, [])
+
+    @cached_property
     def producers(self) -> Mapping[str, Node]:
         """The node that computes each value."""
         return {node.name: node for node in self.nodes}
@@ -81,6 +89,16 @@ class Graph:
             waiting += [source for source in sources if source not in seen]
             seen.update(sources)
         return tuple(found)
+
+
+def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The graph with other names for its parameters."""
+    names = {name: names.get(name, name) for name in graph.parameters}
+    if all(old == new for old, new in names.items()):
+        return graph
+    nodes = tuple(replace(node, inputs=tuple(names.get(name, name) for name in node.inputs)) for node in graph.nodes)
+    return replace(graph, nodes=nodes, parameters={names[name]: shape for name, shape in graph.parameters.items()},
+                   outputs=tuple(names.get(name, name) for name in graph.outputs))
 
 
 def verify(graph: Graph) -> None:

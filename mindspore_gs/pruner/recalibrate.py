@@ -1,13 +1,15 @@
 """Estimate the BatchNorm statistics anew, after channels have been masked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn, ops
+from mindspore import nn
 
-from mindspore_gs._cells import NORMS, as_inputs, copy_network
+from mindspore_gs._cells import copy_network
+from mindspore_gs.errors import PruningError, first_line
+from mindspore_gs.norms import batch_norms
 
 
 def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell:
@@ -27,38 +29,71 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
         The same network.
 
     Raises:
-        ValueError: there is no batch.
+        TypeError: ``dataset`` is no data but, for example, a shape, or a batch holds other things than tensors.
+        ValueError: there is no batch, or ``steps`` is negative.
+        PruningError: the network does not take a batch.
     """
+    _check(net, dataset, steps)
     twin = copy_network(net)
     twin.set_train(False)
-    norms = [_follow_batch(cell) for _, cell in twin.cells_and_names() if isinstance(cell, NORMS)]
+    norms = list(batch_norms(twin).values())
+    for norm in norms:
+        norm.follow_batch()
     means: list[np.ndarray] = []
     count = 0
     for batch in _batches(dataset):
         if count == steps:
             break
-        twin(*batch)
+        _run(twin, batch, count)
         count += 1
-        found = [value.asnumpy() for cell in norms for value in (cell.moving_mean, cell.moving_variance)]
+        found = [value.asnumpy() for norm in norms for value in (norm.mean, norm.variance)]
         means = [m + (f - m) / count for m, f in zip(means, found)] if means else [f.copy() for f in found]
     if not count:
         raise ValueError("recalibrate() needs at least one batch, but the dataset is empty or 'steps' is 0.")
-    own = [cell for _, cell in net.cells_and_names() if isinstance(cell, NORMS)]
-    targets = [parameter for cell in own for parameter in (cell.moving_mean, cell.moving_variance)]
+    targets = [parameter for norm in batch_norms(net).values() for parameter in (norm.mean, norm.variance)]
     for parameter, value in zip(targets, means):
         parameter.set_data(ms.Tensor(value, parameter.dtype))
     return net
 
 
-def _follow_batch(cell: nn.Cell) -> nn.Cell:
-    """Let the moving statistics of one BatchNorm be those of the last batch."""
-    cell.use_batch_statistics = True
-    cell.bn_train = ops.BatchNorm(is_training=True, epsilon=cell.eps, momentum=1.0, data_format=cell.format)
-    return cell
+_WANTED = ("It takes data: a mindspore.dataset, or a list of batches, where a batch is a tensor or a tuple of the "
+           "network's inputs and the label.")
+
+
+def _check(net: Any, dataset: Any, steps: Any) -> None:
+    if not isinstance(net, nn.Cell):
+        raise TypeError(f"recalibrate() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    if isinstance(dataset, (tuple, list)) and dataset and all(isinstance(n, (int, type(None))) for n in dataset):
+        raise TypeError(f"recalibrate() got the shape {tuple(dataset)}. {_WANTED}")
+    if isinstance(dataset, (ms.Tensor, np.ndarray)):
+        raise TypeError(f"recalibrate() got one tensor of shape {tuple(dataset.shape)}; a single batch goes into a "
+                        f"list: [x]. {_WANTED}")
+    if isinstance(dataset, (str, bytes, dict, nn.Cell)) or not isinstance(dataset, Iterable):
+        raise TypeError(f"recalibrate() got a {type(dataset).__name__!r}. {_WANTED}")
+    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool)):
+        raise TypeError(f"for recalibrate(), 'steps' must be 'int' or None, but got {type(steps).__name__!r}.")
+    if steps is not None and steps < 0:
+        raise ValueError(f"for recalibrate(), 'steps' must be a number of batches, or None for all, but got {steps}.")
+
+
+def _run(net: nn.Cell, batch: tuple[ms.Tensor, ...], count: int) -> None:
+    try:
+        net(*batch)
+        for value in net.get_parameters():  # PyNative mode computes behind Python's back and fails later
+            value.asnumpy()
+    except Exception as error:
+        shapes = ", ".join(str(tuple(x.shape)) for x in batch)
+        raise PruningError(f"recalibrate(): {type(net).__name__} cannot be run on batch {count}, whose inputs have the "
+                           f"shapes {shapes}: {first_line(error)}") from error
 
 
 def _batches(dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
     rows = dataset.create_tuple_iterator(num_epochs=1) if hasattr(dataset, "create_tuple_iterator") else dataset
     for row in rows:
         values = tuple(row) if isinstance(row, (tuple, list)) else (row,)
-        yield as_inputs(values[:-1] if len(values) > 1 else values)
+        strange = [value for value in values if not isinstance(value, (ms.Tensor, np.ndarray))]
+        if strange or not values:
+            got = f"a {type(strange[0]).__name__!r}" if strange else "nothing"
+            raise TypeError(f"recalibrate() found {got} in a batch. {_WANTED}")
+        inputs = values[:-1] if len(values) > 1 else values
+        yield tuple(value if isinstance(value, ms.Tensor) else ms.Tensor(value) for value in inputs)

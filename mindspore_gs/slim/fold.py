@@ -6,12 +6,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_cell
+from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_everywhere
+from mindspore_gs._resize import resize_cell
 from mindspore_gs.graph import trace
-from mindspore_gs.slim._resize import resize_cell
+from mindspore_gs.norms import BatchNorm, batch_norm
 from mindspore_gs.slim.cells import RestoreChannels
-
-_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
@@ -44,34 +43,38 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
     """
     pairs = trace(net, *inputs).pairs.values()
     folded = copy_network(net)
+    replaced: dict[nn.Cell, nn.Cell] = {}
     with keeping_names(folded):
         for path, norm_path in pairs:
-            convolution, norm = get_cell(folded, path), get_cell(folded, norm_path)
-            if _can_be_folded(convolution, norm):
+            convolution, norm = get_cell(folded, path), batch_norm(get_cell(folded, norm_path))
+            if norm is not None and _can_be_folded(convolution, norm):
                 _fold(convolution, norm)
                 convolution.bias.name = f"{path}.bias" if path else "bias"
-                replace_cell(folded, norm_path, nn.SequentialCell())
-                _restore_with_one_gather(folded, convolution, norm_path)
+                replaced[norm.cell] = nn.SequentialCell()
+                replaced |= _restore_with_one_gather(folded, convolution, norm_path)
+        replace_everywhere(folded, replaced)
     return folded
 
 
-def _can_be_folded(convolution: nn.Conv2d, norm: nn.Cell) -> bool:
-    plain = type(norm) in _NORMS and norm.use_batch_statistics is not True and convolution.data_format == "NCHW"
-    return plain and convolution.weight.dtype == norm.gamma.dtype == ms.float32
+def _can_be_folded(convolution: nn.Conv2d, norm: BatchNorm) -> bool:
+    if not norm.plain or norm.always_on_the_batch or convolution.data_format != "NCHW":
+        return False
+    parameters = (convolution.weight, norm.gamma, norm.beta, norm.mean, norm.variance)
+    return all(p is None or p.dtype == ms.float32 for p in parameters)
 
 
-def _restore_with_one_gather(net: nn.Cell, convolution: nn.Conv2d, norm_path: str) -> None:
-    """Where the folded BatchNorm is followed by RestoreChannels, as slim() puts it."""
+def _restore_with_one_gather(net: nn.Cell, convolution: nn.Conv2d, norm_path: str) -> dict[nn.Cell, nn.Cell]:
+    """What takes the place of the RestoreChannels that slim() puts behind a BatchNorm, where there is one."""
     place, _, _ = norm_path.rpartition(".")
     parent = get_cell(net, place)
     behind = parent[1] if isinstance(parent, nn.SequentialCell) and len(parent) == 2 else None
     if not isinstance(behind, RestoreChannels) or convolution.group != 1:
-        return
+        return {}
     for parameter in (convolution.weight, convolution.bias):
         values = parameter.asnumpy()
         parameter.set_data(ms.Tensor(np.concatenate([values, np.zeros_like(values[:1])])), slice_shape=True)
     resize_cell(convolution)
-    replace_cell(net, f"{place}.1", _GatherChannels(behind))
+    return {behind: _GatherChannels(behind)}
 
 
 class _GatherChannels(nn.Cell):
@@ -86,12 +89,10 @@ class _GatherChannels(nn.Cell):
         return ops.gather(x, self.source, 1)
 
 
-def _fold(convolution: nn.Conv2d, norm: nn.Cell) -> None:
-    gamma, beta, mean, variance = (p.asnumpy().astype(np.float64) for p in (
-        norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance))
-    slope = gamma / np.sqrt(variance + norm.eps)
+def _fold(convolution: nn.Conv2d, norm: BatchNorm) -> None:
+    factor, shift = norm.affine()
     before = convolution.bias.asnumpy() if convolution.has_bias else 0.0
-    weight = convolution.weight.asnumpy() * slope.reshape(-1, 1, 1, 1)
+    weight = convolution.weight.asnumpy() * factor.reshape(-1, 1, 1, 1)
     convolution.weight.set_data(ms.Tensor(weight.astype(np.float32)))
     convolution.has_bias = True
-    convolution.bias = ms.Parameter(ms.Tensor(((before - mean) * slope + beta).astype(np.float32)))
+    convolution.bias = ms.Parameter(ms.Tensor((before * factor + shift).astype(np.float32)))

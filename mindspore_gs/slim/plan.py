@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph import ChannelGraph, Group
+from mindspore_gs.graph.restores import places_name, restore_path
 
 _FORMAT = 1
 
@@ -42,6 +43,12 @@ class Restore:
     cell: str
     size: int
     indices: tuple[int, ...]
+
+
+    @property
+    def inside(self) -> str:
+        """Path of the RestoreChannels in the slim network, where a SequentialCell of both takes the cell's place."""
+        return f"{self.cell}.1"
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class PrunePlan:
             if not mask.any():
                 raise PlanError(f"nothing would be left of {parameter!r}; keep at least one channel of each layer.")
         keeps = tuple(Keep(name, axis, len(mask), _positions(mask)) for (name, axis), mask in sorted(masks.items()))
-        cut = [weight for group in keep if group.restored for weight in group.weights]
+        cut = [weight for group in keep for weight in group.restored]
         restores = tuple(_restore(graph, weight, masks) for weight in cut if (weight, graph.outputs[weight]) in masks)
         grouped = {weight: int(masks[weight, 0].sum()) * groups // len(masks[weight, 0])
                    for weight, groups in graph.grouped.items() if (weight, 0) in masks}
@@ -104,6 +111,43 @@ class PrunePlan:
     def kept(self, parameter: str, axis: int = 0) -> tuple[int, ...] | None:
         """The positions of ``parameter`` that stay along ``axis``; None where all of them do."""
         return next((k.indices for k in self.keeps if (k.parameter, k.axis) == (parameter, axis)), None)
+
+    def then(self, later: "PrunePlan") -> "PrunePlan":
+        """One plan for the original network that does what this plan and then ``later``, on its slim network, do."""
+        first = {(k.parameter, k.axis): k for k in self.keeps}
+        keeps = dict(first)
+        for keep in later.keeps:
+            before = first.get((keep.parameter, keep.axis))
+            if restore_path(keep.parameter) is None:
+                keeps[keep.parameter, keep.axis] = keep if before is None else _compose(before, keep)
+        moved = {restore_path(keep.parameter): keep.indices for keep in later.keeps}
+        restores = tuple(r if (places := moved.get(r.inside)) is None
+                         else replace(r, indices=tuple(r.indices[k] for k in places)) for r in self.restores)
+        zeros = tuple(dict.fromkeys((*self.zeros, *((n, a) for n, a in later.zeros if restore_path(n) is None))))
+        return PrunePlan(tuple(keeps[key] for key in sorted(keeps)), restores + later.restores,
+                         {**self.grouped, **later.grouped}, zeros, later.inputs)
+
+    def since(self, earlier: "PrunePlan | None") -> "PrunePlan":
+        """What is left to do of this plan on a network that ``earlier`` has been carried out on.
+
+        Raises:
+            PlanError: this plan does not continue ``earlier``.
+        """
+        if earlier is None:
+            return self
+        done = {(k.parameter, k.axis): k for k in earlier.keeps}
+        if not done.keys() <= {(k.parameter, k.axis) for k in self.keeps}:
+            raise PlanError("the plan does not continue the one that made the network; build the original network.")
+        pairs = [(keep, done.get((keep.parameter, keep.axis))) for keep in self.keeps]
+        keeps = [keep if before is None else _relative(before, keep) for keep, before in pairs]
+        restored = {r.cell: r for r in earlier.restores}
+        for restore in self.restores:
+            before = restored.get(restore.cell)
+            if before is not None:
+                whole = Keep(places_name(before.inside), 0, before.size, before.indices)
+                keeps.append(_relative(whole, replace(whole, indices=restore.indices)))
+        keeps = [keep for keep in keeps if len(keep.indices) < keep.size]
+        return replace(self, keeps=tuple(keeps), restores=tuple(r for r in self.restores if r.cell not in restored))
 
     def to_json(self) -> str:
         """The plan as JSON text. Equal index lists are stored once."""
@@ -134,6 +178,20 @@ class PrunePlan:
             raise PlanError(f"this is not the JSON of a PrunePlan ({type(error).__name__}: {error}).") from error
 
 
+def _compose(first: Keep, then: Keep) -> Keep:
+    """What stays of the original axis after both."""
+    return replace(first, indices=tuple(first.indices[k] for k in then.indices))
+
+
+def _relative(first: Keep, both: Keep) -> Keep:
+    """The keep that leads from ``first`` to ``both``."""
+    place = {index: k for k, index in enumerate(first.indices)}
+    if not set(both.indices) <= place.keys():
+        raise PlanError(f"the plan keeps channels of {both.parameter!r} that the network has lost already; build the "
+                        "original network.")
+    return replace(both, size=len(first.indices), indices=tuple(place[index] for index in both.indices))
+
+
 def _checked(group: Group, stays: Iterable[bool]) -> np.ndarray:
     stays = np.asarray(list(stays), dtype=bool)
     if stays.shape != (group.size,):
@@ -153,5 +211,4 @@ def _positions(mask: np.ndarray) -> tuple[int, ...]:
 
 def _restore(graph: ChannelGraph, weight: str, masks: Mapping[tuple[str, int], np.ndarray]) -> Restore:
     mask = masks[weight, graph.outputs[weight]]
-    gamma = next(w.gamma for w in graph.writers if w.weight == weight)
-    return Restore(graph.cells[gamma or weight], len(mask), _positions(mask))
+    return Restore(graph.places[weight], len(mask), _positions(mask))

@@ -4,9 +4,19 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, get_cell, keeping_names, owners, replace_cell
+from mindspore_gs._cells import (
+    copy_network,
+    get_cell,
+    keeping_names,
+    owners_by_name,
+    parameters_by_name,
+    remember_names,
+    replace_cell,
+    replace_everywhere,
+)
 from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PlanError
+from mindspore_gs.graph.restores import places_name, restore_path
 from mindspore_gs.slim.cells import RestoreChannels
 from mindspore_gs.slim.check import check_equal
 from mindspore_gs.slim.plan import Keep, PrunePlan
@@ -58,7 +68,7 @@ def mask(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     the BatchNorm behind it. The self-check of :func:`slim` compares with this network.
     """
     twin = copy_network(_checked(net, plan))
-    owned = owners(twin)
+    owned = owners_by_name(twin)
     for keep in plan.keeps:
         if (keep.parameter, keep.axis) in plan.zeros:
             _, cell, attribute = owned[keep.parameter][0]
@@ -75,7 +85,7 @@ def _checked(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
         raise TypeError(f"slim() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
     if not isinstance(plan, PrunePlan):
         raise TypeError(f"slim() takes a PrunePlan, but got {type(plan).__name__!r}.")
-    shapes = {p.name: tuple(p.shape) for p in net.get_parameters()}
+    shapes = {name: tuple(p.shape) for name, p in parameters_by_name(net).items()} | _places(net)
     for keep in plan.keeps:
         _check_keep(keep, shapes.get(keep.parameter))
     paths = {path for path, _ in net.cells_and_names()}
@@ -98,11 +108,16 @@ def _check_keep(keep: Keep, shape: tuple[int, ...] | None) -> None:
 
 
 def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
-    """The slim copy, not compared with anything. It carries its plan, as ``prune_plan``."""
+    """The slim copy, not compared with anything. It carries its plan for the original network, as ``prune_plan``."""
     small = copy_network(_checked(net, plan))
-    owned = owners(small)
+    remember_names(small)
+    owned = owners_by_name(small)
     touched: dict[int, tuple[nn.Cell, str]] = {}
     for keep in plan.keeps:
+        path = restore_path(keep.parameter)
+        if path is not None:
+            _slice_places(small, path, keep)
+            continue
         holders = owned[keep.parameter]
         _slice_parameter(getattr(holders[0][1], holders[0][2]), keep)
         for path, cell, _ in holders:
@@ -111,11 +126,22 @@ def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     for key, (cell, _) in touched.items():
         resize_cell(cell, groups.get(key))
     with keeping_names(small):
-        for restore in plan.restores:
-            behind = RestoreChannels(restore.size, restore.indices)
-            replace_cell(small, restore.cell, nn.SequentialCell([get_cell(small, restore.cell), behind]))
-    small.prune_plan = plan
+        writers = {get_cell(small, r.cell): RestoreChannels(r.size, r.indices) for r in plan.restores}
+        replace_everywhere(small, {cell: nn.SequentialCell([cell, behind]) for cell, behind in writers.items()})
+    earlier = vars(net).get("prune_plan")
+    small.prune_plan = plan if earlier is None else earlier.then(plan)
     return small
+
+
+def _places(net: nn.Cell) -> dict[str, tuple[int, ...]]:
+    """The lists of places in a network that is slim already, as what a plan can slice."""
+    return {places_name(path): (len(cell.indices),) for path, cell in net.cells_and_names()
+            if isinstance(cell, RestoreChannels)}
+
+
+def _slice_places(net: nn.Cell, path: str, keep: Keep) -> None:
+    old = get_cell(net, path)
+    replace_cell(net, path, RestoreChannels(old.size, tuple(old.indices[k] for k in keep.indices)))
 
 
 def _slice_parameter(parameter: ms.Parameter, keep: Keep) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mindspore_gs.graph import Blocked, trace
+from mindspore_gs.pruner.residual import prunable_groups
 from tests import couplings, networks
 
 
@@ -114,7 +115,7 @@ def test_groups_that_lose_the_same_channels(build, expected):
 
 @pytest.mark.parametrize("build, expected", KEEP.values(), ids=KEEP)
 def test_groups_when_residual_streams_keep_their_width(build, expected):
-    assert sorted_table(graph_of(build).groups("keep")) == sorted(expected, key=str)
+    assert sorted_table(prunable_groups(graph_of(build), "keep")) == sorted(expected, key=str)
 
 
 def test_groups_come_in_order_of_execution():
@@ -203,7 +204,8 @@ def test_option_a_ties_the_stream_to_the_middle_of_the_wider_one():
 
 def test_a_writer_of_a_stream_is_restored_only_when_the_stream_keeps_its_width():
     graph = graph_of(networks.Projection)
-    assert {g.name for g in graph.groups("keep") if g.restored} == {"b"}
+    assert {g.name: g.restored for g in graph.groups("keep") if g.restored} == {"short.0": ("short.0.weight",),
+                                                                              "b": ("b.weight",)}
     assert not any(g.restored for g in graph.groups("couple"))
     b = next(g for g in graph.groups("keep") if g.name == "b")
     assert {s.parameter for s in b.slices} == {"b.weight", "bn2.gamma", "bn2.beta", "bn2.moving_mean",
@@ -219,7 +221,7 @@ def test_pairs_are_convolutions_with_their_own_batch_norm():
     assert dict(graph_of(networks.Projection).pairs) == {
         "stem.weight": ("stem", "bn0"), "a.weight": ("a", "bn1"), "b.weight": ("b", "bn2"),
         "short.0.weight": ("short.0", "short.1")}
-    assert set(graph_of(networks.Twice).pairs) == {"stem.weight", "mid.weight"}
+    assert set(graph_of(networks.Twice).pairs) == {"stem.weight", "mid.weight", "conv.weight"}
     assert set(graph_of(networks.SharedWeight).pairs) == {"stem.weight", "mid.weight"}
     assert set(graph_of(networks.Gate).pairs) == {"stem.weight", "main.weight"}
 
@@ -239,5 +241,5 @@ def test_a_reason_names_operator_and_place(build, operator, sentence):
 
 def test_an_unknown_policy_is_refused():
     graph = graph_of(networks.Chain)
-    with pytest.raises(ValueError, match=r"'residual' must be one of \('keep', 'couple'\), but got 'both'"):
+    with pytest.raises(ValueError, match=r"'residual' must be one of \('keep', 'couple', 'inner'\), but got 'both'"):
         graph.groups("both")

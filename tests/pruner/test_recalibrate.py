@@ -7,6 +7,7 @@ from mindspore import nn
 from mindspore.dataset import GeneratorDataset
 
 from mindspore_gs import recalibrate
+from mindspore_gs.errors import PruningError
 from tests import networks
 from tests.helpers import evaluate, image, masked, randomise
 
@@ -105,3 +106,44 @@ def test_without_a_batch(dataset, steps):
         recalibrate(net, dataset, steps)
     for name, values in statistics(net).items():
         np.testing.assert_array_equal(values, before[name])
+
+
+@pytest.mark.parametrize(("dataset", "message"), [
+    ((1, 3, 8, 8), r"got the shape \(1, 3, 8, 8\)\. It takes data"),
+    ([None, 3, 8, 8], r"got the shape \(None, 3, 8, 8\)\. It takes data"),
+    (None, "got a 'NoneType'. It takes data"),
+    (7, "got a 'int'. It takes data"),
+    ("train", "got a 'str'. It takes data"),
+    (image(4, 3, 8, 8), r"got one tensor of shape \(4, 3, 8, 8\); a single batch goes into a list"),
+    ([(1, 3, 8, 8)], "found a 'int' in a batch. It takes data"),
+    ([{"image": image(4, 3, 8, 8)}], "found a 'dict' in a batch. It takes data"),
+    ([()], "found nothing in a batch. It takes data"),
+], ids=str)
+def test_what_is_no_data(dataset, message):
+    net = one_norm()
+    before = statistics(net)
+    with pytest.raises(TypeError, match=rf"recalibrate\(\) {message}"):
+        recalibrate(net, dataset)
+    for name, values in statistics(net).items():
+        np.testing.assert_array_equal(values, before[name])
+
+
+@pytest.mark.parametrize(("steps", "error", "message"), [
+    (-1, ValueError, "'steps' must be a number of batches, or None for all, but got -1"),
+    (2.5, TypeError, "'steps' must be 'int' or None, but got 'float'"),
+    (True, TypeError, "'steps' must be 'int' or None, but got 'bool'"),
+])
+def test_a_wrong_number_of_steps(steps, error, message):
+    with pytest.raises(error, match=message):
+        recalibrate(one_norm(), BATCHES, steps)
+
+
+def test_a_batch_that_the_network_does_not_take(mode):
+    message = r"SequentialCell cannot be run on batch 1, whose inputs have the shapes \(4, 5, 8, 8\): "
+    with pytest.raises(PruningError, match=rf"recalibrate\(\): {message}"):
+        recalibrate(one_norm(), [BATCHES[0], image(4, 5, 8, 8)])
+
+
+def test_no_network():
+    with pytest.raises(TypeError, match="takes a mindspore.nn.Cell, but got 'list'"):
+        recalibrate(BATCHES, one_norm())

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mindspore import nn
 
-from mindspore_gs import PrunerFtCompressAlgo, export_mindir
-from mindspore_gs.errors import ParityError, PlanError
+from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, export_mindir
+from mindspore_gs.errors import ParityError, PlanError, PruningError
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import Keep, PrunePlan, Restore, RestoreChannels, mask, relative_difference, slim
 from mindspore_gs.slim.check import check_equal
@@ -94,16 +94,19 @@ def test_slim_equals_masked(build, shapes):
         assert weights == shapes
 
 
-@pytest.mark.parametrize("build", [networks.Identity, networks.Projection, networks.OptionA, networks.Options],
-                         ids=["identity", "projection", "option_a", "options"])
+WRITERS = {networks.Identity: ["bn0", "bn2"], networks.Projection: ["short.1", "bn2"],
+           networks.OptionA: ["bn0", "bn2"], networks.Options: ["bn0", "bn3"]}
+
+
+@pytest.mark.parametrize("build", WRITERS, ids=["identity", "projection", "option_a", "options"])
 def test_slim_equals_masked_when_streams_keep_their_width(build, mode):
     net = randomise(build())
     plan = plan_for(net, residual="keep")
     small, full = slim(net, plan, check=False), mask(net, plan)
     x = image(3, *SHAPE[1:], seed=9)
     assert relative_difference(evaluate(small, x), evaluate(full, x)) <= 1e-5
-    assert [r.cell for r in plan.restores] == [{"Options": "bn3"}.get(build.__name__, "bn2")]
-    assert sum(isinstance(cell, RestoreChannels) for _, cell in small.cells_and_names()) == 1
+    assert [r.cell for r in plan.restores] == WRITERS[build]
+    assert sum(isinstance(cell, RestoreChannels) for _, cell in small.cells_and_names()) == 2
     assert small.b.weight.shape[0] == 4
 
 
@@ -379,9 +382,9 @@ def test_wrong_types_are_refused(net, plan, message):
 
 def test_a_number_of_channels_in_the_code_is_found_and_named(mode):
     """MindIR has static shapes, so nothing blocks the channels; the self-check finds it and says where."""
-    net = masked(randomise(networks.LiteralReshape()))
+    net = randomise(networks.LiteralReshape())
     with pytest.raises(ParityError) as error:
-        PrunerFtCompressAlgo().convert(net)
+        slim(net, plan_for(net))
     message = str(error.value)
     assert message.startswith("the slim network does not run: ")
     line = next(k for k, text in enumerate(Path(networks.__file__).read_text().splitlines(), 1)
@@ -391,10 +394,22 @@ def test_a_number_of_channels_in_the_code_is_found_and_named(mode):
 
 
 def test_a_number_that_only_changes_the_result_is_found_and_named(mode):
-    net = masked(randomise(networks.LiteralShuffle()), 0.5)
+    net = randomise(networks.LiteralShuffle())
     with pytest.raises(ParityError, match=r"differs from the masked one by \S+ \(relative, allowed 1e-05\); the first "
                                           r"cell that differs is 'last'"):
-        PrunerFtCompressAlgo().convert(net)
+        slim(net, plan_for(net))
+
+
+@pytest.mark.parametrize("build", [networks.LiteralReshape, networks.LiteralShuffle], ids=["runs_not", "differs"])
+@pytest.mark.parametrize("pruner", [PrunerKfCompressAlgo, ChannelPruner], ids=["scop", "channel"])
+def test_such_a_network_is_refused_before_anything_is_trained(build, pruner):
+    net = randomise(build())
+    before = state(net)
+    with pytest.raises(PruningError, match=f"{build.__name__} cannot be pruned as it is: .* The channels of 'conv' are "
+                                           "concerned; add them to 'ignore' to prune the rest"):
+        pruner(input_shape=SHAPE).apply(net)
+    assert same_state(before, state(net))
+    pruner(input_shape=SHAPE, ignore=["conv"], residual="couple").apply(net)
 
 
 def test_the_first_cell_that_differs_is_named():

@@ -10,11 +10,14 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import NONE, compress, none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, several_outputs
 
+_SUMS = ("Add", "AddExt", "Adds", "InplaceAddExt", "InplaceAddsExt", "Sub", "SubExt", "Subs", "InplaceSubExt",
+         "InplaceSubsExt", "AddN")
 
-@channel_rule("Add", "AddExt", "Adds", "InplaceAddExt", "InplaceAddsExt", "Sub", "SubExt", "Subs",
-              "InplaceSubExt", "InplaceSubsExt", "AddN")
+
+@channel_rule(*_SUMS)
 def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     terms = flatten(flows) if node.op == "AddN" else flows[:2]
     _note_sum(node, terms, channels)
@@ -124,6 +127,7 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow
     parts = [none_ids(rank)] * len(flows)
     for place in sorted(range(len(flows)), key=lambda k: _many_axes(flows[k])):
         flow = flows[place]
+        _note_role(flow, node, channels)
         shape = (1,) * (rank - len(flow.shape)) + flow.shape
         ids = _operand_ids(flow, shape, result, node, channels)
         parts[place] = ids
@@ -136,6 +140,14 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow
 def _many_axes(flow: Flow) -> bool:
     """Whether an operand is a parameter that takes its channels from its partner, which has to come first."""
     return flow.parameter is not None and sum(n > 1 for n in flow.shape) > 1
+
+
+def _note_role(flow: Flow, node: Node, channels: Channels) -> None:
+    """A parameter that meets channels entry by entry scales them, or shifts them."""
+    if flow.parameter is not None:
+        role = Role.SHIFT if node.op in _SUMS else Role.SCALE
+        for axis in range(len(flow.shape)):
+            channels.roles.setdefault((flow.parameter, axis), role)
 
 
 def _writers(flows: Iterable[Flow]) -> frozenset[str]:
@@ -230,5 +242,6 @@ def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
     if slope.parameter is None:
         channels.refuse(x, Blocked.COMPUTED_WEIGHT, node)
     elif slope.shape != (1,):
+        channels.roles[slope.parameter, 0] = Role.SCALE
         channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(slope.parameter, 0), node)
     return x

@@ -9,6 +9,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.elementwise import elementwise
 from mindspore_gs.graph.rules.registry import channel_rule, refused
 
@@ -96,6 +97,7 @@ def _add_bias(bias: Flow | None, weight: Flow, axis: int, node: Node, channels: 
     outputs = channels.parameter_ids(weight.parameter, axis)
     channels.unite(channels.parameter_ids(bias.parameter, 0), outputs, node)
     channels.shifts.add((bias.parameter, 0))
+    channels.roles[bias.parameter, 0] = Role.BIAS
 
 
 def _product(node: Node, weight: str, weight_axis: int, axis: int, channels: Channels) -> Flow:
@@ -125,7 +127,11 @@ def _bias_add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     ids = channels.vector(x, 1, node)
     channels.consume_with(ids, channels.parameter_ids(bias.parameter, 0), node)
     channels.shifts.add((bias.parameter, 0))
+    channels.roles[bias.parameter, 0] = Role.BIAS
     return replace(x, zero=False)
+
+
+_NORM_ROLES = (Role.SCALE, Role.SHIFT, Role.STATISTIC, Role.STATISTIC)
 
 
 @channel_rule("BatchNorm", "BatchNormExt")
@@ -140,6 +146,7 @@ def _batch_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow,
             channels.block(ids, Blocked.COMPUTED_WEIGHT, node)
             continue
         channels.consume_with(ids, channels.parameter_ids(flow.parameter, 0), node)
+        channels.roles[flow.parameter, 0] = _NORM_ROLES[position]
         if position < 2:
             channels.shifts.add((flow.parameter, 0))
     rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])

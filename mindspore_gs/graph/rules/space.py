@@ -9,6 +9,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.restores import OPERATOR
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, several_outputs
 
 
@@ -32,6 +33,14 @@ def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
 
 def _resizes_channels(node: Node, x: Flow) -> bool:
     return node.shape[:2] != x.shape[:2] and not several_outputs(node)
+
+
+@channel_rule(OPERATOR)
+def _restore_channels(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Here the channels of a slim layer end: their places in the stream are sliced with them, the stream is not."""
+    x, places = flows
+    channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(places.parameter, 0), node)
+    return channels.plain(node)
 
 
 @channel_rule("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "MeanExt", "SumExt", "ReduceProd", "ReduceStd",

@@ -6,13 +6,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs.pruner.scop.folding import fold_mask
+from mindspore_gs._precision import OwnPrecision
 
 DOSE = 0.2
 SPRING = 4.0
 
 
-class RealShare(nn.Cell):
+class RealShare(OwnPrecision, nn.Cell):
     r"""The share of the real feature in each channel's mixture; its gradient is evidence that any optimizer can add up.
 
     A scale b that simply follows its gradient g soon reaches 1 for every channel, and then says nothing. So the scales
@@ -42,42 +42,77 @@ class RealShare(nn.Cell):
         return (evidence / size + (scale - 0.5) * SPRING,)
 
 
-class Parts(nn.Cell):
-    """Real samples and knockoffs of a batch. Nothing is trained through the knockoffs, so no gradient goes there."""
+class Parts(OwnPrecision, nn.Cell):
+    """Real samples and knockoffs of a batch. Nothing is trained through the knockoffs, so no gradient goes there.
 
-    def __init__(self, reuse: int):
+    Args:
+        reuse: number of real samples that a knockoff serves.
+        outer: how often the batch is repeated along the first axis, as it is where views are concatenated. Default: 1.
+    """
+
+    def __init__(self, reuse: int, outer: int = 1):
         super().__init__()
-        self.reuse = reuse
+        self.reuse, self.outer = reuse, outer
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, x: ms.Tensor) -> tuple[ms.Tensor, ms.Tensor]:
         """Take apart."""
+        if self.outer > 1:
+            blocks = _blocks(x, self.outer)
+            count = blocks.shape[1] // (self.reuse + 1) * self.reuse
+            return _merged(blocks[:, :count]), _merged(blocks[:, count:])
         count = x.shape[0] // (self.reuse + 1) * self.reuse
         return x[:count], x[count:]
 
     def bprop(self, x: ms.Tensor, out: Any, dout: tuple[ms.Tensor, ms.Tensor]) -> tuple[ms.Tensor]:
         """Zero for the knockoffs."""
+        if self.outer > 1:
+            return (_joined(dout[0], self.zeros_like(out[1]), self.outer),)
         count = x.shape[0] // (self.reuse + 1) * self.reuse
         return (ops.concat((dout[0], self.zeros_like(x[count:])), 0),)
 
 
-class Together(nn.Cell):
-    """Undo :class:`Parts`."""
+class Together(OwnPrecision, nn.Cell):
+    """Undo :class:`Parts`.
 
-    def __init__(self) -> None:
+    Args:
+        outer: how often the batch is repeated along the first axis. Default: 1.
+    """
+
+    def __init__(self, outer: int = 1) -> None:
         super().__init__()
+        self.outer = outer
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, real: ms.Tensor, knockoff: ms.Tensor) -> ms.Tensor:
         """Put together."""
+        if self.outer > 1:
+            return _joined(real, knockoff, self.outer)
         return ops.concat((real, knockoff), 0)
 
     def bprop(self, real: ms.Tensor, knockoff: ms.Tensor, out: ms.Tensor, dout: ms.Tensor) -> tuple[ms.Tensor, ...]:
         """Zero for the knockoffs."""
+        if self.outer > 1:
+            return _merged(_blocks(dout, self.outer)[:, :real.shape[0] // self.outer]), self.zeros_like(knockoff)
         return dout[:real.shape[0]], self.zeros_like(knockoff)
 
 
-class KfConv2d(nn.Cell):
+def _blocks(x: ms.Tensor, outer: int) -> ms.Tensor:
+    """The first axis taken apart into the repetitions of the batch, and each of them."""
+    return x.reshape((outer, x.shape[0] // outer) + x.shape[1:])
+
+
+def _merged(blocks: ms.Tensor) -> ms.Tensor:
+    """Undo :func:`_blocks`."""
+    return blocks.reshape((blocks.shape[0] * blocks.shape[1],) + blocks.shape[2:])
+
+
+def _joined(real: ms.Tensor, knockoff: ms.Tensor, outer: int) -> ms.Tensor:
+    """In each repetition of the batch, the real samples and then the knockoffs."""
+    return _merged(ops.concat((_blocks(real, outer), _blocks(knockoff, outer)), 1))
+
+
+class KfConv2d(OwnPrecision, nn.Cell):
     r"""Convolution and BatchNorm in which each channel competes with its knockoff.
 
     In training mode the batch holds real samples, then their knockoffs; each knockoff serves ``reuse`` real samples.
@@ -95,10 +130,11 @@ class KfConv2d(nn.Cell):
 
     Args:
         conv_ori: the convolution.
-        bn_ori: the BatchNorm behind it.
+        bn_ori: the BatchNorm behind it, or None: then the convolution's own output is mixed.
         prex: prefix of the scale's name, such as ``"layer1.0.conv1"``.
-        bn_path: path of the BatchNorm in the network, to put it back there.
+        bn_path: path of the BatchNorm in the network, or None.
         reuse: number of real samples that a knockoff serves. Default: 1.
+        outer: how often the batch is repeated along the first axis of the input. Default: 1.
 
     Inputs:
         - **x** (Tensor) - shape :math:`(N, C, H, W)`; in training mode N is a multiple of ``reuse + 1``: n real
@@ -108,20 +144,25 @@ class KfConv2d(nn.Cell):
         Tensor of shape :math:`(N, C_{out}, H_{out}, W_{out})`.
     """
 
-    def __init__(self, conv_ori: nn.Conv2d, bn_ori: nn.Cell, prex: str = "", bn_path: str = "", reuse: int = 1):
+    def __init__(self, conv_ori: nn.Conv2d, bn_ori: nn.Cell | None, prex: str = "", bn_path: str | None = None,
+                 reuse: int = 1, outer: int = 1):
         super().__init__(auto_prefix=False)
         self.conv = conv_ori
-        self.bn = bn_ori
+        self.bn: Any = bn_ori
         self.path, self.bn_path = prex, bn_path
         self.out_channels = conv_ori.out_channels
         self.out_index = np.ones(conv_ori.out_channels, np.int32)
         start = ms.Tensor(np.full((1, conv_ori.out_channels, 1, 1), 0.5, np.float32))
         self.kfscale = ms.Parameter(start, name=_join(prex, "kfscale"))
         self.share = RealShare()
-        self.reuse = reuse
-        self.parts, self.together = Parts(reuse), Together()
+        self.reuse, self.outer = reuse, outer
+        self.parts, self.together = Parts(reuse, outer), Together(outer)
         self.zeros = ms.Tensor(np.zeros(conv_ori.out_channels, np.float32))
         self.plain_norm = type(bn_ori) is nn.BatchNorm2d
+
+    def helpers(self) -> tuple[nn.Cell, ...]:
+        """The cells inside that are not the network's."""
+        return self.share, self.parts, self.together
 
     def scale(self) -> np.ndarray:
         """The scales b, shape (C,), within [0, 1]; not a number where the phase has diverged."""
@@ -130,10 +171,10 @@ class KfConv2d(nn.Cell):
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Mix in training mode; the parts stay apart, since nothing is trained through the knockoffs."""
         if not self.training:
-            return self.bn(self.conv(x))
+            return self._normalised(self.conv(x))
         real, knockoff = self.parts(x)
         real, knockoff = self.conv(real), ops.stop_gradient(self.conv(knockoff))
-        passing = ops.stop_gradient(self.bn(knockoff))
+        passing = ops.stop_gradient(self._normalised(knockoff))
         share = self.share(self.kfscale)
         if self._is_affine(real):
             gamma = ops.stop_gradient(self.bn.gamma) * share
@@ -141,93 +182,29 @@ class KfConv2d(nn.Cell):
                                      self.bn.moving_variance)[0]
             return self.together(apart + self._for_each(passing), passing)
         knockoff = self._for_each(knockoff)
-        share = share.reshape((1, -1, 1, 1)).astype(real.dtype)
-        return self.together(self.bn(knockoff + share * (real - knockoff)), passing)
+        share = share.reshape((1, -1, 1, 1))
+        if real.dtype == share.dtype:
+            return self.together(self._normalised(knockoff + share * (real - knockoff)), passing)
+        apart = share * (real - knockoff).astype(share.dtype)  # its gradient is a sum too large for half precision
+        return self.together(self._normalised(knockoff + apart.astype(real.dtype)), passing)
+
+    def _normalised(self, x: ms.Tensor) -> ms.Tensor:
+        """What the BatchNorm makes of it, where there is one."""
+        return x if self.bn is None else self.bn(x)
 
     def _is_affine(self, real: ms.Tensor) -> bool:
         """Whether BatchNorm's own operator can be given a gamma: MindSpore's cell, moving statistics, float32."""
-        return self.plain_norm and self.bn.use_batch_statistics is False and real.dtype == ms.float32
+        if real.dtype != ms.float32 or not self.plain_norm or not hasattr(self.bn, "bn_infer"):
+            return False
+        return self.bn.use_batch_statistics is False
 
     def _for_each(self, knockoff: ms.Tensor) -> ms.Tensor:
         """The knockoff of each real sample."""
-        return knockoff if self.reuse == 1 else ops.tile(knockoff, (self.reuse, 1, 1, 1))
-
-
-class MaskedConv2dbn(nn.Cell):
-    """Convolution and BatchNorm whose removed channels are zero.
-
-    ``out_index`` is a parameter with one entry for every channel, 1 where it stays and 0 where it is removed. Its
-    shape does not depend on the prune rate, so that a masked checkpoint loads into any masked network.
-
-    The mask multiplies gamma and beta of the BatchNorm (:mod:`~mindspore_gs.pruner.scop.folding`). Where its class
-    is the user's own, the mask multiplies the output.
-
-    Args:
-        kf_conv2d_ori: the :class:`KfConv2d` to take over; its ``out_index`` says what stays, as such a mask or
-            as a list of the channels that stay.
-        prex: prefix of the mask's name; default: that of ``kf_conv2d_ori``.
-
-    Inputs:
-        - **x** (Tensor) - shape :math:`(N, C, H, W)`.
-
-    Outputs:
-        Tensor of shape :math:`(N, C_{out}, H_{out}, W_{out})` in the type that the BatchNorm gives.
-    """
-
-    def __init__(self, kf_conv2d_ori: KfConv2d, prex: str = ""):
-        super().__init__(auto_prefix=False)
-        self.conv = kf_conv2d_ori.conv
-        self.bn = kf_conv2d_ori.bn
-        self.path, self.bn_path = kf_conv2d_ori.path, kf_conv2d_ori.bn_path
-        stays = as_mask(kf_conv2d_ori.out_index, self.conv.out_channels)
-        name = _join(prex or self.path, "out_index")
-        self.out_index = ms.Parameter(ms.Tensor(stays, ms.int32), name=name, requires_grad=False)
-        self.folded = fold_mask(self.bn, self.out_index)
-
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
-        """Convolve, normalise, mask."""
-        x = self.bn(self.conv(x))
-        if self.folded:
-            return x
-        stays = ops.stop_gradient(self.out_index).reshape((1, -1, 1, 1))
-        return x * stays.astype(x.dtype)
-
-    @property
-    def stays(self) -> np.ndarray:
-        """Truth value per channel: whether it stays."""
-        return self.out_index.asnumpy().astype(bool)
-
-
-class MaskedOutput(nn.Cell):
-    """A cell whose removed channels are zero: a layer without a BatchNorm of its own, or a second BatchNorm.
-
-    It loses the same channels as the :class:`MaskedConv2dbn` cells that its channels are coupled with.
-
-    Args:
-        cell: the cell.
-        stays: truth value per channel.
-        path: path of the cell in the network, to put it back there.
-
-    Inputs:
-        - **x** (Tensor) - whatever the cell takes.
-
-    Outputs:
-        Tensor, what the cell returns, times the mask.
-    """
-
-    def __init__(self, cell: nn.Cell, stays: np.ndarray, path: str = ""):
-        super().__init__(auto_prefix=False)
-        self.cell, self.path = cell, path
-        self.channels_last = isinstance(cell, nn.Dense)
-        self.mask = ms.Parameter(ms.Tensor(stays, ms.int32), name=_join(path, "mask"), requires_grad=False)
-
-    def construct(self, x: ms.Tensor) -> ms.Tensor:
-        """Compute and mask."""
-        x = self.cell(x)
-        stays = ops.stop_gradient(self.mask).astype(x.dtype)
-        if not self.channels_last:
-            stays = stays.reshape((1, -1) + (1,) * (x.ndim - 2))
-        return x * stays
+        if self.reuse == 1:
+            return knockoff
+        if self.outer > 1:
+            return _merged(ops.tile(_blocks(knockoff, self.outer), (1, self.reuse, 1, 1, 1)))
+        return ops.tile(knockoff, (self.reuse, 1, 1, 1))
 
 
 def _join(prefix: str, name: str) -> str:

@@ -2,62 +2,143 @@
 
 from mindspore import Tensor, ops
 
+KNOCKOFF_ATTRIBUTES = ("knockoff_generator", "knockoff_reuse", "knockoff_axis", "knockoff_cuts", "knockoff_shapes")
+
 
 class Doubling:
     """Mixed into the class of a knockoff network: appends the knockoffs to the batch in training mode.
 
     ``knockoff_generator`` makes a knockoff of each sample, or is None: then the knockoffs are other samples of the
-    batch, chosen anew at each step, and each of them serves ``knockoff_reuse`` real samples.
+    batch, chosen anew at each step, and each of them serves ``knockoff_reuse`` real samples. ``knockoff_axis`` is the
+    axis of the inputs along which the samples lie, ``knockoff_cuts`` says how they lie in the outputs, and
+    ``knockoff_shapes`` for which inputs the layers know how they lie in theirs (None: for all).
     """
 
-    def construct(self, *inputs):
+    def construct(self, *inputs, **options):
         """Real samples, then their knockoffs; the outputs of the real samples are returned."""
         if not self.training:
-            return super(Doubling, self).construct(*inputs)
-        count = inputs[0].shape[0]
-        knockoffs, missing = count, 0
-        if self.knockoff_generator is not None:
-            made = self.knockoff_generator(*inputs)
-            made = made if isinstance(made, tuple) else (made,)
-        else:
+            return self.knockoff_plain(*inputs, **options)
+        axis = self.knockoff_axis
+        count = _count((inputs, options), axis)
+        if count == 0:
+            raise ValueError("A knockoff network in training mode needs a tensor as input, but got none; "
+                             "call set_train(False) first, or give it the batch as a tensor.")
+        if self.knockoff_shapes is not None:
+            _check_shapes(inputs, self.knockoff_shapes, axis)
+        knockoffs, missing, made, places = count, 0, (), None
+        if self.knockoff_generator is None:
             knockoffs = -(-count // self.knockoff_reuse)
             missing = knockoffs * self.knockoff_reuse - count
-            made = _taken(inputs, ops.argsort(ops.standard_normal((count,)))[:knockoffs], count)
+            places = _places(count, knockoffs)
+        else:
+            made = self.knockoff_generator(*inputs, **options)
+            made = made if isinstance(made, (tuple, list)) else (made,)
         both = ()
-        for value, knockoff in zip(inputs, made):
-            both = both + (_append(value, knockoff, count, missing),)
-        return _first(super(Doubling, self).construct(*both), count, count + missing + knockoffs)
+        for index, value in enumerate(inputs):
+            both = both + (_both(value, made[index] if index < len(made) else value, places, (count, missing, axis)),)
+        named = {}
+        for key in options:
+            named[key] = _both(options[key], options[key], places, (count, missing, axis))
+        return _real(self.knockoff_plain(*both, **named), self.knockoff_cuts, count, count + missing + knockoffs)
+
+    def knockoff_plain(self, *inputs, **options):
+        """What the network itself computes."""
+        return super(Doubling, self).construct(*inputs, **options)
 
 
-def _is_batch(value, count):
-    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == count
+def _count(value, axis):
+    """The number of samples: that of the first tensor; 0 where there is none."""
+    if isinstance(value, Tensor):
+        return value.shape[axis] if value.ndim > axis else 0
+    count = 0
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            if count == 0:
+                count = _count(item, axis)
+    if isinstance(value, dict):
+        for key in value:
+            if count == 0:
+                count = _count(value[key], axis)
+    return count
 
 
-def _taken(inputs, places, count):
-    """These samples of each input that is a batch."""
-    taken = ()
-    for value in inputs:
-        taken = taken + (ops.gather(value, places, 0) if _is_batch(value, count) else value,)
-    return taken
+def _check_shapes(inputs, shapes, axis):
+    """Where the batch is repeated inside the network, how often may depend on the sizes of the inputs."""
+    for value, shape in zip(inputs, shapes):
+        if isinstance(value, Tensor) and value.ndim > axis and value.shape[:axis] + value.shape[axis + 1:] != shape:
+            raise ValueError("This network repeats its batch inside (frames or views in front of the samples), so its "
+                             "knockoff network takes inputs of the sizes that it was applied with only, but got "
+                             "others; give PrunerKfCompressAlgo the 'input_shape' that you train with.")
 
 
-def _append(value, knockoff, count, missing):
+def _places(count, knockoffs):
+    """Which samples are the knockoffs. Knockoff k serves the samples k, k + knockoffs, ...: it is none of them."""
+    order = ops.argsort(ops.standard_normal((knockoffs,)))
+    following = ops.concat((order, order), 0)[1:knockoffs + 1]
+    column = ops.gather(following, ops.argsort(order.astype("float32")), 0)
+    row = ops.argsort(ops.standard_normal((knockoffs, count // knockoffs)), 1)[:, 0]
+    return row * knockoffs + column
+
+
+def _both(value, made, places, sizes):
+    """Each tensor of a nested value that is a batch, with its knockoffs: as they are made, or these samples."""
+    if isinstance(value, Tensor):
+        return _appended(value, made, places, sizes)
+    if isinstance(value, (tuple, list)):
+        parts = ()
+        for index, item in enumerate(value):
+            parts = parts + (_both(item, made[index], places, sizes),)
+        return list(parts) if isinstance(value, list) else parts
+    if isinstance(value, dict):
+        named = {}
+        for key in value:
+            named[key] = _both(value[key], made[key], places, sizes)
+        return named
+    return value
+
+
+def _appended(value, made, places, sizes):
     """The samples, the first one again as often as one is missing, and the knockoffs."""
-    if not _is_batch(value, count):
+    count, missing, axis = sizes
+    if value.ndim <= axis or value.shape[axis] != count:
         return value
-    parts = (value, ops.stop_gradient(knockoff))
-    if missing > 0:
-        parts = (value, ops.tile(value[:1], (missing,) + (1,) * (value.ndim - 1)), ops.stop_gradient(knockoff))
-    return ops.concat(parts, 0)
+    knockoff = ops.stop_gradient(made if places is None else ops.gather(value, places, axis))
+    if missing == 0:
+        return ops.concat((value, knockoff), axis)
+    first = ops.narrow(value, axis, 0, 1)
+    filled = ops.tile(first, (1,) * axis + (missing,) + (1,) * (value.ndim - axis - 1))
+    return ops.concat((value, filled, knockoff), axis)
 
 
-def _first(output, count, total):
+def _real(output, cuts, count, total):
     """The outputs of the samples that came in."""
+    if isinstance(output, Tensor):
+        return _cut(output, cuts, count, total)
     if isinstance(output, (tuple, list)):
         parts = ()
-        for item in output:
-            parts = parts + (_first(item, count, total),)
-        return parts
-    if _is_batch(output, total):
-        return output[:count]
+        for index, item in enumerate(output):
+            parts = parts + (_real(item, None if cuts is None else cuts[index], count, total),)
+        return list(parts) if isinstance(output, list) else parts
+    if isinstance(output, dict):
+        named = {}
+        for key in output:
+            named[key] = _real(output[key], None if cuts is None else cuts[key], count, total)
+        return named
+    return output
+
+
+def _cut(output, cuts, count, total):
+    """Without the filling and the knockoffs, along each axis that holds samples; see ``batch.Cut``."""
+    if cuts is None:
+        return output[:count] if output.ndim > 0 and output.shape[0] == total else output
+    for axis, outer in cuts:
+        length = output.shape[axis] // total
+        if outer == 1:
+            output = ops.narrow(output, axis, 0, length * count)
+        else:
+            blocks = outer if outer > 0 else length
+            shape = output.shape
+            apart = output.reshape(shape[:axis] + (blocks, -1) + shape[axis + 1:])
+            apart = ops.narrow(apart, axis + 1, 0, apart.shape[axis + 1] // total * count)
+            output = apart.reshape(shape[:axis] + (-1,) + shape[axis + 1:])
     return output

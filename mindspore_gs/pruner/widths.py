@@ -23,9 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mindspore_gs.cost import CostModel
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.select import round_kept
-from mindspore_gs.slim.cost import CostModel
 
 NAMES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
 KINDS = tuple(NAMES)

@@ -1,15 +1,14 @@
 """What a network costs with some of its channels, from the channel graph alone: parameters, multiply-accumulates."""
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.graph.ir import Graph
-
-_CONVOLUTIONS = ("Conv2D", "Conv2DExt", "Conv2DPadding", "Conv3D")
-_TRANSPOSED = ("Conv2DTranspose", "Conv2DBackpropInput")
-_DENSE = ("Dense", "MatMul", "BatchMatMul", "MatMulExt")
+from mindspore_gs.graph.operators import BATCH_NORMS, CONVOLUTIONS, DENSE, TRANSPOSED
+from mindspore_gs.graph.restores import restore_path
 
 
 def positions(graph: Graph) -> dict[str, int]:
@@ -25,22 +24,37 @@ def positions(graph: Graph) -> dict[str, int]:
     for node in graph.nodes:
         shapes[node.name] = node.shape
         weight = node.inputs[1] if len(node.inputs) > 1 else ""
-        if weight in graph.parameters and node.op in (*_CONVOLUTIONS, *_TRANSPOSED, *_DENSE):
-            shape = shapes[node.inputs[0]] if node.op in _TRANSPOSED else node.shape
-            channels = shape[-1] if node.op in _DENSE else shape[1]
+        if weight in graph.parameters and node.op in (*CONVOLUTIONS, *TRANSPOSED, *DENSE):
+            shape = shapes[node.inputs[0]] if node.op in TRANSPOSED else node.shape
+            channels = shape[-1] if node.op in DENSE else shape[1]
             found[weight] = found.get(weight, 0) + int(np.prod(shape, dtype=np.int64)) // batch // channels
     return found
 
 
 def moving_statistics(graph: Graph) -> set[str]:
     """Names of BatchNorm's moving means and variances, which are not counted as parameters."""
-    return {name for node in graph.nodes if node.op.startswith("BatchNorm") for name in node.inputs[3:5]}
+    return {name for node in graph.nodes if node.op in BATCH_NORMS for name in node.inputs[3:5]}
 
 
 def counted_parameters(graph: Graph) -> dict[str, tuple[int, ...]]:
     """Shapes of the parameters that count: all that the network uses but BatchNorm's moving mean and variance."""
     moving = moving_statistics(graph)
-    return {name: shape for name, shape in graph.parameters.items() if name not in moving}
+    return {name: shape for name, shape in graph.parameters.items()
+            if name not in moving and restore_path(name) is None}
+
+
+def count_parameters(graph: Graph) -> int:
+    """Number of parameters that the network uses, without BatchNorm's moving mean and variance."""
+    return sum(prod(shape) for shape in counted_parameters(graph).values())
+
+
+def layer_macs(graph: Graph) -> dict[str, int]:
+    """MACs for one sample of each convolution and dense layer, by the name of its weight.
+
+    A convolution with weight :math:`(C_o, C_i/g, k_h, k_w)` and output :math:`(N, C_o, H, W)` has
+    :math:`H W C_o (C_i/g) k_h k_w`; a weight that is used several times counts each time.
+    """
+    return {weight: count * prod(graph.parameters[weight]) for weight, count in positions(graph).items()}
 
 
 class CostModel:

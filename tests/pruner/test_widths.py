@@ -10,12 +10,13 @@ from hypothesis import strategies as some
 
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, summary
 from mindspore_gs._cells import copy_network
+from mindspore_gs.cost import CostModel
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
 from mindspore_gs.pruner import latency
+from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import number_kept
-from mindspore_gs.pruner.target import CLOSE, Target, global_path, layer_path, meet, meet_latency, numbers_kept
-from mindspore_gs.slim.cost import CostModel
+from mindspore_gs.pruner.widths import CLOSE, Target, global_path, layer_path, meet, meet_latency, numbers_kept
 from tests import networks
 from tests.helpers import evaluate, example_network, image, randomise, relative_difference, same_state, state
 
@@ -80,7 +81,7 @@ def test_a_global_path_never_gives_channels_back_and_keeps_the_minimum(scores, r
 @cache
 def cost_model(name="resnet20", residual="keep", size=32):
     graph = trace(example_network(name), (1, 3, size, size))
-    return CostModel(graph, [g for g in graph.groups(residual) if g.blocked_by is None])
+    return CostModel(graph, [g for g in prunable_groups(graph, residual) if g.blocked_by is None])
 
 
 def solved(model, kind, share, scope="layer", round_to=1, least=1):
@@ -170,7 +171,7 @@ def knockoff(residual="keep", width=4):
     ({"target": {"macs": 0.6}, "criterion": "random", "scope": "global", "min_channels": 3}, "couple"),
     ({"target": {"params": 0.5}, "criterion": "scop"}, "couple"),
     ({"target": {"params": 0.55}, "criterion": "scop", "scope": "global"}, "keep"),
-    ({"target": {"macs": 0.5}, "criterion": lambda layer, generator: -np.arange(layer.out_channels)}, "keep"),
+    ({"target": {"macs": 0.5}, "criterion": lambda channels: -np.arange(channels.size)}, "keep"),
 ], ids=["l1-keep", "random-global-couple", "scop-params-couple", "scop-global-keep", "own"])
 def test_the_slim_network_has_what_was_asked_for(options, residual):
     ft = PrunerFtCompressAlgo(options)

@@ -1,0 +1,131 @@
+"""Find cells and parameters of a network, and put it into evaluation mode for a while."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import MethodType, SimpleNamespace
+from typing import Any
+
+import mindspore as ms
+from mindspore import nn
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # with use_batch_statistics; norms.py knows every kind
+BOOK_KEEPING = frozenset({"_cells", "_params", "_buffers", "_params_list", "_primitives"})
+
+
+@contextmanager
+def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
+    """Put ``net`` into evaluation mode and give every cell its own training flag back afterwards."""
+    flags = [(cell, cell.training) for _, cell in net.cells_and_names()]
+    net.set_train(False)
+    try:
+        yield net
+    finally:
+        net.set_train(flags[0][1])
+        for cell, training in flags:
+            if cell.training != training:
+                cell.set_train(training)
+
+
+@contextmanager
+def in_mode(mode: int) -> Iterator[None]:
+    """Graph or PyNative mode for a while."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=mode)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=before)
+
+
+def get_cell(net: nn.Cell, path: str) -> nn.Cell:
+    """The cell at ``path`` (``"layer1.0.conv1"``; ``""`` is the network itself).
+
+    A path goes through child cells under any of their names, and through tuples, lists and dicts of cells.
+    """
+    found: Any = net
+    for key in path.split(".") if path else ():
+        if isinstance(found, (tuple, list)):
+            found = found[int(key)]
+        elif isinstance(found, dict):
+            found = found[key]
+        else:
+            children = found.__dict__["_cells"]
+            found = children[key] if key in children else getattr(found, key)
+    return found
+
+
+def every_cell(net: nn.Cell) -> list[nn.Cell]:
+    """All cells of a network, each once: children, and those that attributes hold in tuples, lists and dicts.
+
+    ``Cell.cells_and_names`` knows children only.
+    """
+    found: dict[int, nn.Cell] = {}
+    waiting = [net]
+    while waiting:
+        cell = waiting.pop()
+        if id(cell) not in found:
+            found[id(cell)] = cell
+            waiting += reversed(list(_cells_below(cell)))
+    return list(found.values())
+
+
+def _cells_below(cell: nn.Cell) -> Iterator[nn.Cell]:
+    yield from (child for child in cell.__dict__["_cells"].values() if child is not None)
+    for name, value in vars(cell).items():
+        if name not in BOOK_KEEPING:
+            yield from _cells_in(value, {id(cell)})
+
+
+def _cells_in(value: Any, seen: set[int]) -> Iterator[nn.Cell]:
+    """The cells in one attribute; ``seen`` holds the ids of the containers on the way, which may hold themselves."""
+    if isinstance(value, nn.Cell):
+        yield value
+        return
+    parts = held_by(value)
+    if parts and id(value) not in seen:
+        seen.add(id(value))
+        for part in parts:
+            yield from _cells_in(part, seen)
+
+
+def held_by(value: Any) -> list[Any]:
+    """What a container or a callable holds where a cell may be: items, values, the object of a method."""
+    if isinstance(value, (tuple, list, set)):
+        return list(value)
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, MethodType):
+        return [value.__self__]
+    if isinstance(value, partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if is_namespace(value):
+        return list(vars(value).values())
+    return []
+
+
+def is_namespace(value: Any) -> bool:
+    """Whether an object is a plain holder of attributes: ``SimpleNamespace`` or of a class under ``@jit_class``."""
+    return isinstance(value, SimpleNamespace) or (hasattr(type(value), "__ms_class__") and hasattr(value, "__dict__"))
+
+
+def owners(net: nn.Cell) -> dict[str, list[tuple[str, nn.Cell, str]]]:
+    """For each parameter name: the cells that hold it, as (path of the cell, cell, attribute)."""
+    found: dict[str, list[tuple[str, nn.Cell, str]]] = {}
+    for path, cell in net.cells_and_names():
+        for attribute, parameter in cell.parameters_and_names(expand=False):
+            found.setdefault(parameter.name, []).append((path, cell, attribute))
+    return found
+
+
+def as_inputs(values: tuple, dtype: Any = ms.float32) -> tuple[ms.Tensor, ...]:
+    """Tensors from tensors, arrays or shapes (a tuple of ints gives zeros of ``dtype``)."""
+    return tuple(_as_input(value, dtype) for value in values)
+
+
+def _as_input(value: Any, dtype: Any) -> ms.Tensor:
+    if isinstance(value, ms.Tensor):
+        return value
+    if isinstance(value, (tuple, list)) and value and all(isinstance(n, int) for n in value):
+        return ms.ops.zeros(tuple(value), dtype)
+    return ms.Tensor(value)

@@ -1,0 +1,104 @@
+"""Mixed precision as MindSpore switches it on: remember how a network stands, and go back to it.
+
+``Model(amp_level=...)`` and ``amp.auto_mixed_precision`` change the network in place: flags on cells, casts around
+BatchNorms, a ``construct`` on the network. The only file that knows how.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mindspore import nn
+from mindspore._c_expression import Cell_, MixedPrecisionType
+
+from mindspore_gs._cells import every_cell, replace_everywhere
+
+FLAGS = ("fp16", "bf16", "fp32")
+_ON_CELL = (*FLAGS, "mixed_precision_type")
+_ON_NETWORK = ("construct", "amp_strategy", "_amp_level")
+_CASTS = ("_OutputTo16", "_OutputTo32")
+
+
+@dataclass(eq=False)
+class Precision:
+    """How a network stands.
+
+    Attributes:
+        cells: what is set on each cell.
+        network: what is set on the network itself.
+        casts: the cells that cast an output.
+    """
+
+    cells: list[tuple[nn.Cell, dict[str, Any]]]
+    network: dict[str, Any]
+    casts: list[nn.Cell]
+
+
+class OwnPrecision:
+    """Mixed into the classes of cells whose types follow what comes in, whatever mixed precision sets."""
+
+    def add_flags(self, **flags: Any) -> Any:
+        """Take the flags that are not about precision."""
+        return super().add_flags(**{name: value for name, value in flags.items() if name not in FLAGS})  # type: ignore
+
+
+def precision_of(net: nn.Cell) -> Precision:
+    """How the network stands."""
+    return Precision([(cell, _settings(cell)) for cell in every_cell(net)],
+                     {name: vars(net)[name] for name in _ON_NETWORK if name in vars(net)}, casts_in(net))
+
+
+def restore_precision(net: nn.Cell, before: Precision) -> None:
+    """Go back to how it stood; cells that came since keep theirs."""
+    known = {id(cast) for cast in before.casts}
+    casts = {id(cast): cast for cast in casts_in(net) if id(cast) not in known}
+    replace_everywhere(net, {cast: _inside(cast, casts) for cast in casts.values()})
+    for cell in every_cell(net) if casts else ():
+        if isinstance(cell, nn.SequentialCell):  # MindSpore makes its list anew, without cells that occur again
+            cell.cell_list = list(cell.__dict__["_cells"].values())
+    for cell, settings in before.cells:
+        for name in _ON_CELL:
+            _set(cell, name, settings)
+        _set_flags(cell, settings)
+    for name in _ON_NETWORK:
+        _set(net, name, before.network)
+
+
+def casts_in(net: nn.Cell) -> list[nn.Cell]:
+    """The cells that mixed precision has put around others to cast what they return."""
+    return [cell for cell in every_cell(net) if type(cell).__name__ in _CASTS
+            and type(cell).__module__ == "mindspore.train.amp"]
+
+
+def uncast(net: nn.Cell) -> nn.Cell:
+    """The network inside of what ``amp.auto_mixed_precision`` returned; any other network as it is."""
+    while net in casts_in(net):
+        net = net._backbone
+    return net
+
+
+def _inside(cast: nn.Cell, casts: dict[int, nn.Cell]) -> nn.Cell:
+    inner = cast._backbone
+    while id(inner) in casts:
+        inner = inner._backbone
+    return inner
+
+
+def _settings(cell: nn.Cell) -> dict[str, Any]:
+    return {name: vars(cell)[name] for name in _ON_CELL if name in vars(cell)}
+
+
+def _set_flags(cell: nn.Cell, settings: dict[str, Any]) -> None:
+    """The same for what Graph mode reads, and for what PyNative mode does."""
+    flags = vars(cell).get("_func_graph_flags", {})
+    for name in FLAGS:
+        flags.pop(name, None)
+    flags.update({name: value for name, value in settings.items() if name in FLAGS})
+    kind = settings["mixed_precision_type"]
+    Cell_.set_mixed_precision_type(cell, MixedPrecisionType.NOTSET if kind is None else kind)
+
+
+def _set(cell: nn.Cell, name: str, settings: dict[str, Any]) -> None:
+    if name in settings:
+        vars(cell)[name] = settings[name]
+    else:
+        vars(cell).pop(name, None)

@@ -1,0 +1,99 @@
+"""What is mixed into a cell's class so that some of its channels are silent. Graph mode compiles this file.
+
+A mixin and not a wrapper, so that the cell stays the object that it was: every reference to it, its path, its
+parameters' names, and whoever asks for its class go on as before.
+"""
+
+from mindspore import Parameter, ops
+
+
+class MaskedParameter(property):
+    """A parameter that reads as itself times its mask, whoever reads it.
+
+    It takes the attribute's place in the class of a cell. The parameter itself stays registered under its name, so that
+    optimizers and checkpoints see the weights, not their product with the mask.
+
+    Args:
+        attribute: name of the parameter's attribute.
+        mask: name of the attribute that holds the mask.
+        shape: how the mask broadcasts against the parameter.
+    """
+
+    def __init__(self, attribute, mask, shape):
+        raw = unmasked(attribute)
+
+        def read(self):
+            value = getattr(self, raw)
+            return value * getattr(self, mask).reshape(shape).astype(value.dtype)
+
+        super().__init__(read)
+        self.arguments = attribute, mask, shape
+
+    def __reduce__(self):
+        return MaskedParameter, self.arguments
+
+    def __eq__(self, other):
+        return isinstance(other, MaskedParameter) and self.arguments == other.arguments
+
+    def __hash__(self):
+        return hash(self.arguments)
+
+
+def unmasked(attribute):
+    """Name of the attribute under which a masked parameter itself is found."""
+    return f"unmasked_{attribute}"
+
+
+class MaskedParameters:
+    """Mixed into the class of a cell together with a :class:`MaskedParameter` for each masked attribute."""
+
+
+class MaskedNorm:
+    """Mixed into the class of one of MindSpore's BatchNorms, which holds its mask as ``channel_mask``.
+
+    With a mask m of 0 and 1, gamma m x + beta m is (gamma x + beta) m: the same output, the same gradients, and instead
+    of a multiplication of the whole feature map one of two vectors. BatchNorm's operator takes nothing but parameters
+    in half precision, and other layouts than (N, C, H, W) are rare; there the output is multiplied.
+    """
+
+    fp16 = bf16 = False  # what to_float() sets on a cell
+
+    def construct(self, x):
+        """Normalise with masked gamma and beta."""
+        if self.fp16 or self.bf16 or x.ndim != 4:
+            out = super(MaskedNorm, self).construct(x)
+            return out * self.channel_mask.reshape((1, -1) + (1,) * (out.ndim - 2)).astype(out.dtype)
+        stays = ops.stop_gradient(self.channel_mask).astype(self.gamma.dtype)
+        gamma, beta = self.gamma * stays, self.beta * stays
+        if self.use_batch_statistics or (self.use_batch_statistics is None and self.training):
+            return self.bn_train(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
+        return self.bn_infer(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
+
+
+class MaskedConv2dbn:
+    """Mixed into the class of a convolution whose BatchNorm is masked: Golden Stick's name for such a pair.
+
+    The mask is a parameter called ``out_index`` with one entry for every channel, 1 where it stays and 0 where it is
+    removed. Its shape does not depend on the prune rate, so that a masked checkpoint loads into any masked network. It
+    acts where the pair's channels are complete: in the BatchNorm, which holds the same parameter.
+    """
+
+    @property
+    def conv(self):
+        """The convolution, which is this cell."""
+        return self
+
+    @property
+    def bn(self):
+        """The BatchNorm behind it."""
+        return self.__dict__["masked_norm"]
+
+    @property
+    def stays(self):
+        """Truth value per channel: whether it stays."""
+        return self.out_index.asnumpy().astype(bool)
+
+
+def mask_parameter(values, name):
+    """A mask as a parameter that nothing trains."""
+    return Parameter(values, name=name, requires_grad=False)

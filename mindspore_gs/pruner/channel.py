@@ -1,0 +1,303 @@
+"""One pruner for every criterion: score the channels, mask those with the lowest scores, make the network small."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import copy_network, remember_names
+from mindspore_gs._config import with_option
+from mindspore_gs.checkpoint import fits_masks, load_parameters, read_checkpoint
+from mindspore_gs.comp_algo import CompAlgo, check_cell
+from mindspore_gs.cost import CostModel
+from mindspore_gs.errors import CheckpointError, PlanError, PruningError
+from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
+from mindspore_gs.masks import Masks, masked_groups
+from mindspore_gs.masks.trial import try_out
+from mindspore_gs.pruner.channels import Evidence, channels_of, score
+from mindspore_gs.pruner.config import ChannelConfig
+from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.latency import LatencyMeter
+from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, rate_for
+from mindspore_gs.pruner.residual import prunable_groups
+from mindspore_gs.pruner.select import best, number_kept
+from mindspore_gs.pruner.widths import numbers_kept
+from mindspore_gs.record import has_record, record_of
+from mindspore_gs.report import Report, compare
+from mindspore_gs.slim import PrunePlan
+from mindspore_gs.slim.check import check_equal
+from mindspore_gs.slim.slim import slice_network
+
+
+class ChannelPruner(CompAlgo):
+    r"""Prune the channels of any network by any criterion.
+
+    Every group of channels that the network's graph calls free can be pruned, whatever makes the channels: convolutions
+    with and without BatchNorm, dense layers, transposed convolutions. ``mindspore-gs inspect`` shows the groups.
+
+    Args:
+        config: options as a dict, or None:
+
+            - ``criterion``: which channels matter. ``"l1"`` (default), ``"l2"``, ``"random"``, any other name in
+              ``mindspore_gs.pruner.criteria.CRITERIA``, or a function that takes
+              :class:`~mindspore_gs.pruner.channels.Channels` and returns one number for each channel. The channels with
+              the lowest numbers go.
+            - ``prune_rate`` (float): share of channels that each layer loses, in [0, 1). Default: 0.0. A layer of
+              C channels loses ``int(prune_rate * C)``.
+            - ``target`` (dict): instead of ``prune_rate``, the share that is left of the dense network, in (0, 1):
+              ``{"macs": 0.5}``, ``{"params": 0.5}`` or ``{"latency": 0.5}``; see below. Default: None.
+            - ``scope`` (str): how a target is met. ``"layer"`` (default): by one rate for all layers. ``"global"``:
+              by ranking the channels of all layers together.
+            - ``rates`` (dict): rate by layer, such as ``{"layer1": 0.2}``; the first match wins. With a target, these
+              layers have that rate and the others meet the target.
+            - ``ignore`` (list of str): layers that stay whole. In ``rates`` and ``ignore`` a layer is given by a
+              cell's path, which means everything below it, by a pattern such as ``"*.conv1"``, or by a parameter's
+              name. What matches nothing is an error.
+            - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: 1.
+            - ``min_channels`` (int): smallest number of channels of a layer. Default: 1.
+            - ``residual`` (str): what happens to residual streams. ``"couple"`` (default): all layers that add into a
+              stream lose the same channels. ``"keep"``: a stream keeps its width, each layer that adds into it loses
+              channels by itself, and one Gather puts its output back in place; the first convolution and
+              projections on shortcuts stay whole. ``"inner"``: only channels that no stream carries go.
+            - ``input_shape``: what the network is traced with: a shape, a tensor, or a list of these for several
+              inputs. Default: one image of a usual size that the network takes.
+            - ``seed`` (int): for criteria that draw random numbers. Default: 0.
+            - ``save_mindir``, ``save_mindir_path``: see :class:`~mindspore_gs.CompAlgo`; what is exported is slim.
+        options: the same as keywords.
+
+    A target t is met when :math:`|cost(slim) / cost(dense) - t| \le 0.02`. The cost is the number of MACs for one
+    sample or of parameters, as in :meth:`summary`, and needs no training.
+
+    - ``scope="layer"``: the rate r in :math:`k_l = C_l - int(r C_l)`, the number of channels that layer l of
+      :math:`C_l` channels keeps, whose cost is nearest to the target. Where that is farther away than 0.01, because
+      many layers lose a channel at the same rate, they lose it one after the other, in order of execution; where one
+      would lead away from the target, or past it by more than 0.01, its layer loses no more.
+    - ``scope="global"``: channels go in the order of :math:`s_j / c_j` (:math:`s_j c_j` where the score
+      :math:`s_j` is negative): the score over the mean magnitude of its layer's, and what one channel of the layer
+      costs in the dense network. Expensive layers come down to ``min_channels``; give a floor such as 4, since
+      layers of one channel cost much accuracy.
+    - ``{"latency": t}``: slim candidates along the same order are exported to MindIR and timed in turns with the
+      dense network, for the input that the network was traced with (median of 21 runs). At most 8 are measured;
+      where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
+      time holds for this machine only, a busy machine gives uncertain times, and each process measures for itself.
+
+    Raises:
+        TypeError, ValueError: an option is unknown, of the wrong type or out of range, or ``prune_rate`` and
+            ``target`` are both given.
+
+    Examples:
+        >>> from mindspore import nn
+        >>> from mindspore_gs import ChannelPruner
+        >>> pruner = ChannelPruner(criterion="l1", prune_rate=0.5, input_shape=(1, 3, 8, 8))
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 4, 1))
+        >>> masked = pruner.apply(net)                     # train on here, or at once:
+        >>> small = pruner.convert(masked)
+        >>> small[0].weight.shape, small[2].weight.shape
+        ((8, 3, 3, 3), (4, 8, 1, 1))
+    """
+
+    _config_type = ChannelConfig
+
+    def set_prune_rate(self, prune_rate: float) -> None:
+        """Set the share of channels that each layer loses.
+
+        Raises:
+            TypeError: ``prune_rate`` is not a float.
+            ValueError: it is outside [0, 1), or there is a target.
+        """
+        self._config = with_option(self._config, type(self).__name__, "prune_rate", prune_rate)
+
+    def apply(self, network: nn.Cell, **kwargs: Any) -> nn.Cell:
+        """Mask the channels with the lowest scores, in place.
+
+        The masked network has the shapes of the original one, and can be trained: the channels that are masked are
+        zero and stay so.
+
+        Args:
+            network: the network; it is changed only if everything about it can be pruned.
+            kwargs: accepted for compatibility, unused.
+
+        Returns:
+            The same object.
+
+        Raises:
+            TypeError: ``network`` is not a Cell.
+            PruningError: the network cannot be pruned, has masks already, or cannot meet the target.
+            ValueError: ``rates`` or ``ignore`` do not fit it.
+        """
+        check_cell(self, network)
+        graph, residual, groups = self._prepare(network)
+        choice = self._choose(network, graph, groups, {})
+        remember_names(network)
+        Masks.attach(network, graph, groups, residual).set(choice)
+        return network
+
+    def convert(self, net_opt: nn.Cell, ckpt_path: str = "") -> nn.Cell:
+        """Make the slim network: plain cells, no masks, and equal to the masked network.
+
+        Args:
+            net_opt: the masked network, which stays as it is; or, with ``ckpt_path``, a network like the original.
+            ckpt_path: checkpoint of the masked network. Default: none.
+
+        Returns:
+            A new network. It has the original parameter names and can be trained on.
+
+        Raises:
+            TypeError: ``net_opt`` is not a Cell.
+            CheckpointError: the checkpoint cannot be read or belongs to another network.
+            ParityError: the slim network differs from the masked one.
+        """
+        check_cell(self, net_opt)
+        masked = self._load(net_opt, ckpt_path) if ckpt_path else net_opt
+        plan = self.plan(masked)
+        small = slice_network(Masks(masked).detached(), plan)
+        check_equal(masked, small, plan.inputs)
+        return small
+
+    def plan(self, network: nn.Cell) -> PrunePlan:
+        """What a masked network keeps, as a plan that can be stored and carried out elsewhere.
+
+        Raises:
+            PruningError: ``network`` has no masks.
+            PlanError: layers that share their channels have different masks.
+        """
+        record = record_of(network)
+        if not masked_groups(network):
+            raise PruningError(f"the network has no masks yet; call {type(self).__name__}(...).apply(network) first.")
+        found = Masks(network).read()
+        return PrunePlan.from_groups(record.graph, {group: keep for group, keep in found.items() if not keep.all()})
+
+    def summary(self, network: nn.Cell) -> Report:
+        """Print what each layer keeps, with parameters and MACs before and after.
+
+        Args:
+            network: a masked network.
+
+        Returns:
+            The report, also printed as a table.
+        """
+        check_cell(self, network)
+        plan, graph = self.plan(network), record_of(network).graph
+        small = slice_network(Masks(network).detached(), plan)
+        report = compare(graph, trace(small, *(self._config.input_shape or graph.examples())))
+        report.print()
+        return report
+
+    def _prepare(self, network: nn.Cell) -> tuple[ChannelGraph, str, tuple[Group, ...]]:
+        """Trace a network, find what may be pruned, and try it out."""
+        if has_record(network):
+            raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
+                               "new network.")
+        graph = trace(network, *(self._config.input_shape or ()))
+        residual = self._config.residual or "keep"
+        groups = free_groups(self, graph, residual, self._config.ignore)
+        try_out(network, graph, groups)
+        return graph, residual, groups
+
+    def _choose(self, network: nn.Cell, graph: ChannelGraph, groups: Sequence[Group],
+                evidence: Evidence) -> dict[Group, np.ndarray]:
+        """Truth value per channel of each group: whether it stays."""
+        config, owner = self._config, type(self).__name__
+        check_patterns(owner, "rates", config.rates, graph)
+        check_patterns(owner, "ignore", config.ignore, graph)
+        groups = [group for group in groups if not matched(config.ignore, group_names(graph, group))]
+        criterion = config.criterion if callable(config.criterion) else CRITERIA[config.criterion]
+        scores = [score(criterion, channels)
+                  for channels in channels_of(network, graph, groups, evidence, config.seed)]
+        counts = self._numbers_kept(network, graph, groups, scores)
+        return {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
+
+    def _numbers_kept(self, network: nn.Cell, graph: ChannelGraph, groups: list[Group],
+                      scores: list[np.ndarray]) -> list[int]:
+        """How many channels each group keeps: by its rate, or so that the target is met."""
+        config = self._config
+        rounding = config.round_to, config.min_channels
+        own = [rate_for(graph, group, config.rates) for group in groups]
+        if config.target is None:
+            rates = [config.prune_rate if rate is None else rate for rate in own]
+            return [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
+        fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
+        measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores)
+        return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure)
+
+    def _dense(self, network: nn.Cell) -> nn.Cell:
+        """The network in its original form, for measurements."""
+        return network
+
+    def _load(self, net: nn.Cell, ckpt_path: str) -> nn.Cell:
+        """A masked copy of ``net`` with the values of a checkpoint."""
+        values = read_checkpoint(ckpt_path)
+        if masked_groups(net):
+            masked = copy_network(net)
+            return load_parameters(masked, fits_masks(masked, values, ckpt_path), ckpt_path)
+        plain = self._dense(copy_network(net))
+        graph = record_of(net).graph if has_record(net) else trace(plain, *(self._config.input_shape or ()))
+        policies = [record_of(net).residual] if has_record(net) else [self._config.residual or "keep"]
+        reasons = []
+        for residual in dict.fromkeys((*policies, *RESIDUAL_POLICIES)):
+            masked = copy_network(plain)
+            groups = [group for group in prunable_groups(graph, residual) if group.blocked_by is None]
+            masks = Masks.attach(masked, graph, groups, residual)
+            try:
+                load_parameters(masked, fits_masks(masked, values, ckpt_path), ckpt_path)
+                masks.read()
+                return masked
+            except (CheckpointError, PlanError) as error:
+                reasons.append(error)
+        raise reasons[0]
+
+
+def free_groups(algorithm: CompAlgo, graph: ChannelGraph, residual: str, ignore: Sequence[str]) -> tuple[Group, ...]:
+    """The groups that may lose channels and are not ignored.
+
+    Raises:
+        ValueError: a pattern in ``ignore`` matches nothing.
+        PruningError: there is none; says why.
+    """
+    check_patterns(type(algorithm).__name__, "ignore", ignore, graph)
+    groups = prunable_groups(graph, residual)
+    free = tuple(group for group in groups if group.blocked_by is None
+                 and not matched(ignore, group_names(graph, group)))
+    if not free:
+        reasons = [f"{group.name}: {group.blocked_by}" for group in groups if group.blocked_by is not None]
+        raise PruningError(f"no layer has channels that may be removed with residual={residual!r}"
+                           + (f" and ignore={list(ignore)}" if ignore else "")
+                           + (" (" + "; ".join(reasons[:3]) + ")." if reasons else "; it has no layer that makes any."))
+    return free
+
+
+def prune(net: nn.Cell, criterion: Any = "l1", target: Mapping[str, float] | None = None, inputs: Any = None,
+          **options: Any) -> nn.Cell:
+    """Make a network small in one call.
+
+    Args:
+        net: the network, trained or not; it stays as it is.
+        criterion: which channels matter, as in :class:`ChannelPruner`. Default: ``"l1"``.
+        target: what shall be left of the network, such as ``{"macs": 0.5}``. Default: half of the MACs, unless
+            ``prune_rate`` is among the options.
+        inputs: what the network is called with: a shape, a tensor, or a list of these for several inputs. Default: one
+            image of a usual size that the network takes.
+        options: any other option of :class:`ChannelPruner`.
+
+    Returns:
+        A new, slim network with the original parameter names, equal to the network in which the removed channels are
+        masked. Fine-tune it: without that, its accuracy is lower than the original's.
+
+    Raises:
+        TypeError, ValueError, PruningError: as :class:`ChannelPruner` and its ``apply``.
+
+    Examples:
+        >>> from mindspore import nn
+        >>> from mindspore_gs import prune
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(),
+        ...                         nn.Conv2d(64, 8, 1))
+        >>> small = prune(net, criterion="l1", target={"macs": 0.5}, inputs=(1, 3, 16, 16))
+        >>> small[0].weight.shape[0], small[2].weight.shape[:2], net[2].weight.shape[:2]
+        (45, (45, 45), (64, 64))
+    """
+    if target is None and "prune_rate" not in options:
+        target = {"macs": 0.5}
+    pruner = ChannelPruner(criterion=criterion, target=target, input_shape=inputs, **options)
+    check_cell(pruner, net)
+    return pruner.convert(pruner.apply(copy_network(net)))

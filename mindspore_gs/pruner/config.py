@@ -1,0 +1,114 @@
+"""Options of the channel pruners; the algorithms' docstrings explain them."""
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import mindspore as ms
+
+from mindspore_gs._config import CommonConfig, integer, option, positive, wrong_type
+from mindspore_gs.graph import RESIDUAL_POLICIES
+from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.widths import KINDS, SCOPES, Target
+
+
+def _rate(owner: str, name: str, value: Any) -> float:
+    if not isinstance(value, float):
+        raise wrong_type(owner, name, "float", value)
+    if not 0.0 <= value < 1.0:
+        raise ValueError(f"For '{owner}', the '{name}' must be in range of [0.0, 1.0), but got {value} with type "
+                         f"'{type(value).__name__}'.")
+    return value
+
+
+def _rates(owner: str, name: str, value: Any) -> Mapping[str, float]:
+    if not isinstance(value, Mapping):
+        raise wrong_type(owner, name, "dict", value)
+    return MappingProxyType({pattern: _rate(owner, f"{name}[{pattern!r}]", rate) for pattern, rate in value.items()})
+
+
+def _target(owner: str, name: str, value: Any) -> Target | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise wrong_type(owner, name, "dict", value)
+    if len(value) != 1 or next(iter(value)) not in KINDS:
+        raise ValueError(f"For '{owner}', the '{name}' must have exactly one key of {KINDS}, such as "
+                         f"{{'macs': 0.5}}, but got {dict(value)!r}.")
+    kind, share = next(iter(value.items()))
+    if not isinstance(share, float):
+        raise wrong_type(owner, f"{name}[{kind!r}]", "float", share)
+    if not 0.0 < share < 1.0:
+        raise ValueError(f"For '{owner}', the '{name}[{kind!r}]' must be in range of (0.0, 1.0), but got {share} with "
+                         f"type 'float'.")
+    return Target(kind, share)
+
+
+def _scope(owner: str, name: str, value: Any) -> str:
+    if value not in SCOPES:
+        raise ValueError(f"For '{owner}', the '{name}' must be one of {SCOPES}, but got {value!r}.")
+    return value
+
+
+def patterns(owner: str, name: str, value: Any) -> tuple[str, ...]:
+    """Accept a list of names of layers or patterns."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(p, str) for p in value):
+        raise TypeError(f"For '{owner}', the '{name}' must be a list of cell-name patterns such as "
+                        f"['layer1.*'], but got {value!r}.")
+    return tuple(value)
+
+
+def residual(owner: str, name: str, value: Any) -> str | None:
+    """Accept the name of a policy."""
+    if value is not None and value not in RESIDUAL_POLICIES:
+        raise ValueError(f"For '{owner}', the '{name}' must be one of {RESIDUAL_POLICIES}, but got {value!r}.")
+    return value
+
+
+def _criterion(owner: str, name: str, value: Any) -> str | Callable:
+    if not callable(value) and value not in CRITERIA:
+        raise ValueError(f"For '{owner}', the '{name}' must be one of {tuple(CRITERIA)} or a function, "
+                         f"but got {value!r}.")
+    return value
+
+
+def input_shape(owner: str, name: str, value: Any) -> tuple[Any, ...] | None:
+    """What the network is called with: a shape, a tensor, or a list of them. Becomes a tuple of shapes and tensors."""
+    if value is None:
+        return None
+    several = isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple, ms.Tensor))
+    found = []
+    for part in tuple(value) if several else (value,):
+        shape = isinstance(part, (list, tuple)) and part and all(type(n) is int and n > 0 for n in part)
+        if not shape and not isinstance(part, ms.Tensor):
+            raise ValueError(f"For '{owner}', the '{name}' must be a shape such as (1, 3, 32, 32), a tensor, or a list "
+                             f"of these for several inputs, but got {value!r}.")
+        found.append(part if isinstance(part, ms.Tensor) else tuple(part))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class ChannelConfig(CommonConfig):
+    """Options of ``ChannelPruner``."""
+
+    criterion: str | Callable = option("l1", _criterion)
+    prune_rate: float = option(0.0, _rate)
+    rates: Mapping[str, float] = option(MappingProxyType({}), _rates)
+    target: Target | None = option(None, _target)
+    scope: str = option("layer", _scope)
+    ignore: tuple[str, ...] = option((), patterns)
+    round_to: int = option(1, positive)
+    min_channels: int = option(1, positive)
+    residual: str | None = option("couple", residual)
+    input_shape: tuple[Any, ...] | None = option(None, input_shape)
+    seed: int = option(0, integer)
+
+    @staticmethod
+    def check_together(owner: str, config: Any, given: Set[str]) -> None:
+        """A target takes the place of the prune rate, and the scope is the target's."""
+        if config.target is not None and "prune_rate" in given:
+            raise ValueError(f"For '{owner}', 'prune_rate' and 'target' exclude each other, but got both; give one.")
+        if config.target is None and config.scope != "layer":
+            raise ValueError(f"For '{owner}', the 'scope' {config.scope!r} needs a 'target', such as {{'macs': 0.5}}, "
+                             "but got none.")

@@ -1,0 +1,62 @@
+"""Let every BatchNorm of a network use its moving statistics in training mode too, and undo it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import mindspore as ms
+from mindspore import nn
+
+from mindspore_gs._mixin import mix_in, take_out
+
+
+class Frozen:
+    """Mixed into the class of a cell that stays in evaluation mode, whatever ``set_train`` says."""
+
+    @property
+    def training(self) -> bool:
+        """Never."""
+        return False
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        """Remember for later."""
+        vars(self)["training"] = value
+
+
+def freeze_statistics(net: nn.Cell) -> list[tuple[nn.Cell, Any]]:
+    """Freeze; returns what :func:`thaw_statistics` needs: each cell with its old setting."""
+    changed = []
+    for _, cell in net.cells_and_names():
+        if hasattr(cell, "use_batch_statistics"):
+            changed.append((cell, cell.use_batch_statistics))
+            cell.use_batch_statistics = False
+        elif _keeps_statistics(cell):
+            changed.append((cell, Frozen))
+            mix_in(cell, Frozen)
+    return changed
+
+
+def thaw_statistics(changed: list[tuple[nn.Cell, Any]]) -> None:
+    """Undo :func:`freeze_statistics`."""
+    for cell, setting in changed:
+        if setting is Frozen:
+            take_out(cell, Frozen)
+        else:
+            cell.use_batch_statistics = setting
+
+
+@contextmanager
+def statistics_frozen(net: nn.Cell) -> Iterator[None]:
+    """:func:`freeze_statistics` for a while."""
+    changed = freeze_statistics(net)
+    try:
+        yield
+    finally:
+        thaw_statistics(changed)
+
+
+def _keeps_statistics(cell: nn.Cell) -> bool:
+    """Whether a cell keeps a mean and a variance of its own: MindSpore's mint cells, and those that people write."""
+    means = (getattr(cell, name, None) for name in ("running_mean", "moving_mean"))
+    return not cell._cells and any(isinstance(mean, ms.Tensor) for mean in means)

@@ -1,0 +1,59 @@
+"""The one object on a network that remembers what has been done to it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mindspore import nn
+
+from mindspore_gs.errors import PruningError
+from mindspore_gs.graph import ChannelGraph, Group
+
+_ATTRIBUTE = "_gs_record"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What must be known of the original network later on. Immutable, and the same object in every copy of a network.
+
+    Attributes:
+        graph: its channel graph.
+        residual: the policy for residual streams.
+        groups: the groups that may lose channels.
+        masks: where the masks are (:class:`~mindspore_gs.masks.masks.Site`), once there are any.
+    """
+
+    graph: ChannelGraph
+    residual: str
+    groups: tuple[Group, ...]
+    masks: tuple[Any, ...] = ()
+
+    def __deepcopy__(self, memo: dict) -> "Record":
+        return self
+
+
+def record_of(net: nn.Cell) -> Record:
+    """The record that a pruner left on a network.
+
+    Raises:
+        PruningError: there is none.
+    """
+    record = vars(net).get(_ATTRIBUTE)
+    if record is None:
+        raise PruningError(f"{type(net).__name__} has no knockoff or masked layers; call apply() of "
+                           "PrunerKfCompressAlgo or ChannelPruner on the network first.")
+    return record
+
+
+def has_record(net: nn.Cell) -> bool:
+    """Whether a network is a knockoff network or a masked one."""
+    return _ATTRIBUTE in vars(net)
+
+
+def set_record(net: nn.Cell, record: Record) -> None:
+    """Leave ``record`` on a network."""
+    setattr(net, _ATTRIBUTE, record)
+
+
+def drop_record(net: nn.Cell) -> None:
+    """Take the record off again."""
+    delattr(net, _ATTRIBUTE)
