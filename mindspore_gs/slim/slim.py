@@ -14,9 +14,9 @@ from mindspore_gs._cells import (
     replace_cell,
     replace_everywhere,
 )
+from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph.restores import places_name, restore_path
-from mindspore_gs.slim._resize import resize_cell
 from mindspore_gs.slim.cells import RestoreChannels
 from mindspore_gs.slim.check import check_equal
 from mindspore_gs.slim.plan import Keep, PrunePlan
