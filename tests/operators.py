@@ -122,6 +122,18 @@ class Shifted(Between):
         return ops.relu(self.shift + x)
 
 
+class Floor(Between):
+    """A learnt lower bound for each channel."""
+
+    def __init__(self):
+        super().__init__()
+        values = np.linspace(-2, 1, 8, dtype=np.float32).reshape(8, 1, 1)
+        self.bound = ms.Parameter(ms.Tensor(values), name="bound")
+
+    def between(self, x):
+        return ops.clip_by_value(x, self.bound, ms.Tensor(6.0, ms.float32))
+
+
 class Own(nn.Cell):
     """A convolution whose operator holds the number of channels."""
 
@@ -188,10 +200,10 @@ class Signal(nn.Cell):
 class Recurrent(nn.Cell):
     """A recurrent layer reads the columns of an image (CRNN)."""
 
-    def __init__(self):
+    def __init__(self, kind=nn.LSTM):
         super().__init__()
         self.conv, self.bn = conv3(3, 8), nn.BatchNorm2d(8)
-        self.rnn, self.head = nn.LSTM(8 * 4, 6, bidirectional=True), nn.Dense(12, 5)
+        self.rnn, self.head = kind(8 * 4, 6, num_layers=2, bidirectional=True), nn.Dense(12, 5)
 
     def construct(self, x):
         x = ops.relu(self.bn(self.conv(x)))

@@ -3,6 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn
 
 from mindspore_gs.graph import trace
 from tests import operators, unusual
@@ -25,7 +26,8 @@ def test_each_channel_by_itself(build):
 
 
 @pytest.mark.parametrize("build, silent", [
-    (operators.InstanceNormed, ("norm.gamma", "norm.beta")), (operators.Shifted, ("bn.gamma", "bn.beta", "shift"))])
+    (operators.InstanceNormed, ("norm.gamma", "norm.beta")), (operators.Shifted, ("bn.gamma", "bn.beta", "shift")),
+    (operators.Floor, ("bn.gamma", "bn.beta", "bound"))])
 def test_parameters_that_have_to_be_silent_too(build, silent):
     gone = {1, 2}
     small, full = slim_by_group(build, (SHAPE,), "conv", gone)
@@ -80,7 +82,9 @@ def test_zero_is_known_for_each_part_of_a_concat():
     (operators.OwnConvolution, SHAPE, "conv", ("bn.gamma", "bn.beta"), (5, 3, 3, 3)),
     (operators.Volume, (1, 2, 8, 8, 8), "conv", ("bn.bn2d.gamma", "bn.bn2d.beta"), (5, 2, 3, 3, 3)),
     (operators.Signal, (1, 2, 16), "conv", ("bn.gamma", "bn.beta"), (5, 2, 1, 3)),
-    (operators.Recurrent, (1, 3, 4, 8), "conv", ("bn.gamma", "bn.beta"), (5, 3, 3, 3))])
+    (operators.Recurrent, (1, 3, 4, 8), "conv", ("bn.gamma", "bn.beta"), (5, 3, 3, 3)),
+    (lambda: operators.Recurrent(nn.GRU), (1, 3, 4, 8), "conv", ("bn.gamma", "bn.beta"), (5, 3, 3, 3)),
+    (lambda: operators.Recurrent(nn.RNN), (1, 3, 4, 8), "conv", ("bn.gamma", "bn.beta"), (5, 3, 3, 3))])
 def test_other_layers_than_conv2d(build, shape, name, silent, weight, mode):
     gone = {0, 3, 6}
     small, full = slim_by_group(build, (shape,), name, gone)
