@@ -1,6 +1,7 @@
 """Export a network to MindIR and read the file."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,4 +52,4 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
                              f"pass inputs that the network takes (MindSpore says: {first_line(error)})") from error
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(path.with_suffix(".mindir").read_bytes())
-    return decode(model)
+    return replace(decode(model), training=training)

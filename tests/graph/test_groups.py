@@ -59,7 +59,7 @@ COUPLE = {
     "called_twice": (networks.Twice, [("stem conv", 8, FREE), ("mid", 6, FREE), ("last", 4, OUT)]),
     "shared_weight": (networks.SharedWeight, [("stem a", 8, FREE), ("mid", 6, FREE), ("last", 4, OUT)]),
     "options": (networks.Options, [("stem b", 8, FREE), ("a dw", 10, FREE), ("c", 12, FREE), ("fc", 4, OUT)]),
-    "split": (couplings.SplitAndGate, [("stem", 6, FREE), ("conv", 8, Blocked.FIXED_BY_CODE), ("last", 4, OUT)]),
+    "split": (couplings.SplitAndGate, [("stem", 6, FREE), ("conv", 4, FREE), ("last", 4, OUT)]),
     "two_parts": (couplings.TwoParts, [("stem", 6, FREE), ("conv", 4, FREE), ("last", 4, OUT)]),
     "chunks": (couplings.Chunks, [("stem", 6, FREE), ("conv unit", 4, FREE), ("last", 4, OUT)]),
     "channels_in_parts": (couplings.ChannelsInParts,

@@ -10,6 +10,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import NONE, compress, none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.questions import BLOCKED
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, several_outputs
 
@@ -69,7 +70,7 @@ def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
         return replace(result, zero=True, silencers=min(known, key=len, default=frozenset()))
     where = np.zeros((1,) * result.ids.ndim, bool)
     for flow, ids in zip(flows, parts):
-        where = where | _zeros_of(flow, ids)
+        where = where | (np.ones(ids.shape, bool) if _is_zero(flow) else _zeros_of(flow, ids))
     return result.with_zeros(where)
 
 
@@ -125,8 +126,10 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow
     rank = len(node.shape)
     result, extent = none_ids(rank), (1,) * rank
     parts = [none_ids(rank)] * len(flows)
-    for place in sorted(range(len(flows)), key=lambda k: _many_axes(flows[k])):
+    for place in sorted(range(len(flows)), key=lambda k: (_many_axes(flows[k]), flows[k].pliable)):
         flow = flows[place]
+        if flow.pliable and _follows(node, flow, result, channels):
+            continue
         _note_role(flow, node, channels)
         shape = (1,) * (rank - len(flow.shape)) + flow.shape
         ids = _operand_ids(flow, shape, result, node, channels)
@@ -134,7 +137,19 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow
         result = _meet(result, extent, ids, shape, node, channels)
         extent = tuple(max(a, b) for a, b in zip(extent, shape))
     varying = any(flow.varying for flow in flows)
-    return Flow(node.shape, result, writers=_writers(flows), varying=varying), parts
+    pliable = all(flow.pliable or (flow.constant is not None and not flow.shape) for flow in flows)
+    return Flow(node.shape, result, writers=_writers(flows), varying=varying, pliable=pliable), parts
+
+
+def _follows(node: Node, flow: Flow, partner: np.ndarray, channels: Channels) -> bool:
+    """Whether a literal of equal entries, or random numbers, have the shape of their partner, whatever that is."""
+    shape = (1,) * (len(node.shape) - len(flow.shape)) + flow.shape
+    if not _spans(partner, shape):
+        return False
+    taken = channels.ask(node, ("of the partner's shape", "fixed"), partner)
+    if taken == BLOCKED:
+        channels.block(partner, Blocked.FIXED_BY_CODE, node)
+    return taken != "fixed"
 
 
 def _many_axes(flow: Flow) -> bool:
@@ -245,3 +260,13 @@ def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
         channels.roles[slope.parameter, 0] = Role.SCALE
         channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(slope.parameter, 0), node)
     return x
+
+
+@channel_rule("StandardNormal", "Normal", "UniformReal", "UniformExt", "Uniform", "RandExt", "Randn", "RandnLike",
+              "RandLikeExt", "StandardLaplace", "Gamma", "Poisson", "UniformInt", "NormalFloatFloat",
+              "NormalTensorTensor", "NormalTensorFloat", "NormalFloatTensor")
+def _random(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Random numbers, whose shape may be that of what they meet."""
+    for flow in flatten(flows):
+        channels.refuse(flow, Blocked.FIXED_OPERAND, node)
+    return replace(channels.plain(node), pliable=True)

@@ -150,7 +150,7 @@ def _batch_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow,
         if position < 2:
             channels.shifts.add((flow.parameter, 0))
     rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])
-    return (replace(x, zero=masked), *rest)
+    return (replace(x, zero=masked, alive=x.alive[:0]), *rest)
 
 
 @channel_rule("InstanceNorm")

@@ -9,6 +9,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.questions import BLOCKED
 from mindspore_gs.graph.restores import OPERATOR
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, several_outputs
 
@@ -60,6 +61,8 @@ def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], channe
     if any(x.ids.shape[k] > 1 for k in axes):
         if node.op in ("ReduceSum", "SumExt"):
             channels.block(x.ids[~x.zeros()], Blocked.MIXES_CHANNELS, node)
+            if channels.ask(node, ("a sum",), x.ids) == BLOCKED:  # its divisor may be the number of channels
+                channels.refuse(x, Blocked.FIXED_BY_CODE, node)
         else:
             channels.refuse(x, Blocked.MIXES_CHANNELS, node)
         return Flow(shape, none_ids(len(shape)), varying=x.varying)
