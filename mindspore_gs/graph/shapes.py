@@ -8,6 +8,9 @@ from mindspore_gs.graph.flow import Flow
 from mindspore_gs.graph.ids import NONE
 from mindspore_gs.graph.ir import Graph, Node
 
+_ARITHMETIC = ("Add", "Sub", "Mul", "Div", "RealDiv", "FloorDiv", "Mod", "FloorMod", "Pow", "Maximum", "Minimum",
+               "Scalar", "Inplace", "Fmod", "Truncate", "Clamp", "Greater", "Less", "Equal", "NotEqual")
+
 
 def follows(graph: Graph, flows: dict[str, Any], gone: np.ndarray, small: Graph) -> bool:
     """Whether ``small`` is ``graph`` without the channels that are gone.
@@ -51,13 +54,16 @@ def _left_of(flow: Flow, gone: np.ndarray) -> tuple[int, ...] | None:
 
 
 def _same_numbers(graph: Graph, node: Node, small: Graph, other: Node) -> bool:
-    """Fractions are no sizes: they have to be the same in both traces."""
+    """Fractions, and whatever is computed with, are no sizes: they have to be the same in both traces."""
     pairs = [(graph.constants.get(a), small.constants.get(b)) for a, b in zip(node.inputs, other.inputs)]
     pairs += [(value, other.attrs.get(name)) for name, value in node.attrs.items()]
-    return all(_same(a, b) for a, b in pairs)
+    computes = node.op.startswith(_ARITHMETIC)
+    return all(_same(a, b, computes) for a, b in pairs)
 
 
-def _same(a: Any, b: Any) -> bool:
+def _same(a: Any, b: Any, computes: bool) -> bool:
+    if computes and isinstance(a, int) and isinstance(b, int):
+        return a == b
     fractions = [isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype.kind == "f")
                  for value in (a, b)]
     if not any(fractions):
