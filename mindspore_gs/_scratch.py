@@ -15,8 +15,8 @@ def nothing_left_behind() -> Iterator[None]:
     """Where a failure is expected and gets an error of our own: nothing else of it reaches the user.
 
     MindSpore writes ``rank_0/om/analyze_fail.ir`` into a folder that is gone afterwards; it would lie in the user's
-    current directory otherwise. A folder that the user has set (``MS_OM_PATH``) is used. What MindSpore prints on stderr
-    is held back, and shown afterwards unless the block fails.
+    current directory otherwise. A folder that the user has set (``MS_OM_PATH``) is used. What MindSpore prints on
+    stderr is held back, and shown afterwards unless the block fails.
     """
     with _folder(), _errors_held_back():
         yield

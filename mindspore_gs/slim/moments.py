@@ -12,8 +12,9 @@ from mindspore_gs.slim.plan import PrunePlan
 def carry_moments(old: nn.Optimizer, new: nn.Optimizer, masked: nn.Cell, small: nn.Cell, plan: PrunePlan) -> int:
     """Give a slim network's optimizer the moments that the masked network's optimizer has gathered.
 
-    A weight of shape :math:`(C_o, C_i, k, k)` has moments of the same shape, and what stays of the weight says what stays
-    of them. With this, training goes on after :meth:`convert` as if nothing had happened.
+    A weight of shape :math:`(C_o, C_i, k, k)` has moments of the same shape, and what stays of the weight says what
+    stays of them. Counters, such as Adam's powers of beta, are copied; the learning rate is not. Training goes on after
+    ``convert`` as if nothing had happened.
 
     Args:
         old: the optimizer of ``masked``, such as ``nn.Momentum`` or ``nn.Adam``; it stays as it is.
@@ -51,7 +52,15 @@ def carry_moments(old: nn.Optimizer, new: nn.Optimizer, masked: nn.Cell, small: 
                             f"{tuple(after[key].shape)}; the plan is not that of these two networks.")
     for key, value in values.items():
         after[key].set_data(ms.Tensor(value, after[key].dtype))
+    for name, counter in _counters(new).items():
+        counter.set_data(ms.Tensor(_counters(old)[name].asnumpy(), counter.dtype))
     return len(values)
+
+
+def _counters(optimizer: nn.Optimizer) -> dict[str, ms.Parameter]:
+    """What an optimizer keeps beside weights, moments and the learning rate."""
+    held = {name: getattr(optimizer, name, None) for name in ("beta1_power", "beta2_power", "global_step")}
+    return {name: value for name, value in held.items() if isinstance(value, ms.Parameter)}
 
 
 def _moments(optimizer: nn.Optimizer, net: nn.Cell) -> dict[tuple[str, str], ms.Parameter]:

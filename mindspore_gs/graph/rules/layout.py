@@ -18,7 +18,9 @@ def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """The same positions in the same order. Where channels are split into blocks, the blocks stay alike."""
     x = flows[0]
     ids = compress(expand(x.ids, x.shape).reshape(node.shape))
-    given = flows[1].constant if len(flows) > 1 and isinstance(flows[1].constant, tuple) else None
+    given = flows[1].constant if node.op in ("Reshape", "View") and len(flows) > 1 else None
+    if not isinstance(given, tuple) or len(given) != len(node.shape):  # Squeeze and its like are given axes
+        given = None
     if _long(ids) > max(1, _long(x.ids)):
         return x.merged().with_ids(node.shape, _tie_blocks(x, ids, given, node, channels))
     literal = given is not None and any(n > 1 and given[k] != -1 for k, n in enumerate(ids.shape))

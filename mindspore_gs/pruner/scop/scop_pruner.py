@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
 
-from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell
+from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell, restore_names
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
@@ -171,7 +171,9 @@ class PrunerFtCompressAlgo(ChannelPruner):
     def _mask(self, network: nn.Cell, choice: dict[Group, np.ndarray]) -> nn.Cell:
         """End the phase, and put masks in the place of knockoffs."""
         record = record_of(network)
-        drop_record(end_phase(network))
+        network = end_phase(network)
+        drop_record(network)
+        restore_names(network)
         Masks.attach(network, record.graph, record.groups, record.residual).set(choice)
         return network
 
