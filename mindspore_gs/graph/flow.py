@@ -45,7 +45,7 @@ class Flow:
 
     def with_ids(self, shape: tuple[int, ...], ids: np.ndarray) -> "Flow":
         """The same flow in another layout."""
-        return replace(self, shape=shape, ids=ids, parameter=None)
+        return replace(self, shape=shape, ids=ids, parameter=None, constant=None)
 
     @property
     def has_channels(self) -> bool:
@@ -90,6 +90,10 @@ class Channels:
         questions: what the rules have asked, by site.
         sites: the site of each node of the graph that is traced at present, by the node's name.
         flows: for each graph, the flow of each value.
+        current: the graph that is traced at present.
+        computed: (parameter, node) where a parameter of several axes becomes part of a computation.
+        shows: (parameter, name of the node) of these where the rule of a later operator knows what became of it.
+        own_layers: weights that cells of the user's own hold, whose operators may hold sizes as well.
     """
 
     graph: Graph
@@ -109,6 +113,10 @@ class Channels:
     questions: dict[Site, Question] = field(default_factory=dict)
     sites: Mapping[str, Site] = field(default_factory=dict)
     flows: list[dict[str, Any]] = field(default_factory=list)
+    current: Graph | None = None
+    computed: list[tuple[str, Node]] = field(default_factory=list)
+    shows: set[tuple[str, str]] = field(default_factory=set)
+    own_layers: frozenset[str] = frozenset()
 
     def ask(self, node: Node, options: tuple[Option, ...], ids: np.ndarray) -> Option:
         """How a number at a node is to be read: the likeliest option, or what is known by now."""

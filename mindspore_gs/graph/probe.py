@@ -5,7 +5,7 @@ user's cell holds is tried with the attribute changed. What fits no reading keep
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import mindspore as ms
@@ -67,7 +67,12 @@ def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
 
 def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], families: Mapping[Family, list[Site]],
             answers: Readings, family: Family, sites: list[Site]) -> Readings:
-    """The reading of one family that fits; other open questions keep their channels meanwhile."""
+    """The reading of one family that fits; other open questions keep their channels meanwhile.
+
+    None where all channels that it concerns are blocked anyway.
+    """
+    if not _shrinking(graph, sites):
+        return {}
     open_sites = [site for key, others in families.items() if key != family for site in others if site not in answers]
     closed = {site: Reading(BLOCKED) for site in open_sites}
     for reading in _candidates(net, graph, sites):
@@ -117,12 +122,13 @@ def _resize(net: nn.Cell, graph: ChannelGraph, question: Question, attribute: st
     return Resize(path, attribute, old, old // len(question.counted), positions(graph.channels, question.counted))
 
 
-def _shrinking(graph: ChannelGraph) -> dict[Group, np.ndarray]:
-    """The free groups that a question concerns, with the channels of each that go: every second one."""
+def _shrinking(graph: ChannelGraph, sites: Collection[Site] | None = None) -> dict[Group, np.ndarray]:
+    """The free groups that a question (at these sites) concerns, with the channels of each that go: every second."""
     channels = graph.channels
     asked = np.zeros(channels.size, bool)
-    for question in channels.questions.values():
-        asked[question.ids] = True
+    for site, question in channels.questions.items():
+        if sites is None or site in sites:
+            asked[question.ids] = True
     return {group: np.arange(group.size) % 2 == 1 for group in graph.groups()
             if group.blocked_by is None and group.size > 1 and asked[_ids(channels, group)].any()}
 

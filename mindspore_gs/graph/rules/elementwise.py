@@ -18,7 +18,7 @@ _SUMS = ("Add", "AddExt", "Adds", "InplaceAddExt", "InplaceAddsExt", "Sub", "Sub
          "InplaceSubsExt", "AddN")
 
 
-@channel_rule(*_SUMS)
+@channel_rule(*_SUMS, weights=True)
 def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     terms = flatten(flows) if node.op == "AddN" else flows[:2]
     _note_sum(node, terms, channels)
@@ -61,7 +61,7 @@ def _is_zero(flow: Flow) -> bool:
     return flow.constant is not None and not np.any(flow.constant)
 
 
-@channel_rule("Mul", "Muls", "InplaceMuls", "InplaceMul")
+@channel_rule("Mul", "Muls", "InplaceMuls", "InplaceMul", weights=True)
 def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where one factor is."""
     result, parts = elementwise(node, flows, channels)
@@ -74,14 +74,15 @@ def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return result.with_zeros(where)
 
 
-@channel_rule("Div", "Divs", "RealDiv", "DivMod", "FloorDiv", "FloorMod", "Mod", "TruncateDiv", "TruncateMod", "Fmod")
+@channel_rule("Div", "Divs", "RealDiv", "DivMod", "FloorDiv", "FloorMod", "Mod", "TruncateDiv", "TruncateMod", "Fmod",
+              weights=True)
 def _div(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where the dividend is, unless the divisor is zero as well."""
     result, (above, below) = elementwise(node, flows[:2], channels)
     return result.with_zeros(_zeros_of(flows[0], above) & ~_zeros_of(flows[1], below))
 
 
-@channel_rule("Maximum", "Minimum")
+@channel_rule("Maximum", "Minimum", weights=True)
 def _extremum(node: Node, flows: list[Any], channels: Channels) -> Flow:
     bounds = [flow.constant for flow in flows if flow.constant is not None]
     harmless = all(np.all(np.asarray(b) <= 0 if node.op == "Maximum" else np.asarray(b) >= 0) for b in bounds)
@@ -99,18 +100,19 @@ def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 
 @channel_rule("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr",
-              "LogicalXor", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor")
+              "LogicalXor", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", weights=True)
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return elementwise(node, flows, channels)[0]
 
 
-@channel_rule("Select", "Where")
+@channel_rule("Select", "Where", weights=True)
 def _select(node: Node, flows: list[Any], channels: Channels) -> Flow:
     result, parts = elementwise(node, flows, channels)
     return zero_where_all(result, flows[1:3], parts[1:3])
 
 
-@channel_rule("MaskedFill", "MaskedFillScalar", "InplaceMaskedFillScalar", "InplaceMaskedFillTensor")
+@channel_rule("MaskedFill", "MaskedFillScalar", "InplaceMaskedFillScalar", "InplaceMaskedFillTensor",
+              weights=True)
 def _masked_fill(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Where the mask says so, the value instead."""
     result, parts = elementwise(node, flows, channels)
@@ -224,11 +226,13 @@ _NONZERO_AT_ZERO = (
 )
 
 
-@channel_rule(*_ZERO_AT_ZERO)
+@channel_rule(*_ZERO_AT_ZERO, weights=True)
 def _unary(node: Node, flows: list[Any], channels: Channels) -> Any:
     if several_outputs(node):
         return tuple(flows[0] for _ in node.shape)
     keep = flows[0].parameter if node.op in ("Cast", "Identity") else None
+    if keep is None and _many_axes(flows[0]):
+        channels.computed.append((str(flows[0].parameter), node))
     return replace(flows[0], parameter=keep, constant=None)
 
 
@@ -242,7 +246,7 @@ def _zeros_like(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return replace(flows[0], zero=True, alive=flows[0].alive[:0], parameter=None, constant=None)
 
 
-@channel_rule("Pow", "PowTensorScalar")
+@channel_rule("Pow", "PowTensorScalar", weights=True)
 def _pow(node: Node, flows: list[Any], channels: Channels) -> Flow:
     exponent = flows[1].constant
     result, parts = elementwise(node, flows, channels)
@@ -251,7 +255,7 @@ def _pow(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return result.with_zeros(_zeros_of(flows[0], parts[0]))
 
 
-@channel_rule("PReLU")
+@channel_rule("PReLU", weights=True)
 def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, slope = flows
     if slope.parameter is None:

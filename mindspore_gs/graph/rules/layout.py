@@ -17,10 +17,11 @@ from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, un
 def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """The same positions in the same order. Where channels are split into blocks, the blocks stay alike."""
     x = flows[0]
+    if isinstance(x.constant, np.ndarray):
+        return replace(x.with_ids(node.shape, none_ids(len(node.shape))), constant=x.constant.reshape(node.shape))
     ids = compress(expand(x.ids, x.shape).reshape(node.shape))
-    given = flows[1].constant if node.op in ("Reshape", "View") and len(flows) > 1 else None
-    if not isinstance(given, tuple) or len(given) != len(node.shape):  # Squeeze and its like are given axes
-        given = None
+    target = flows[1].constant if node.op in ("Reshape", "View") and len(flows) > 1 else None
+    given = target if isinstance(target, tuple) and len(target) == len(node.shape) else None
     if _long(ids) > max(1, _long(x.ids)):
         return x.merged().with_ids(node.shape, _tie_blocks(x, ids, given, node, channels))
     literal = given is not None and any(n > 1 and given[k] != -1 for k, n in enumerate(ids.shape))
@@ -177,6 +178,9 @@ def _concat(node: Node, flows: list[Any], channels: Channels) -> Flow:
     parts = flows[0] if isinstance(flows[0], tuple) else tuple(flows[:-1])
     axis = int(flows[-1].constant if isinstance(flows[-1], Flow) and flows[-1].constant is not None
                else node.attrs.get("axis", 0))
+    if parts and all(isinstance(part.constant, np.ndarray) for part in parts):
+        literal = np.concatenate([part.constant for part in parts], axis=axis)
+        return Flow(node.shape, none_ids(len(node.shape)), constant=literal, varying=False)
     known = _with_pliable_parts(node, parts, axis % len(node.shape), channels)
     if known is None:
         return _fixed_parts(node, flows, channels)
@@ -331,12 +335,19 @@ def _space_to_depth(node: Node, flows: list[Any], channels: Channels) -> Flow:
 @channel_rule("PadV3", "Pad")
 def _pad(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x = flows[0]
+    if _repeats_the_border(node) and all(a == b for a, b, n in zip(x.shape, node.shape, x.ids.shape) if n > 1):
+        return x.with_ids(node.shape, x.ids)
     amounts = _pad_amounts(node, flows, len(x.shape))
     if amounts is None:
         return unknown(node, flows[:1], channels)
     ids = _padded(x, amounts)
     fill = flows[2].constant if len(flows) > 2 else 0
     return replace(x.with_ids(node.shape, ids), zero=x.zero and fill is not None and not np.any(fill))
+
+
+def _repeats_the_border(node: Node) -> bool:
+    """Whether the border is made of what is inside (reflect, edge, circular), so that zero stays zero."""
+    return node.op == "PadV3" and node.attrs.get("mode", "constant") != "constant"
 
 
 def _padded(x: Flow, amounts: list[tuple[int, int]]) -> np.ndarray:
@@ -358,11 +369,44 @@ def _pad_amounts(node: Node, flows: list[Any], rank: int) -> list[tuple[int, int
     return amounts if all(n >= 0 for pair in amounts for n in pair) else None
 
 
-@channel_rule("MakeTuple", "make_list", "MakeList")
+@channel_rule("MakeTuple", "make_list", "MakeList", weights=True)
 def _make_tuple(node: Node, flows: list[Any], channels: Channels) -> tuple[Any, ...]:
     return tuple(flows)
 
 
-@channel_rule("TupleGetItem", "list_getitem", "ListGetItem")
+@channel_rule("TupleGetItem", "list_getitem", "ListGetItem", weights=True)
 def _tuple_get_item(node: Node, flows: list[Any], channels: Channels) -> Any:
     return flows[0][int(flows[1].constant)]
+
+
+@channel_rule("TensorScatterUpdate")
+def _scatter(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Some positions get other values. Fine where that happens to all channels alike."""
+    x, places = flows[0], flows[1].constant
+    long = [k for k, n in enumerate(x.ids.shape) if n > 1]
+    if not x.has_channels and not flows[2].has_channels:
+        return channels.plain(node)
+    if len(long) != 1 or flows[2].has_channels or not isinstance(places, np.ndarray) or \
+            not _in_all_channels(places, long[0], x.shape[long[0]]):
+        channels.refuse(flows[2], Blocked.FIXED_BY_CODE, node)
+        return _fixed(node, x, channels)
+    if channels.ask(node, ("in all channels",), x.ids) == BLOCKED:
+        return _fixed(node, x, channels)
+    zero = flows[2].constant is not None and not np.any(flows[2].constant)
+    return replace(x, zero=x.zero and zero, parameter=None)
+
+
+def _in_all_channels(places: np.ndarray, axis: int, size: int) -> bool:
+    """Whether the places (one in each row) are the same in each of the channels, of which there are ``size``."""
+    rows = np.unique(places.reshape(-1, places.shape[-1]), axis=0)
+    if rows.shape[1] <= axis:
+        return False
+    others = np.unique(np.delete(rows, axis, axis=1), axis=0)
+    return len(rows) == len(others) * size
+
+
+@channel_rule("OneHot", "OneHotExt")
+def _one_hot(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Each class has an entry of its own."""
+    channels.refuse(flows[0], Blocked.FIXED_OPERAND, node)
+    return channels.plain(node)
