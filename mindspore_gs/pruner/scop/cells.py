@@ -180,7 +180,7 @@ class KfConv2d(OwnPrecision, nn.Cell):
         self.parts, self.together = Parts(reuse, outer), Together(outer)
         self.zeros = ms.Tensor(np.zeros(conv_ori.out_channels, np.float32))
         self.plain_norm = type(bn_ori) is nn.BatchNorm2d
-        self.eager = EagerMixture(conv_ori.out_channels, DOSE, SPRING, reuse, outer) if self.plain_norm else None
+        self.eager: Any = EagerMixture(conv_ori.out_channels, DOSE, SPRING, reuse, outer) if self.plain_norm else None
         self.eagerly = False
 
     def __getattr__(self, name: str) -> Any:
@@ -201,11 +201,11 @@ class KfConv2d(OwnPrecision, nn.Cell):
 
     def __call__(self, x: ms.Tensor) -> ms.Tensor:
         """Remember that PyNative mode calls; Graph mode compiles ``construct`` without coming here."""
-        vars(self)["eagerly"] = self.eager is not None and pynative_on_a_cpu()
+        self.__dict__["eagerly"] = self.eager is not None and type(self.share) is RealShare and pynative_on_a_cpu()
         try:
             return super().__call__(x)
         finally:
-            vars(self)["eagerly"] = False
+            self.__dict__["eagerly"] = False
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Mix in training mode; the parts stay apart, since nothing is trained through the knockoffs."""

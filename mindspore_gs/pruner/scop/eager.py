@@ -1,9 +1,10 @@
 """The mixture of a competing layer for PyNative mode, where each operator is a call of its own.
 
-MindSpore has two kinds of operators, and on a CPU every change between them waits some milliseconds for a thread to wake
-up. Convolution and BatchNorm are of the older kind. So this file uses the classes of the older kind throughout, few of
-them, and writes the gradients down itself. What it computes is what :class:`~mindspore_gs.pruner.scop.cells.KfConv2d`
-computes in Graph mode (tests/pruner/test_knockoff_eager.py compares every output and gradient).
+MindSpore has two kinds of operators, and on a CPU every change between them waits some milliseconds for a thread to
+wake up. Convolution and BatchNorm are of the older kind. So this file uses the classes of the older kind throughout,
+few of them, and writes the gradients down itself. What it computes is what
+:class:`~mindspore_gs.pruner.scop.cells.KfConv2d` computes in Graph mode (tests/pruner/test_knockoff_network.py compares
+outputs and gradients in both modes).
 """
 
 from typing import Any
@@ -87,7 +88,7 @@ class OnlyRealLearns(OwnPrecision, nn.Cell):
 
 
 class EagerMixture(nn.Cell):
-    r"""Convolution, BatchNorm and mixture: :math:`BN_s(conv(x)) + BN_{1-s}(conv(x)_{k})`, k the knockoff of each sample.
+    r"""Convolution, BatchNorm and mixture: :math:`BN_s(conv(x)) + BN_{1-s}(conv(x)_{k})`, k the knockoff of a sample.
 
     A knockoff is its own knockoff, so it passes. Nothing is trained through the knockoffs.
 
