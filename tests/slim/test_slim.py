@@ -62,7 +62,7 @@ ZOO = {  # network -> shape of each weight after half of every free group is gon
                                       "expand": (8, 2), "last": (4, 4)}),
     "repeated": (couplings.Repeated, {"stem": (3, 3), "conv": (4, 3), "last": (4, 16)}),
     "upsampled": (couplings.Upsampled, {"stem": (3, 3), "conv": (4, 3), "last": (4, 3)}),
-    "group_norm": (couplings.GroupNormBetween, {"stem": (3, 3), "conv": (8, 3), "last": (4, 8)}),
+    "group_norm": (couplings.GroupNormBetween, {"stem": (3, 3), "conv": (4, 3), "last": (4, 4)}),
     "layer_norm": (couplings.LayerNormBetween, {"stem": (3, 3), "conv": (8, 3), "last": (4, 8)}),
     "dense_block": (couplings.DenseBlock, {"stem": (2, 3), "conv1": (2, 2), "conv2": (2, 4), "last": (4, 6)}),
     "with_input": (couplings.WithInput, {"conv": (3, 3), "last": (4, 6)}),

@@ -27,9 +27,7 @@ def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
         sets = [term.masked_by() for term in terms if not _is_zero(term)]
         joined = frozenset().union(*sets) if all(sets) else frozenset()
         return replace(result, writers=frozenset(), zero=True, silencers=joined)
-    for term in terms:
-        channels.shifts.update(term.masked_by())
-    return replace(zero_where_all(result, terms, parts), writers=frozenset())
+    return replace(zero_where_all(result, terms, parts, channels), writers=frozenset())
 
 
 def _note_sum(node: Node, terms: list[Flow], channels: Channels) -> None:
@@ -40,13 +38,14 @@ def _note_sum(node: Node, terms: list[Flow], channels: Channels) -> None:
         channels.residual.update(*(term.writers for term in wide))
 
 
-def zero_where_all(result: Flow, terms: list[Flow], parts: list[np.ndarray]) -> Flow:
+def zero_where_all(result: Flow, terms: list[Flow], parts: list[np.ndarray], channels: Channels) -> Flow:
     """A channel is zero where each operand is: a channel that is zero, zero as a number, or a masked parameter."""
     where = np.ones((1,) * result.ids.ndim, bool)
     for term, ids in zip(terms, parts):
         if _is_zero(term):
             continue
         where = where & ((ids != NONE) if term.masked_by() else _zeros_of(term, ids))
+        channels.shifts.update(term.masked_by())
     return result.with_zeros(where)
 
 
@@ -88,19 +87,24 @@ def _extremum(node: Node, flows: list[Any], channels: Channels) -> Flow:
     harmless = all(np.all(np.asarray(b) <= 0 if node.op == "Maximum" else np.asarray(b) >= 0) for b in bounds)
     result, parts = elementwise(node, flows, channels)
     terms = [(flow, ids) for flow, ids in zip(flows, parts) if flow.constant is None]
-    result = zero_where_all(result, [flow for flow, _ in terms], [ids for _, ids in terms])
+    result = zero_where_all(result, [flow for flow, _ in terms], [ids for _, ids in terms], channels)
     return replace(result, zero=result.zero and harmless)
 
 
 @channel_rule("ClampScalar", "ClipByValue")
 def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Zero stays zero between bounds around it. A bound that is a tensor is one more operand."""
     low, high = (flow.constant for flow in flows[1:3])
-    around_zero = (low is None or np.all(np.asarray(low) <= 0)) and (high is None or np.all(np.asarray(high) >= 0))
-    return replace(flows[0], zero=flows[0].zero and bool(around_zero), parameter=None, constant=None)
+    known = all(flow.constant is not None or not flow.shape for flow in flows[1:3])
+    around_zero = known and (low is None or np.all(np.asarray(low) <= 0)) and \
+        (high is None or np.all(np.asarray(high) >= 0))
+    result, parts = elementwise(node, flows[:3], channels)
+    return result.with_zeros(_zeros_of(flows[0], parts[0])) if around_zero else result
 
 
 @channel_rule("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr",
-              "LogicalXor", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", weights=True)
+              "LogicalXor", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar", "GreaterEqualScalar",
+              "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return elementwise(node, flows, channels)[0]
 
@@ -108,7 +112,7 @@ def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
 @channel_rule("Select", "Where", weights=True)
 def _select(node: Node, flows: list[Any], channels: Channels) -> Flow:
     result, parts = elementwise(node, flows, channels)
-    return zero_where_all(result, flows[1:3], parts[1:3])
+    return zero_where_all(result, flows[1:3], parts[1:3], channels)
 
 
 @channel_rule("MaskedFill", "MaskedFillScalar", "InplaceMaskedFillScalar", "InplaceMaskedFillTensor",
@@ -116,7 +120,7 @@ def _select(node: Node, flows: list[Any], channels: Channels) -> Flow:
 def _masked_fill(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Where the mask says so, the value instead."""
     result, parts = elementwise(node, flows, channels)
-    return zero_where_all(result, [flows[0], flows[2]], [parts[0], parts[2]])
+    return zero_where_all(result, [flows[0], flows[2]], [parts[0], parts[2]], channels)
 
 
 def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow, list[np.ndarray]]:
@@ -229,7 +233,7 @@ _NONZERO_AT_ZERO = (
 @channel_rule(*_ZERO_AT_ZERO, weights=True)
 def _unary(node: Node, flows: list[Any], channels: Channels) -> Any:
     if several_outputs(node):
-        return tuple(flows[0] for _ in node.shape)
+        return (flows[0], *(replace(flows[0], zero=False) for _ in node.shape[1:]))
     keep = flows[0].parameter if node.op in ("Cast", "Identity") else None
     if keep is None and _many_axes(flows[0]):
         channels.computed.append((str(flows[0].parameter), node))

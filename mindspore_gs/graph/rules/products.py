@@ -101,10 +101,14 @@ def _dense(node: Node, x: Flow, weight: str, axes: tuple[int, int], channels: Ch
 
 
 def _add_bias(bias: Flow | None, weight: Flow, axis: int, node: Node, channels: Channels) -> None:
-    """The bias that an operator adds by itself; a masked channel's entry is zero."""
-    if bias is None or bias.parameter is None or weight.parameter is None:
+    """The bias that an operator adds by itself; a masked channel's entry is zero. A computed one is not."""
+    if bias is None or not bias.shape or weight.parameter is None:
         return
     outputs = channels.parameter_ids(weight.parameter, axis)
+    if bias.parameter is None:
+        channels.refuse(bias, Blocked.COMPUTED_WEIGHT, node)
+        channels.block(outputs, Blocked.COMPUTED_WEIGHT, node)
+        return
     channels.unite(channels.parameter_ids(bias.parameter, 0), outputs, node)
     channels.shifts.add((bias.parameter, 0))
     channels.roles[bias.parameter, 0] = Role.BIAS
@@ -133,7 +137,9 @@ def _computed(node: Node, x: Flow, w: Flow, axis: int, channels: Channels) -> Fl
 def _bias_add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, bias = flows[:2]
     if bias.parameter is None:
-        return elementwise(node, flows[:2], channels)[0]
+        rest = (1,) * (len(x.shape) - 2)
+        bias = bias.with_ids((*bias.shape, *rest), bias.ids.reshape(*bias.ids.shape, *rest))
+        return elementwise(node, [x, bias], channels)[0]
     ids = channels.vector(x, 1, node)
     channels.consume_with(ids, channels.parameter_ids(bias.parameter, 0), node)
     channels.shifts.add((bias.parameter, 0))
