@@ -94,8 +94,9 @@ class PrunerKfCompressAlgo(CompAlgo):
         try_out(network, graph, groups)
         remember_names(network)
         if not competitors(graph, groups):
-            _log.warning("no convolution of %s can have knockoffs, so there is nothing to train in this phase. Go on with "
-                         "PrunerFtCompressAlgo and a criterion such as 'l1', or use ChannelPruner.", type(network).__name__)
+            _log.warning("no convolution of %s can have knockoffs, so there is nothing to train in this phase. Go on "
+                         "with PrunerFtCompressAlgo and a criterion such as 'l1', or use ChannelPruner.",
+                         type(network).__name__)
         start_phase(network, competitors(graph, groups), config.knockoff, _examples(graph, config.input_shape),
                     config.batch_axis)
         set_record(network, Record(graph, config.residual, groups))
