@@ -8,6 +8,11 @@ from mindspore import ops
 _SIMPLE = (ms.float16, ms.float32, ms.float64)
 
 
+def pynative_on_a_cpu() -> bool:
+    """Whether operators are called one by one on a CPU, where the kind of an operator decides what it costs."""
+    return ms.get_context("mode") == ms.PYNATIVE_MODE and ms.get_context("device_target") == "CPU"
+
+
 def multiplication(dtype: Any) -> ops.Primitive:
     """The operator that multiplies a parameter of this type with its mask.
 

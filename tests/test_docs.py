@@ -1,6 +1,8 @@
-"""Every public module, class, function and method says what it is."""
+"""Every public module, class, function and method says what it is; the code in the documents runs."""
 
 import ast
+import textwrap
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,20 @@ def test_the_public_interface_documents_its_arguments(name):
     own = [p for p in inspect.signature(value).parameters if p not in ("self", "args", "kwargs")]
     if "Arguments, result and errors are those of" not in text:
         assert [p for p in own if p not in text] == []
+
+
+def code(page):
+    """The indented blocks of a page, in order."""
+    lines = (Path(__file__).parents[1] / "docs" / page).read_text().splitlines()
+    blocks = [list(part) for indented, part in groupby(lines, lambda line: line.startswith("    ") or not line)
+              if indented]
+    return [textwrap.dedent("\n".join(block)) for block in blocks if any(block)]
+
+
+@pytest.mark.parametrize("page", ["pruning.md", "criteria.md"])
+def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks, names = code(page), {}
+    assert len(blocks) >= 4
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)

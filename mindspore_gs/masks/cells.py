@@ -26,7 +26,8 @@ class MaskedParameter(property):
 
         def read(self):
             value = getattr(self, raw)
-            return self.mask_times(value, _cast(getattr(self, mask), value.dtype).reshape(shape))
+            stays = ops.stop_gradient(_cast(getattr(self, mask), value.dtype))
+            return self.mask_times(value, stays.reshape(shape))
 
         super().__init__(read)
         self.arguments = attribute, mask, shape
@@ -68,7 +69,7 @@ class MaskedNorm:
         if self.fp16 or self.bf16 or x.ndim != 4:
             out = super(MaskedNorm, self).construct(x)
             return self.mask_times(out, _cast(self.channel_mask, out.dtype).reshape((1, -1) + (1,) * (out.ndim - 2)))
-        stays = _cast(self.channel_mask, self.gamma.dtype)
+        stays = ops.stop_gradient(_cast(self.channel_mask, self.gamma.dtype))
         gamma, beta = self.mask_times(self.gamma, stays), self.mask_times(self.beta, stays)
         if self.use_batch_statistics or (self.use_batch_statistics is None and self.training):
             return self.bn_train(x, gamma, beta, self.moving_mean, self.moving_variance)[0]

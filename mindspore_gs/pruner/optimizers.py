@@ -3,6 +3,7 @@
 from typing import Any
 
 from mindspore import nn
+from mindspore.train import Callback
 
 from mindspore_gs.errors import PruningError
 
@@ -39,6 +40,15 @@ def check_optimizer(net: nn.Cell, optimizer: Any) -> None:
                        "that counts: it was made for another network, or before an algorithm was applied to this one. "
                        "Make it afterwards: optimizer = nn.Momentum(net.trainable_params(), ...), "
                        "and the Model or training step with it.")
+
+
+class OptimizerCheck(Callback):
+    """Refuse, before the first step of ``Model.train``, an optimizer that would train nothing of the network."""
+
+    def on_train_begin(self, run_context: Any) -> None:
+        """Check the optimizer that the run has."""
+        state = run_context.original_args()
+        check_optimizer(state.network, optimizer_of(state))
 
 
 def optimizer_of(state: Any) -> Any:

@@ -21,7 +21,7 @@ def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
         return replace(x.with_ids(node.shape, none_ids(len(node.shape))), constant=x.constant.reshape(node.shape))
     ids = compress(expand(x.ids, x.shape).reshape(node.shape))
     target = flows[1].constant if node.op in ("Reshape", "View") and len(flows) > 1 else None
-    given = target if isinstance(target, tuple) else None
+    given = target if isinstance(target, tuple) and len(target) == len(node.shape) else None
     if _long(ids) > max(1, _long(x.ids)):
         return x.merged().with_ids(node.shape, _tie_blocks(x, ids, given, node, channels))
     literal = given is not None and any(n > 1 and given[k] != -1 for k, n in enumerate(ids.shape))

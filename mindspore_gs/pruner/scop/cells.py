@@ -6,7 +6,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
+from mindspore_gs._device import pynative_on_a_cpu
 from mindspore_gs._precision import FLAGS, OwnPrecision
+from mindspore_gs.pruner.scop.eager import EagerMixture
 
 DOSE = 0.2
 SPRING = 4.0
@@ -178,6 +180,8 @@ class KfConv2d(OwnPrecision, nn.Cell):
         self.parts, self.together = Parts(reuse, outer), Together(outer)
         self.zeros = ms.Tensor(np.zeros(conv_ori.out_channels, np.float32))
         self.plain_norm = type(bn_ori) is nn.BatchNorm2d
+        self.eager: Any = EagerMixture(conv_ori.out_channels, DOSE, SPRING, reuse, outer) if self.plain_norm else None
+        self.eagerly = False
 
     def __getattr__(self, name: str) -> Any:
         """What the network's own code may read of the convolution, such as its weight or stride."""
@@ -195,10 +199,21 @@ class KfConv2d(OwnPrecision, nn.Cell):
         """The scales b, shape (C,), within [0, 1]; not a number where the phase has diverged."""
         return np.clip(self.kfscale.asnumpy().reshape(-1).astype(np.float64), 0.0, 1.0)
 
+    def __call__(self, x: ms.Tensor) -> ms.Tensor:
+        """Remember that PyNative mode calls; Graph mode compiles ``construct`` without coming here."""
+        self.__dict__["eagerly"] = self.eager is not None and type(self.share) is RealShare and pynative_on_a_cpu()
+        try:
+            return super().__call__(x)
+        finally:
+            self.__dict__["eagerly"] = False
+
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Mix in training mode; the parts stay apart, since nothing is trained through the knockoffs."""
         if not self.training:
             return self._normalised(self.conv(x))
+        if self.eagerly:
+            if self._is_affine(x):
+                return self.eager.mix(x, self.conv, self.bn, self.kfscale)
         real, knockoff = self.parts(x)
         real, knockoff = self.conv(real), ops.stop_gradient(self.conv(knockoff))
         passing = ops.stop_gradient(self._normalised(knockoff))

@@ -4,6 +4,7 @@ Source: Tang et al., SCOP: Scientific Control for Reliable Neural Network Prunin
 that of MindSpore Golden Stick.
 """
 
+import logging
 from typing import Any
 
 import mindspore as ms
@@ -11,7 +12,7 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
 
-from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell
+from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell, restore_names
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
@@ -23,6 +24,8 @@ from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
 from mindspore_gs.pruner.scop.phase import end_phase, in_phase, phase_of, scales, start_phase
 from mindspore_gs.record import Record, drop_record, has_record, record_of, set_record
+
+_log = logging.getLogger("mindspore_gs")
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
 
@@ -90,6 +93,10 @@ class PrunerKfCompressAlgo(CompAlgo):
         groups = free_groups(self, graph, config.residual, config.ignore)
         try_out(network, graph, groups)
         remember_names(network)
+        if not competitors(graph, groups):
+            _log.warning("no convolution of %s can have knockoffs, so there is nothing to train in this phase. Go on "
+                         "with PrunerFtCompressAlgo and a criterion such as 'l1', or use ChannelPruner.",
+                         type(network).__name__)
         start_phase(network, competitors(graph, groups), config.knockoff, _examples(graph, config.input_shape),
                     config.batch_axis)
         set_record(network, Record(graph, config.residual, groups))
@@ -171,7 +178,9 @@ class PrunerFtCompressAlgo(ChannelPruner):
     def _mask(self, network: nn.Cell, choice: dict[Group, np.ndarray]) -> nn.Cell:
         """End the phase, and put masks in the place of knockoffs."""
         record = record_of(network)
-        drop_record(end_phase(network))
+        network = end_phase(network)
+        drop_record(network)
+        restore_names(network)
         Masks.attach(network, record.graph, record.groups, record.residual).set(choice)
         return network
 
