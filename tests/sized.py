@@ -129,3 +129,18 @@ class RecurrentUnit(nn.Cell):
             proposal = ops.tanh(self.state(ops.concat((x, reset * state), 1)))
             state = (1 - update) * state + update * proposal
         return self.head(state.mean((2, 3)))
+
+
+class CrossStageInStream(nn.Cell):
+    """The halves are part of a residual stream, so that with "keep" they are put back in front of the split."""
+
+    def __init__(self):
+        super().__init__()
+        self.half = 4
+        self.conv, self.bn, self.unit = conv3(3, 8), nn.BatchNorm2d(8), conv3(4, 4)
+        self.a, self.b, self.head = conv3(12, 6), conv3(6, 12), nn.Dense(12, 4)
+
+    def construct(self, x):
+        x = ops.relu(self.bn(self.conv(x)))
+        x = ops.cat((x[:, :self.half], x[:, self.half:], ops.relu(self.unit(x[:, self.half:]))), 1)
+        return self.head((x + self.b(ops.relu(self.a(x)))).mean((2, 3)))

@@ -108,7 +108,7 @@ class PrunePlan:
                    for weight, groups in graph.grouped.items() if (weight, 0) in masks}
         made = set(graph.outputs.items()) | graph.shifts
         zeros = tuple((k.parameter, k.axis) for k in keeps if (k.parameter, k.axis) in made)
-        return cls(keeps, restores, grouped, zeros, graph.inputs, _attributes(graph, masks))
+        return cls(keeps, restores, grouped, zeros, graph.inputs, _attributes(graph, masks, cut))
 
     def kept(self, parameter: str, axis: int = 0) -> tuple[int, ...] | None:
         """The positions of ``parameter`` that stay along ``axis``; None where all of them do."""
@@ -181,11 +181,14 @@ class PrunePlan:
             raise PlanError(f"this is not the JSON of a PrunePlan ({type(error).__name__}: {error}).") from error
 
 
-def _attributes(graph: ChannelGraph, masks: Mapping[tuple[str, int], np.ndarray]) -> tuple[tuple[str, str, int], ...]:
-    """What each attribute that holds a number of channels must be afterwards."""
+def _attributes(graph: ChannelGraph, masks: Mapping[tuple[str, int], np.ndarray],
+                cut: Iterable[str]) -> tuple[tuple[str, str, int], ...]:
+    """What each attribute that holds a number of channels must be afterwards. What is put back still counts."""
+    whole = {(weight, graph.outputs[weight]) for weight in cut}
     found = []
     for resize in graph.resizes:
-        stays = [masks[name, axis][k] if (name, axis) in masks else True for name, axis, k in resize.positions]
+        stays = [(name, axis) in whole or (name, axis) not in masks or masks[name, axis][k]
+                 for name, axis, k in resize.positions]
         if not all(stays):
             found.append((resize.cell, resize.attribute, resize.factor * int(sum(stays))))
     return tuple(found)

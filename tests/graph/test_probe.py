@@ -5,10 +5,10 @@ import pytest
 
 from mindspore_gs import load_pruned, save_pruned
 from mindspore_gs.graph import probe, trace
-from mindspore_gs.slim import PrunePlan
+from mindspore_gs.slim import PrunePlan, mask, slim
 from tests import networks, sized
 from tests.by_hand import assert_same, reasons, silence, slim_by_group
-from tests.helpers import image
+from tests.helpers import image, randomise
 
 SHAPE = (1, 3, 8, 8)
 REST = {"stem": (6, None), "last": (4, "REACHES_OUTPUT")}
@@ -106,3 +106,15 @@ def test_a_free_choice_of_channels_changes_no_number():
         for name in ("bn.gamma", "bn.beta"):
             silence(full, name, gone | {k + 4 for k in gone})
         assert_same(small, full, image(2, *SHAPE[1:], seed=seed))
+
+
+@pytest.mark.parametrize("residual, half", [("couple", 2), ("keep", 4)])
+def test_an_attribute_counts_what_arrives(residual, half):
+    """With "keep" a layer of a stream is put back to full width, so the split behind it stays as it is."""
+    net = randomise(sized.CrossStageInStream())
+    graph = trace(net, SHAPE)
+    free = [g for g in graph.groups(residual) if g.blocked_by is None and g.size > 1]
+    plan = PrunePlan.from_groups(graph, {g: np.arange(g.size) % 2 == 0 for g in free})
+    small = slim(net, plan)
+    assert small.half == half
+    assert_same(small, mask(net, plan), image(2, *SHAPE[1:]))
