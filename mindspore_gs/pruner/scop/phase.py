@@ -70,7 +70,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
         raise PruningError(f"{type(net).__name__} is in the knockoff phase already; end it first, "
                            "or build a new network.")
     if not pairs:
-        raise PruningError(f"no convolution of {type(net).__name__} can get knockoffs: that takes an nn.Conv2d which is "
+        raise PruningError(f"no convolution of {type(net).__name__} can get knockoffs: that takes an nn.Conv2d that is "
                            "computed once in a forward pass and whose channels may be removed. ChannelPruner prunes "
                            "without a knockoff phase.")
     reuse = REUSE if generator is None else 1
