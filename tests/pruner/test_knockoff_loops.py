@@ -282,6 +282,11 @@ def test_the_networks_own_code_may_read_its_convolutions(mode):
         net.conv.nothing  # noqa: B018
 
 
+def test_a_phase_without_a_convolution_is_refused():
+    with pytest.raises(PruningError, match="no convolution of Features can get knockoffs"):
+        start_phase(Features(), {})
+
+
 def test_the_phase_begins_once_and_ends_once():
     net = begin(Features())
     with pytest.raises(PruningError, match="is in the knockoff phase already"):

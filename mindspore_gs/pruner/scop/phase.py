@@ -63,14 +63,19 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
         The same object.
 
     Raises:
-        PruningError: the phase has begun already, or knockoffs cannot be kept apart in this network; then nothing
-            has changed. The message says where, and what to do.
+        PruningError: the phase has begun already, no convolution can compete, or knockoffs cannot be kept apart in
+            this network; then nothing has changed. The message says where, and what to do.
     """
     if in_phase(net):
         raise PruningError(f"{type(net).__name__} is in the knockoff phase already; end it first, "
                            "or build a new network.")
+    if not pairs:
+        raise PruningError(f"no convolution of {type(net).__name__} can get knockoffs: that takes an nn.Conv2d that is "
+                           "computed once in a forward pass and whose channels may be removed. ChannelPruner prunes "
+                           "without a knockoff phase.")
     reuse = REUSE if generator is None else 1
-    found = {path: (get_cell(net, path), norm if norm is None else get_cell(net, norm)) for path, norm in pairs.items()}
+    found = {path: (get_cell(net, path), None if norm is None else get_cell(net, norm))
+             for path, norm in pairs.items()}
     layout = BatchLayout({}, None)
     if inputs is not None:
         layout = find_layout(net, inputs, {path: conv for path, (conv, _) in found.items()}, batch_axis)
