@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(PY) examples/resnet50_cifar10/train.py --config_path demo_digits.yaml
 
 test: $(STAMP)
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP)
 	$(PY) -m pytest -m slow

@@ -26,7 +26,8 @@ from benchmarks.memory import peak_memory  # noqa: E402
 from benchmarks.networks import HELP, network  # noqa: E402
 from benchmarks.operators import milliseconds  # noqa: E402
 from benchmarks.stages import Stages  # noqa: E402
-from benchmarks.turns import ratio, take_turns  # noqa: E402
+from benchmarks.turns import ratio  # noqa: E402
+from mindspore_gs.timing import take_turns  # noqa: E402
 from mindspore_gs import export_mindir, load_mindir  # noqa: E402
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace  # noqa: E402
 from mindspore_gs.report import compare  # noqa: E402

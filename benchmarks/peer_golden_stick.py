@@ -34,7 +34,8 @@ from resnet import resnet50  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.command import make_table, run  # noqa: E402
-from benchmarks.turns import ratio, take_turns  # noqa: E402
+from benchmarks.turns import ratio  # noqa: E402
+from mindspore_gs.timing import take_turns  # noqa: E402
 
 VERSION = "1.4.1"
 CLASSES = 10

@@ -27,7 +27,8 @@ from torch import Tensor, nn  # noqa: E402
 
 from benchmarks.command import make_table, run  # noqa: E402
 from benchmarks.conditions import versions  # noqa: E402
-from benchmarks.turns import ratio, take_turns  # noqa: E402
+from benchmarks.turns import ratio  # noqa: E402
+from mindspore_gs.timing import take_turns  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:

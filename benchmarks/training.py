@@ -22,7 +22,8 @@ from rich.table import Table  # noqa: E402
 from benchmarks.command import make_table, run  # noqa: E402
 from benchmarks.networks import HELP, network  # noqa: E402
 from benchmarks.stages import Stages  # noqa: E402
-from benchmarks.turns import ratio, take_turns  # noqa: E402
+from benchmarks.turns import ratio  # noqa: E402
+from mindspore_gs.timing import take_turns  # noqa: E402
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace  # noqa: E402
 from mindspore_gs.report import compare  # noqa: E402
 

@@ -1,12 +1,8 @@
-"""Time actions that take turns, and compare them as ratios with their spread."""
+"""Compare the times of actions that took turns, as ratios with their spread."""
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-WARM_UP = 2
 
 
 @dataclass(frozen=True)
@@ -19,23 +15,6 @@ class Spread:
 
     def __str__(self) -> str:
         return f"{self.median:#.3g} [{self.low:#.3g}, {self.high:#.3g}]"
-
-
-def take_turns(actions: Sequence[Callable[[], object]], runs: int, warm_up: int = WARM_UP) -> np.ndarray:
-    """Seconds of each action in each turn, shape (runs, actions).
-
-    In a turn each action runs once, so that whatever else the machine does hits all of them. Each turn begins with
-    another action. The first ``warm_up`` turns, in which networks are compiled, are not counted. An action must wait
-    for its own result.
-    """
-    seconds = np.zeros((warm_up + runs, len(actions)))
-    for turn, row in enumerate(seconds):
-        for step in range(len(actions)):
-            k = (turn + step) % len(actions)
-            begin = time.perf_counter()
-            actions[k]()
-            row[k] = time.perf_counter() - begin
-    return seconds[warm_up:]
 
 
 def spread(values: np.ndarray) -> Spread:

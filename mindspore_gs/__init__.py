@@ -4,6 +4,10 @@ from mindspore_gs._distribution import refuse_mixture
 
 refuse_mixture()
 
+from mindspore_gs._exit import register  # noqa: E402
+
+register()
+
 from mindspore_gs.checkpoint import load_pruned, save_pruned  # noqa: E402
 from mindspore_gs.comp_algo import CompAlgo  # noqa: E402
 from mindspore_gs.export import export_mindir, export_onnx, load_mindir  # noqa: E402

@@ -10,7 +10,7 @@ from typing import Any
 from mindspore import nn
 from mindspore._c_expression import Cell_, MixedPrecisionType
 
-from mindspore_gs._cells import every_cell, replace_everywhere
+from mindspore_gs._cells import every_cell, get_cell, replace_everywhere
 
 FLAGS = ("fp16", "bf16", "fp32")
 _ON_CELL = (*FLAGS, "mixed_precision_type")
@@ -65,15 +65,36 @@ def restore_precision(net: nn.Cell, before: Precision) -> None:
 
 def casts_in(net: nn.Cell) -> list[nn.Cell]:
     """The cells that mixed precision has put around others to cast what they return."""
-    return [cell for cell in every_cell(net) if type(cell).__name__ in _CASTS
-            and type(cell).__module__ == "mindspore.train.amp"]
+    return [cell for cell in every_cell(net) if _is_cast(cell)]
 
 
-def uncast(net: nn.Cell) -> nn.Cell:
-    """The network inside of what ``amp.auto_mixed_precision`` returned; any other network as it is."""
-    while net in casts_in(net):
-        net = net._backbone
-    return net
+def cell_inside(net: nn.Cell, path: str) -> nn.Cell:
+    """The cell at a path that was written down before mixed precision put cells around others."""
+    found = net
+    for key in path.split(".") if path else ():
+        while _is_cast(found):
+            found = found._backbone
+        found = get_cell(found, key)
+    while _is_cast(found):
+        found = found._backbone
+    return found
+
+
+def _is_cast(cell: nn.Cell) -> bool:
+    return type(cell).__name__ in _CASTS and type(cell).__module__ == "mindspore.train.amp"
+
+
+def holder(net: nn.Cell, attribute: str) -> nn.Cell:
+    """The network with this attribute: the given one, or that inside of what ``amp.auto_mixed_precision`` returned.
+
+    A network without it is given back as it is.
+    """
+    inner = net
+    while attribute not in vars(inner):
+        if not _is_cast(inner):
+            return net
+        inner = inner._backbone
+    return inner
 
 
 def _inside(cast: nn.Cell, casts: dict[int, nn.Cell]) -> nn.Cell:

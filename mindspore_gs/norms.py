@@ -123,6 +123,7 @@ class OnMovingStatistics:
 
     @training.setter
     def training(self, value: bool) -> None:
+        """Remember what is set."""
         vars(self)["training"] = value
 
 

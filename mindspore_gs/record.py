@@ -5,6 +5,7 @@ from typing import Any
 
 from mindspore import nn
 
+from mindspore_gs._precision import holder
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group
 
@@ -37,16 +38,21 @@ def record_of(net: nn.Cell) -> Record:
     Raises:
         PruningError: there is none.
     """
-    record = vars(net).get(_ATTRIBUTE)
+    record = vars(pruned_network(net)).get(_ATTRIBUTE)
     if record is None:
         raise PruningError(f"{type(net).__name__} has no knockoff or masked layers; call apply() of "
                            "PrunerKfCompressAlgo or ChannelPruner on the network first.")
     return record
 
 
+def pruned_network(net: nn.Cell) -> nn.Cell:
+    """The network that has the record, where mixed precision has put a cell around it; else the given one."""
+    return holder(net, _ATTRIBUTE)
+
+
 def has_record(net: nn.Cell) -> bool:
     """Whether a network is a knockoff network or a masked one."""
-    return _ATTRIBUTE in vars(net)
+    return _ATTRIBUTE in vars(pruned_network(net))
 
 
 def set_record(net: nn.Cell, record: Record) -> None:

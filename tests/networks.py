@@ -265,7 +265,7 @@ class CumsumBetween(Between):
 
 
 class LiteralReshape(Between):
-    """The number of channels is written into the code."""
+    """The number of channels is written into the code; MindIR leaves both reshapes out, which do nothing."""
 
     def between(self, x):
         n, c, h, w = x.shape
@@ -273,7 +273,7 @@ class LiteralReshape(Between):
 
 
 class LiteralShuffle(Between):
-    """The size of the groups of a shuffle is written into the code: still runs with fewer channels, but wrongly."""
+    """The length of the blocks of a shuffle is written into the code, their number is not."""
 
     def between(self, x):
         n, c, h, w = x.shape

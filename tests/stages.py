@@ -1,5 +1,6 @@
 """Stages that random networks are made of: each takes a number of channels and tells its own."""
 
+import mindspore as ms
 from mindspore import nn, ops
 
 from tests.networks import conv3
@@ -242,8 +243,156 @@ class Sloped(Stage):
         return x + 0.5 * x
 
 
+class Shared(Stage):
+    """One convolution and BatchNorm, called twice."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.conv, self.bn = conv3(inputs, inputs), nn.BatchNorm2d(inputs)
+
+    def construct(self, x):
+        x = self.relu(self.bn(self.conv(x)))
+        return self.relu(self.bn(self.conv(x)))
+
+
+class Aliased(Stage):
+    """The same cells under two names, in a container and as attributes."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.conv, self.bn = conv3(inputs, width), nn.BatchNorm2d(width)
+        self.both = nn.SequentialCell(self.conv, self.bn)
+
+    def construct(self, x):
+        return self.relu(self.both(x))
+
+
+class Spotlight(Stage):
+    """A map of one channel multiplies all channels."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.one = nn.Conv2d(inputs, 1, 1)
+
+    def construct(self, x):
+        return x * ops.sigmoid(self.one(x))
+
+
+class Brightened(Stage):
+    """A map of one channel is added to all channels."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.one = nn.Conv2d(inputs, 1, 1)
+
+    def construct(self, x):
+        return x + self.one(x)
+
+
+class Scaled(Stage):
+    """A number and a vector that are learnt, and one that is added."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.factor = ms.Parameter(ms.Tensor(0.7, ms.float32), name="factor")
+        self.scale = ms.Parameter(ops.ones((1, inputs, 1, 1), ms.float32), name="scale")
+        self.shift = ms.Parameter(ops.ones((inputs, 1, 1), ms.float32), name="shift")
+
+    def construct(self, x):
+        return self.relu(self.factor * (self.scale * x) + self.shift)
+
+
+class Choice(Stage):
+    """Data decides between two convolutions."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.a, self.b, self.bn = nn.Conv2d(inputs, width, 1), conv3(inputs, width), nn.BatchNorm2d(width)
+
+    def construct(self, x):
+        y = self.a(x) if x.mean() > 0.3 else self.b(x)
+        return self.relu(self.bn(y))
+
+
+class Trained(Stage):
+    """In training a branch more, whose layers evaluation lacks."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, width)
+        self.conv, self.bn, self.extra = conv3(inputs, width), nn.BatchNorm2d(width), nn.Conv2d(inputs, width, 1)
+
+    def construct(self, x):
+        y = self.bn(self.conv(x))
+        if self.training:
+            y = y + self.extra(x)
+        return self.relu(y)
+
+
+class Forgotten(Stage):
+    """A head that is computed and thrown away."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.hidden, self.head = nn.Dense(inputs, width), nn.Dense(width, 2)
+
+    def construct(self, x):
+        self.head(self.relu(self.hidden(x.mean((2, 3)))))
+        return x
+
+
+class CrossStage(Stage):
+    """Halves of a split whose size is an attribute."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, 3 * width)
+        self.half = width
+        self.conv, self.bn = nn.Conv2d(inputs, 2 * width, 1), nn.BatchNorm2d(2 * width)
+        self.unit = conv3(width, width)
+
+    def construct(self, x):
+        x = self.relu(self.bn(self.conv(x)))
+        a, b = x[:, :self.half], x[:, self.half:]
+        return ops.concat((a, b, self.relu(self.unit(b))), 1)
+
+
+class Blocks(Stage):
+    """A shuffle of blocks whose length is in the code."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, 3 * width)
+        self.conv, self.bn = nn.Conv2d(inputs, 3 * width, 1), nn.BatchNorm2d(3 * width)
+
+    def construct(self, x):
+        x = self.relu(self.bn(self.conv(x)))
+        n, c, h, w = x.shape
+        return x.reshape((n, -1, 3, h, w)).transpose((0, 2, 1, 3, 4)).reshape((n, c, h, w))
+
+
+class InGroups(Stage):
+    """GroupNorm in groups of two channels."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, 2 * width)
+        self.conv, self.norm = conv3(inputs, 2 * width), nn.GroupNorm(width, 2 * width)
+
+    def construct(self, x):
+        return self.relu(self.norm(self.conv(x)))
+
+
+class Remembered(Stage):
+    """Zeros of the features' shape beside them, then the sum of a convolution of both."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.conv = conv3(2 * inputs, inputs)
+
+    def construct(self, x):
+        return self.relu(self.conv(ops.concat((x, ops.zeros_like(x)), 1)))
+
+
 STAGES = (Plain, NoNorm, Residual, Projected, Padded, Dense, Depthwise, Grouped, Shuffled, Gated, Halved, InParts,
-          Chosen, Magnified, Branches, Squashed, Normed, Enlarged, Sloped)
+          Chosen, Magnified, Branches, Squashed, Normed, Enlarged, Sloped, Shared, Aliased, Spotlight, Brightened,
+          Scaled, Choice, Trained, Forgotten, CrossStage, Blocks, InGroups, Remembered)
 
 
 class RandomNet(nn.SequentialCell):
@@ -259,3 +408,21 @@ class RandomNet(nn.SequentialCell):
             stages.append(kind(width, size))
             width = stages[-1].width
         super().__init__(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dense(width, 3))
+
+
+class WithOutputs(nn.Cell):
+    """A random network that returns a dictionary: what its stages made, pooled, and the classes.
+
+    Args:
+        plan: (stage class, width) of each stage.
+    """
+
+    def __init__(self, plan):
+        super().__init__()
+        self.body = RandomNet(plan[:1])
+        self.features = nn.SequentialCell(*list(self.body)[:-3])
+        self.more = RandomNet(plan)
+
+    def construct(self, x):
+        y = self.features(x)
+        return {"classes": self.more(x), "others": (self.body(x), y.mean((1, 2, 3)))}

@@ -1,13 +1,15 @@
 """Exported files compute what the network computes; a failed export leaves nothing behind."""
 
 import builtins
+import os
 
 import mindspore as ms
 import numpy as np
 import pytest
 
 from mindspore_gs import PrunerFtCompressAlgo, export_mindir, export_onnx, load_mindir
-from mindspore_gs.errors import ExportError
+from mindspore_gs.errors import ExportError, PruningError, TraceError
+from mindspore_gs.graph import trace
 from tests import networks
 from tests.helpers import evaluate, image, masked, randomise, relative_difference, same_state, state
 
@@ -144,3 +146,120 @@ def test_a_mindir_that_cannot_be_loaded(tmp_path):
     (tmp_path / "text.mindir").write_text("hello")
     with pytest.raises(ExportError, match="text.mindir cannot be loaded"):
         load_mindir(tmp_path / "text.mindir")
+
+
+class Shuffled(networks.nn.Cell):
+    """Reads the batch from the shape, as channel shuffles do."""
+
+    def __init__(self):
+        super().__init__()
+        self.chain, self.fc = networks.Chain(), networks.nn.Dense(4, 5)
+
+    def construct(self, x):
+        x = self.chain(x)
+        n, c, h, w = x.shape
+        x = x.reshape(n, 2, c // 2, h, w).transpose(0, 2, 1, 3, 4).reshape(n, c, h, w)
+        return self.fc(x.mean((2, 3)))
+
+
+OPEN = {"none": (None, 3, 8, 8), "minus one": (-1, 3, 8, 8), "in a list": [(None, 3, 8, 8)], "list": [None, 3, 8, 8],
+        "tensor": ms.Tensor(shape=[None, 3, 8, 8], dtype=ms.float32)}
+
+
+@pytest.mark.parametrize("inputs", OPEN.values(), ids=OPEN)
+def test_an_open_batch(inputs, tmp_path):
+    net = randomise(Shuffled())
+    net.set_train(True)
+    before = state(net)
+    path = export_mindir(net, inputs, tmp_path / "net")
+    assert same_state(before, state(net)) and net.get_inputs() is None
+    for batch in (1, 4, 7):
+        x = image(batch, 3, 8, 8, seed=batch)
+        assert relative_difference(load_mindir(path)(x), evaluate(net, x)) <= 1e-5
+
+
+def test_an_open_batch_of_a_slim_network(slim_network, tmp_path, mode):
+    path = export_mindir(slim_network, (None, 3, 8, 8), tmp_path / "net")
+    x = image(5, 3, 8, 8)
+    assert relative_difference(load_mindir(path)(x), evaluate(slim_network, x)) <= 1e-5
+
+
+def test_an_open_batch_of_two_inputs(tmp_path):
+    net = randomise(networks.TwoInputs())
+    path = export_mindir(net, [(None, 3, 8, 8), (None, 2, 8, 8)], tmp_path / "two")
+    x, y = image(3, 3, 8, 8), image(3, 2, 8, 8, seed=1)
+    got = load_mindir(path)(x, y)
+    flat = [t for item in got for t in (item if isinstance(item, tuple) else (item,))]
+    assert relative_difference(flat[0], evaluate(net, x, y)[0]) <= 1e-5
+
+
+class FixedBatch(networks.nn.Cell):
+    """The batch size is in the code."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = networks.conv3(3, 4)
+
+    def construct(self, x):
+        return self.conv(x).reshape((1, -1)) * ms.ops.ones((1, 4 * 8 * 8))
+
+
+def test_an_open_batch_that_the_network_does_not_allow(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ExportError, match=r"FixedBatch cannot be exported with an open batch to .*net\.mindir: "):
+        export_mindir(FixedBatch(), (None, 3, 8, 8), tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("inputs", [(1, 3, None, None), (None, 3, -1, 8), (-2, 3, 8, 8), [(1, 3, 8, 8), (2, None)],
+                                    ms.Tensor(shape=[1, 3, None, 8], dtype=ms.float32)],
+                         ids=["height", "height too", "unknown rank", "second input", "tensor"])
+def test_only_the_batch_may_be_open(inputs, tmp_path):
+    with pytest.raises(ValueError, match=r"positive sizes, and of None or -1 for an open batch in front, such as "):
+        export_mindir(networks.Chain(), inputs, tmp_path / "net")
+
+
+def test_no_open_batch_in_onnx(tmp_path):
+    with pytest.raises(ExportError, match="MindSpore writes no ONNX with an open batch; give every size"):
+        export_onnx(networks.Chain(), (None, 3, 8, 8), tmp_path / "net")
+
+
+class Several(networks.nn.Cell):
+    """A dict with numbers drawn at each call, and what is no tensor."""
+
+    def __init__(self, ordinary):
+        super().__init__()
+        self.chain, self.ordinary = networks.Chain(), ordinary
+
+    def construct(self, x):
+        y = self.chain(x)
+        drawn = y + ms.ops.standard_normal(y.shape)
+        return {"drawn": drawn, "mean": y, "text": "head"} if self.ordinary else drawn
+
+
+def test_dicts_and_random_outputs(tmp_path):
+    net = randomise(Several(True))
+    path = export_mindir(net, SHAPE, tmp_path / "net")
+    x = image(*SHAPE, seed=5)
+    assert relative_difference(load_mindir(path)(x)[1], evaluate(net, x)["mean"]) <= 1e-5
+    with pytest.raises(ExportError, match="equals the network is unknown: every output is random. mindspore.export"):
+        export_mindir(Several(False), SHAPE, tmp_path / "other")
+
+
+def test_failures_leave_nothing_where_the_user_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MS_OM_PATH", raising=False)
+    with pytest.raises(ExportError):
+        export_mindir(networks.Chain(), (1, 5, 8, 8), tmp_path / "net")
+    with pytest.raises(TraceError):
+        trace(networks.Chain(), (1, 5, 8, 8))
+    with pytest.raises(PruningError, match="LiteralReshape cannot be pruned as it is"):
+        masked(randomise(networks.LiteralReshape()))
+    assert list(tmp_path.iterdir()) == [] and "MS_OM_PATH" not in os.environ
+
+
+def test_a_folder_of_the_users_own_for_failures_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("MS_OM_PATH", str(tmp_path / "failures"))
+    with pytest.raises(TraceError):
+        trace(networks.Chain(), (1, 5, 8, 8))
+    assert (tmp_path / "failures" / "rank_0" / "om" / "analyze_fail.ir").is_file()

@@ -128,4 +128,9 @@ def _as_input(value: Any, dtype: Any) -> ms.Tensor:
         return value
     if isinstance(value, (tuple, list)) and value and all(isinstance(n, int) for n in value):
         return ms.ops.zeros(tuple(value), dtype)
+    nested = isinstance(value, (tuple, list)) and any(isinstance(item, ms.Tensor) for item in value)
+    if nested or isinstance(value, dict):
+        raise TypeError(f"an input of the network must be a tensor, an array or a shape, but got a "
+                        f"{type(value).__name__} of tensors, which MindSpore cannot export. Give the network's "
+                        "construct() one argument for each tensor, or put the network into a cell that does.")
     return ms.Tensor(value)

@@ -25,6 +25,13 @@ def keeping_names(net: nn.Cell) -> Iterator[None]:
             parameter.name = name
 
 
+def restore_names(net: nn.Cell) -> None:
+    """Undo what a cell around the network did to the names of parameters whose cells were elsewhere then."""
+    names, prefix = constructor_names(net), name_prefix(net)
+    for parameter in net.get_parameters():
+        parameter.name = prefix + names[parameter.name]
+
+
 def remember_names(net: nn.Cell) -> None:
     """Write down on each cell of ``net`` how :func:`constructor_names` calls its parameters now.
 

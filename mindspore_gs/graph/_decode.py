@@ -64,7 +64,9 @@ class _Decoder:
         values: dict[str, Any] = dict(self.own_names)
         self._run(main, values, "")
         outputs = tuple(name for v in main.output for name in _names(self._read(v.name, values)))
-        return Graph(_live(self.nodes, outputs, self.effects), self.constants, self.parameters, inputs, outputs)
+        nodes = _live(self.nodes, outputs, self.effects)
+        effects = tuple(node.name for node in nodes if node.name in self.effects)
+        return Graph(nodes, self.constants, self.parameters, inputs, outputs, effects)
 
     def _read(self, name: str, values: dict[str, Any]) -> Any:
         """What a name stands for: the name of a value, a function, a choice, or a tuple of these."""

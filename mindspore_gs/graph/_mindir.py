@@ -1,6 +1,7 @@
 """Export a network to MindIR and read the file."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
 from mindspore_gs._cells import evaluating
+from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import TraceError, first_line
 from mindspore_gs.graph._decode import decode
 from mindspore_gs.graph.ir import Graph
@@ -39,7 +41,7 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
         inputs: what it is called with.
         training: the graph that is trained, with auxiliary heads and dropout, instead of the deployed one.
     """
-    with tempfile.TemporaryDirectory() as folder, evaluating(net):
+    with tempfile.TemporaryDirectory() as folder, evaluating(net), nothing_left_behind():
         path = Path(folder) / "trace"
         shown = _InTraining(net) if training else net
         try:
@@ -50,4 +52,4 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
                              f"pass inputs that the network takes (MindSpore says: {first_line(error)})") from error
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(path.with_suffix(".mindir").read_bytes())
-    return decode(model)
+    return replace(decode(model), training=training)

@@ -9,6 +9,7 @@ import numpy as np
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.ids import NONE, along, none_ids
 from mindspore_gs.graph.ir import Graph, Node
+from mindspore_gs.graph.questions import Option, Question, Reading, Site
 from mindspore_gs.graph.roles import Role
 
 _NOBODY = np.empty(0, np.int64)
@@ -27,6 +28,7 @@ class Flow:
         parameter: name of the parameter that it is, if it is one.
         constant: its value, if it is a literal.
         varying: whether it depends on the network's input.
+        pliable: whether it is a literal of equal entries, or random, so that its shape may follow what it meets.
         silencers: (parameter, axis) that would make the channels of a value that does not vary zero, if masked too.
     """
 
@@ -38,11 +40,12 @@ class Flow:
     parameter: str | None = None
     constant: Any = None
     varying: bool = True
+    pliable: bool = False
     silencers: frozenset[tuple[str, int]] = frozenset()
 
     def with_ids(self, shape: tuple[int, ...], ids: np.ndarray) -> "Flow":
         """The same flow in another layout."""
-        return replace(self, shape=shape, ids=ids, parameter=None)
+        return replace(self, shape=shape, ids=ids, parameter=None, constant=None)
 
     @property
     def has_channels(self) -> bool:
@@ -83,6 +86,14 @@ class Channels:
         outputs: for each weight that makes channels, the axis along which it makes them.
         shifts: (parameter, axis) of biases and BatchNorm's gamma and beta; with them at zero a channel is zero.
         roles: what a (parameter, axis) does for its channels, where the operator tells.
+        readings: the answers to questions that are known, by site.
+        questions: what the rules have asked, by site.
+        sites: the site of each node of the graph that is traced at present, by the node's name.
+        flows: for each graph, the flow of each value.
+        current: the graph that is traced at present.
+        computed: (parameter, node) where a parameter of several axes becomes part of a computation.
+        shows: (parameter, name of the node) of these where the rule of a later operator knows what became of it.
+        own_layers: weights that cells of the user's own hold, whose operators may hold sizes as well.
     """
 
     graph: Graph
@@ -98,6 +109,26 @@ class Channels:
     outputs: dict[str, int] = field(default_factory=dict)
     shifts: set[tuple[str, int]] = field(default_factory=set)
     roles: dict[tuple[str, int], Role] = field(default_factory=dict)
+    readings: Mapping[Site, Reading] = field(default_factory=dict)
+    questions: dict[Site, Question] = field(default_factory=dict)
+    sites: Mapping[str, Site] = field(default_factory=dict)
+    flows: list[dict[str, Any]] = field(default_factory=list)
+    current: Graph | None = None
+    computed: list[tuple[str, Node]] = field(default_factory=list)
+    shows: set[tuple[str, str]] = field(default_factory=set)
+    own_layers: frozenset[str] = frozenset()
+
+    def ask(self, node: Node, options: tuple[Option, ...], ids: np.ndarray) -> Option:
+        """How a number at a node is to be read: the likeliest option, or what is known by now."""
+        site = self.sites.get(node.name, (node.scope, node.op, 0))
+        ids = np.unique(ids[ids != NONE])
+        self.questions[site] = Question(site, node.name, options, ids, ids)
+        return self.readings[site].option if site in self.readings else options[0]
+
+    def counts(self, node: Node, ids: np.ndarray) -> None:
+        """The number that was asked for is the number of these ids."""
+        site = self.sites.get(node.name, (node.scope, node.op, 0))
+        self.questions[site] = replace(self.questions[site], counted=np.unique(ids[ids != NONE]))
 
     def parameter_ids(self, name: str, axis: int) -> np.ndarray:
         """The ids of the positions along one axis of a parameter; made at the first request."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import Graph, Node, renamed, verify
+from mindspore_gs.graph.questions import Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
@@ -93,6 +94,9 @@ class ChannelGraph:
         places: weight -> path of the cell behind which its channels are complete, where there is such a cell.
         others: more graphs of the same network, such as the one that is trained; what goes together goes together in
             each of them.
+        readings: answers to what MindIR does not tell, found by a second trace (see ``questions.py``).
+        resizes: attributes of the user's cells that hold a number of channels and must follow it.
+        own_layers: weights of convolutions that cells of the user's own hold.
     """
 
     graph: Graph
@@ -102,6 +106,9 @@ class ChannelGraph:
     inputs: tuple[tuple[tuple[int, ...], str], ...]
     places: Mapping[str, str]
     others: tuple[Graph, ...] = ()
+    readings: Mapping[Site, Reading] = field(default_factory=dict)
+    resizes: tuple[Resize, ...] = ()
+    own_layers: frozenset[str] = frozenset()
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
         return self
@@ -120,7 +127,8 @@ class ChannelGraph:
         places = [_places(each, owned) for each in graphs]
         convolutions, pairs, behind = (_in_all(kind) for kind in zip(*places))
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
-        return cls(graph, cells, convolutions, pairs, shapes, behind, tuple(others))
+        own = frozenset(name for name in cells if not _is_library(owned[name]))
+        return cls(graph, cells, convolutions, pairs, shapes, behind, tuple(others), own_layers=own)
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -129,7 +137,12 @@ class ChannelGraph:
 
     @cached_property
     def _coupled(self) -> Channels:
-        return _propagate((self.graph, *self.others), frozenset())
+        return _propagate((self.graph, *self.others), frozenset(), self.readings, self.own_layers)
+
+    @property
+    def channels(self) -> Channels:
+        """Everything that the rules found out, with residual streams coupled."""
+        return self._coupled
 
     @property
     def sums(self) -> list[Node]:
@@ -158,7 +171,7 @@ class ChannelGraph:
     @cached_property
     def _kept_groups(self) -> tuple[Group, ...]:
         cuts = frozenset(self._coupled.residual)
-        found = _groups(self, _propagate((self.graph, *self.others), cuts), cuts)
+        found = _groups(self, _propagate((self.graph, *self.others), cuts, self.readings, self.own_layers), cuts)
         return tuple(group if self.places.keys() >= set(group.restored)
                      else group.blocked(Blocked.NO_PLACE, "RestoreChannels") for group in found)
 
@@ -216,6 +229,13 @@ class ChannelGraph:
         return self._coupled.outputs
 
 
+def _is_library(held: list) -> bool:
+    """Whether a parameter belongs to MindSpore's own cells, or to subclasses of them."""
+    return all(any(kind.__module__.startswith("mindspore.") and kind is not nn.Cell for kind in type(cell).__mro__
+                   if kind.__module__ != "builtins" and kind not in (nn.Cell, *nn.Cell.__mro__))
+               for _, cell, _ in held)
+
+
 def _places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], ...]:
     """For each weight of one graph: its convolution, the pair of that and BatchNorm, and where it is complete."""
     uses: dict[str, list[Writer]] = {}
@@ -260,9 +280,10 @@ def _place(uses: list[Writer], owned: dict[str, list]) -> str | None:
     return path if len(layers) <= 1 else None
 
 
-def _propagate(graphs: tuple[Graph, ...], cuts: frozenset[str]) -> Channels:
+def _propagate(graphs: tuple[Graph, ...], cuts: frozenset[str], readings: Mapping[Site, Reading],
+               own_layers: frozenset[str]) -> Channels:
     """Run every node's channel rule, in order of execution, in each graph. The sums are those of the first."""
-    channels = Channels(graphs[0], {}, cuts)
+    channels = Channels(graphs[0], {}, cuts, readings=readings, own_layers=own_layers)
     for graph in graphs:
         sums = list(channels.sums)
         channels.writer_at = {w.last: w.weight for w in find_writers(graph)}
@@ -273,6 +294,7 @@ def _propagate(graphs: tuple[Graph, ...], cuts: frozenset[str]) -> Channels:
 
 
 def _propagate_one(graph: Graph, channels: Channels) -> None:
+    channels.sites, channels.current = _sites(graph), graph
     flows: dict[str, Any] = {name: Flow(shape, none_ids(len(shape))) for name, shape in graph.inputs.items()}
     for name, value in graph.constants.items():
         flows[name] = _constant(value)
@@ -283,11 +305,27 @@ def _propagate_one(graph: Graph, channels: Channels) -> None:
         flows[node.name] = channels.settle(node, flow) if node.name in channels.writer_at else flow
     for name in graph.outputs:
         _block_outputs(flows[name], channels, graph)
+    for parameter, node in channels.computed:
+        if (parameter, node.name) not in channels.shows:
+            channels.keep_whole(parameter, Blocked.COMPUTED_WEIGHT, node)
+    channels.computed.clear()
+    channels.flows.append(flows)
+
+
+def _sites(graph: Graph) -> dict[str, Site]:
+    """For each node its scope, its operator, and how many such nodes there are before it."""
+    seen: Counter[tuple[str, str]] = Counter()
+    sites = {}
+    for node in graph.nodes:
+        sites[node.name] = (node.scope, node.op, seen[node.scope, node.op])
+        seen[node.scope, node.op] += 1
+    return sites
 
 
 def _constant(value: Any) -> Flow:
     shape = value.shape if isinstance(value, np.ndarray) else ()
-    return Flow(shape, none_ids(len(shape)), constant=value, varying=False)
+    pliable = isinstance(value, np.ndarray) and value.size > 1 and bool((value == value.flat[0]).all())
+    return Flow(shape, none_ids(len(shape)), constant=value, varying=False, pliable=pliable)
 
 
 def _parameter(name: str, shape: tuple[int, ...], channels: Channels) -> Flow:

@@ -46,6 +46,8 @@ class Graph:
         parameters: shape of each parameter by the parameter's own name.
         inputs: shape of each network input by name.
         outputs: names of the values that the network returns.
+        effects: names of the nodes that write something, so that they are executed whether their output is read or not.
+        training: whether this is what the network computes in training mode.
     """
 
     nodes: tuple[Node, ...]
@@ -53,6 +55,8 @@ class Graph:
     parameters: Mapping[str, Shape]
     inputs: Mapping[str, Shape]
     outputs: tuple[str, ...]
+    effects: tuple[str, ...] = ()
+    training: bool = False
 
     def consumers(self) -> dict[str, list[Node]]:
         """Nodes that read each value, in order of execution."""

@@ -47,7 +47,7 @@ def collapse_restores(graph: Graph, cells: Mapping[str, str]) -> Graph:
             shapes[found[node.name]] = (_shape_of(graph, source)[1],)
             node = Node(node.name, OPERATOR, (source, found[node.name]), {}, node.shape, node.scope)
         nodes.append(node)
-    return replace(graph, nodes=_needed(nodes, graph.outputs), parameters=shapes)
+    return replace(graph, nodes=_needed(nodes, (*graph.outputs, *graph.effects)), parameters=shapes)
 
 
 def _is_restore(node: Node) -> bool:
@@ -77,8 +77,8 @@ def _path(graph: Graph, gather: Node, cells: Mapping[str, str]) -> str:
     return writer.rpartition(".")[0] + ".1"
 
 
-def _needed(nodes: list[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:
-    wanted, kept = set(outputs), []
+def _needed(nodes: list[Node], roots: tuple[str, ...]) -> tuple[Node, ...]:
+    wanted, kept = set(roots), []
     for node in reversed(nodes):
         if node.name in wanted:
             wanted.update(node.inputs)

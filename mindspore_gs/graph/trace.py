@@ -9,6 +9,7 @@ from mindspore_gs._cells import as_inputs
 from mindspore_gs.errors import TraceError
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.groups import ChannelGraph
+from mindspore_gs.graph.probe import settle
 from mindspore_gs.graph.views import all_views
 
 _SMALL_IMAGES = (32, 28, 64, 96, 224)
@@ -47,7 +48,7 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
     else:
         tensors = as_inputs(inputs, _weight_type(net))
         graph = export_graph(net, tensors)
-    return ChannelGraph.of(net, all_views(net, graph, tensors), tensors)
+    return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors), tensors)
 
 
 def _weight_type(net: nn.Cell) -> Any:

@@ -6,6 +6,8 @@ parameters' names, and whoever asks for its class go on as before.
 
 from mindspore import Parameter, ops
 
+_cast = ops.Cast()
+
 
 class MaskedParameter(property):
     """A parameter that reads as itself times its mask, whoever reads it.
@@ -24,7 +26,8 @@ class MaskedParameter(property):
 
         def read(self):
             value = getattr(self, raw)
-            return value * getattr(self, mask).reshape(shape).astype(value.dtype)
+            stays = ops.stop_gradient(_cast(getattr(self, mask), value.dtype))
+            return self.mask_times(value, stays.reshape(shape))
 
         super().__init__(read)
         self.arguments = attribute, mask, shape
@@ -45,7 +48,10 @@ def unmasked(attribute):
 
 
 class MaskedParameters:
-    """Mixed into the class of a cell together with a :class:`MaskedParameter` for each masked attribute."""
+    """Mixed into the class of a cell together with a :class:`MaskedParameter` for each masked attribute.
+
+    The cell holds the operator that multiplies as ``mask_times``, see :func:`mindspore_gs._device.multiplication`.
+    """
 
 
 class MaskedNorm:
@@ -62,9 +68,9 @@ class MaskedNorm:
         """Normalise with masked gamma and beta."""
         if self.fp16 or self.bf16 or x.ndim != 4:
             out = super(MaskedNorm, self).construct(x)
-            return out * self.channel_mask.reshape((1, -1) + (1,) * (out.ndim - 2)).astype(out.dtype)
-        stays = ops.stop_gradient(self.channel_mask).astype(self.gamma.dtype)
-        gamma, beta = self.gamma * stays, self.beta * stays
+            return self.mask_times(out, _cast(self.channel_mask, out.dtype).reshape((1, -1) + (1,) * (out.ndim - 2)))
+        stays = ops.stop_gradient(_cast(self.channel_mask, self.gamma.dtype))
+        gamma, beta = self.mask_times(self.gamma, stays), self.mask_times(self.beta, stays)
         if self.use_batch_statistics or (self.use_batch_statistics is None and self.training):
             return self.bn_train(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
         return self.bn_infer(x, gamma, beta, self.moving_mean, self.moving_variance)[0]

@@ -9,7 +9,9 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, forget_compilation, get_cell, name_prefix, owners_by_name
+from mindspore_gs._device import multiplication
 from mindspore_gs._mixin import mix_in, take_out
+from mindspore_gs._precision import cell_inside
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Slice
 from mindspore_gs.masks.cells import (
@@ -20,7 +22,7 @@ from mindspore_gs.masks.cells import (
     mask_parameter,
     unmasked,
 )
-from mindspore_gs.record import Record, drop_record, has_record, record_of, set_record
+from mindspore_gs.record import Record, drop_record, has_record, pruned_network, record_of, set_record
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 Key = tuple[str, int]
@@ -69,7 +71,7 @@ class Masks:
     """
 
     def __init__(self, net: nn.Cell):
-        self._net, self._record = net, record_of(net)
+        self._net, self._record = pruned_network(net), record_of(net)
 
     @classmethod
     def attach(cls, net: nn.Cell, graph: ChannelGraph, groups: Iterable[Group], residual: str = "couple") -> "Masks":
@@ -152,7 +154,7 @@ class Masks:
         """The mask of each (parameter, axis)."""
         found = {}
         for site in self._record.masks:
-            cell = get_cell(self._net, site.path)
+            cell = cell_inside(self._net, site.path)
             for attribute, keys in site.masks:
                 found.update(dict.fromkeys(keys, getattr(cell, attribute)))
         return found
@@ -166,13 +168,15 @@ def masked_groups(net: nn.Cell) -> tuple[Group, ...]:
 def strip(net: nn.Cell) -> nn.Cell:
     """Take the masks off a network, in place; what was masked has its own values again."""
     for site in record_of(net).masks:
-        cell = get_cell(net, site.path)
+        cell = cell_inside(net, site.path)
         take_out(cell, site.mixin)
         for attribute, _ in site.masks:
             delattr(cell, attribute)
         for attribute in site.raw:
             del cell.__dict__[unmasked(attribute)]
         cell.__dict__.pop("masked_norm", None)
+        if site.mixin is not MaskedConv2dbn:
+            del cell.mask_times
     drop_record(net)
     forget_compilation(net)
     return net
@@ -224,6 +228,7 @@ class _Attaching:
         keys = tuple(key for key, _ in entries)
         if type(cell) in _NORMS and len(self._alike(keys)) == 1:
             _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask"))
+            cell.mask_times = multiplication(cell.gamma.dtype)
             mix_in(cell, MaskedNorm)
             return Site(path, MaskedNorm, (("channel_mask", keys),))
         return self._parameters_of(cell, path, dict(entries))
@@ -240,6 +245,7 @@ class _Attaching:
                 masked[attributes[key]] = MaskedParameter(attributes[key], name, self._shape(key))
         for attribute in masked:
             cell.__dict__[unmasked(attribute)] = getattr(cell, attribute)
+        cell.mask_times = multiplication(next(getattr(cell, attribute).dtype for attribute in masked))
         mix_in(cell, MaskedParameters, **masked)
         return Site(path, MaskedParameters, tuple(masks), tuple(masked))
 

@@ -6,12 +6,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, in_mode
-from mindspore_gs.errors import PruningError
+from mindspore_gs._cells import copy_network, evaluating, in_mode
+from mindspore_gs._scratch import nothing_left_behind
+from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.masks.masks import Masks
 from mindspore_gs.slim import PrunePlan
-from mindspore_gs.slim.check import check_equal
+from mindspore_gs.slim.check import check_equal, random_inputs
+from mindspore_gs.slim.difference import parts
 from mindspore_gs.slim.slim import slice_network
 
 
@@ -27,6 +29,7 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
         PruningError: names the layers whose channels cannot be removed, the cell that shows it, and what to do.
     """
     with in_mode(ms.PYNATIVE_MODE):
+        _run(net, graph)
         problem = _problem(net, graph, groups)
         if problem is None:
             return
@@ -36,6 +39,20 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
     raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {because} The channels of "
                        f"{layers or 'these layers together'} are concerned; add them to 'ignore' to prune the rest.") \
         from problem
+
+
+def _run(net: nn.Cell, graph: ChannelGraph) -> None:
+    inputs = random_inputs(graph.inputs)
+    try:
+        with evaluating(net), nothing_left_behind():
+            for array in parts(net(*inputs)).values():
+                np.asarray(array)
+    except Exception as error:
+        given = ", ".join(f"{kind} of shape {shape}" for shape, kind in graph.inputs)
+        raise PruningError(f"{type(net).__name__} does not run with inputs {given} (MindSpore says: "
+                           f"{first_line(error)}). Give 'input_shape' what the network takes: shapes for float32, "
+                           "or tensors for other types, such as [(1, 3, 32, 32), Tensor([0], mindspore.int32)].") \
+            from error
 
 
 def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> PruningError | None:

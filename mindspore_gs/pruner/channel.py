@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from mindspore import nn
+from mindspore.train import Callback
 
 from mindspore_gs._cells import copy_network, remember_names
 from mindspore_gs._config import with_option
@@ -19,6 +20,7 @@ from mindspore_gs.pruner.channels import Evidence, channels_of, score
 from mindspore_gs.pruner.config import ChannelConfig
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.latency import LatencyMeter
+from mindspore_gs.pruner.optimizers import OptimizerCheck
 from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, rate_for
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import best, number_kept
@@ -132,6 +134,13 @@ class ChannelPruner(CompAlgo):
         remember_names(network)
         Masks.attach(network, graph, groups, residual).set(choice)
         return network
+
+    def callbacks(self, *args: Any, **kwargs: Any) -> list[Callback]:
+        """Callbacks for ``Model.train`` of the masked or the slim network.
+
+        They refuse an optimizer that was made for another network, and export a MindIR where ``save_mindir`` asks.
+        """
+        return [OptimizerCheck(), *super().callbacks()]
 
     def convert(self, net_opt: nn.Cell, ckpt_path: str = "") -> nn.Cell:
         """Make the slim network: plain cells, no masks, and equal to the masked network.

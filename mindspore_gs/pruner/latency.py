@@ -1,9 +1,8 @@
 """How long does a slim network take on this machine, against the dense one?"""
 
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from mindspore_gs.pruner.select import best
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import random_inputs
 from mindspore_gs.slim.slim import slice_network
+from mindspore_gs.timing import take_turns
 
 RUNS = 21
 WARM_UP = 3
@@ -57,17 +57,13 @@ class LatencyMeter:
 def median_seconds(files: Sequence[Path], inputs: tuple[Any, ...]) -> list[float]:
     """Median time of :data:`RUNS` runs of each MindIR file; they take turns, so that all see the same machine."""
     cells = [load_mindir(file) for file in files]
-    seconds: list[list[float]] = [[] for _ in cells]
-    for _ in range(WARM_UP + RUNS):
-        for cell, found in zip(cells, seconds):
-            begin = time.perf_counter()
-            outputs = cell(*inputs)
-            _wait(outputs)
-            found.append(time.perf_counter() - begin)
-    return [statistics.median(found[WARM_UP:]) for found in seconds]
+    seconds = take_turns([partial(_run, cell, inputs) for cell in cells], RUNS, WARM_UP)
+    medians: list[float] = np.median(seconds, axis=0).tolist()
+    return medians
 
 
-def _wait(outputs: Any) -> None:
+def _run(cell: nn.Cell, inputs: tuple[Any, ...]) -> None:
     """Until the outputs are computed."""
+    outputs = cell(*inputs)
     for value in outputs if isinstance(outputs, (tuple, list)) else (outputs,):
         value.asnumpy()

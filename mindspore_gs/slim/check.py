@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, evaluating, in_mode
+from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ParityError
 from mindspore_gs.slim.blame import compare_cells, failure, first_difference
 from mindspore_gs.slim.difference import INFINITE, differences, relative_difference
@@ -72,7 +73,7 @@ def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequenc
 
 
 def _check_on(masked: nn.Cell, small: nn.Cell, inputs: tuple[Any, ...]) -> float:
-    with evaluating(masked), evaluating(small):
+    with evaluating(masked), evaluating(small), nothing_left_behind():
         expected = masked(*inputs)
         try:
             got = small(*inputs)

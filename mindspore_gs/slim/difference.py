@@ -24,26 +24,37 @@ def relative_difference(left: Any, right: Any) -> float:
 
 
 def differences(left: Any, right: Any) -> dict[str, float]:
-    """The relative difference of each part of two outputs, by place (``"['boxes'][0]"``; ``""`` is a single tensor)."""
+    """The relative difference of each part of two outputs, by place (:func:`parts`); infinite where only one has it."""
     lefts, rights = parts(left), parts(right)
     missing = dict.fromkeys(lefts.keys() ^ rights.keys(), INFINITE)
     return {place: _difference(value, rights[place]) for place, value in lefts.items() if place in rights} | missing
 
 
 def parts(value: Any) -> dict[str, Any]:
-    """The parts of an output by place: arrays of float64 (complex numbers as pairs), or what is no number as it is."""
-    return dict(_parts(value, ""))
+    """The parts of an output by place: arrays of float64 (complex numbers as pairs), or what is no number as it is.
+
+    Places are numbered through, however tuples and lists are nested; those in a dict start again behind its key.
+
+    >>> list(parts((1, (2, {"boxes": 3, "scores": [4, 5]}))))
+    ['[0]', '[1]', "[2]['boxes'][0]", "[2]['scores'][0]", "[2]['scores'][1]"]
+    """
+    found: dict[str, Any] = {}
+    for index, item in enumerate(_in_order(value)):
+        if isinstance(item, Mapping):
+            for key, inner in item.items():
+                found |= {f"[{index}][{key!r}]{place}": part for place, part in parts(inner).items()}
+        else:
+            found[f"[{index}]"] = _array(item)
+    return found
 
 
-def _parts(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _parts(item, f"{place}[{key!r}]")
-    elif isinstance(value, (tuple, list)):
-        for index, item in enumerate(value):
-            yield from _parts(item, f"{place}[{index}]")
+def _in_order(value: Any) -> Iterator[Any]:
+    """What nested tuples and lists hold."""
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _in_order(item)
     else:
-        yield place, _array(value)
+        yield value
 
 
 def _array(value: Any) -> Any:

@@ -7,9 +7,9 @@ import numpy as np
 from mindspore import nn, ops
 
 from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_everywhere
+from mindspore_gs._resize import resize_cell
 from mindspore_gs.graph import trace
 from mindspore_gs.norms import BatchNorm, batch_norm
-from mindspore_gs.slim._resize import resize_cell
 from mindspore_gs.slim.cells import RestoreChannels
 
 

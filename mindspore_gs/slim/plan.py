@@ -61,6 +61,7 @@ class PrunePlan:
         grouped: for each depthwise convolution that shrinks (by weight), its number of groups afterwards.
         zeros: (parameter, axis) whose removed entries are zero in the masked network.
         inputs: (shape, type) of the inputs that the network was traced with; the self-check uses them.
+        attributes: (path of a cell of the user's, attribute, value) for each attribute that holds a number of channels.
 
     Examples:
         >>> from mindspore import nn
@@ -77,6 +78,7 @@ class PrunePlan:
     grouped: Mapping[str, int] = field(default_factory=dict)
     zeros: tuple[tuple[str, int], ...] = ()
     inputs: tuple[tuple[tuple[int, ...], str], ...] = ()
+    attributes: tuple[tuple[str, str, int], ...] = ()
 
     @classmethod
     def from_groups(cls, graph: ChannelGraph, keep: Mapping[Group, Iterable[bool]]) -> "PrunePlan":
@@ -106,7 +108,7 @@ class PrunePlan:
                    for weight, groups in graph.grouped.items() if (weight, 0) in masks}
         made = set(graph.outputs.items()) | graph.shifts
         zeros = tuple((k.parameter, k.axis) for k in keeps if (k.parameter, k.axis) in made)
-        return cls(keeps, restores, grouped, zeros, graph.inputs)
+        return cls(keeps, restores, grouped, zeros, graph.inputs, _attributes(graph, masks))
 
     def kept(self, parameter: str, axis: int = 0) -> tuple[int, ...] | None:
         """The positions of ``parameter`` that stay along ``axis``; None where all of them do."""
@@ -125,7 +127,7 @@ class PrunePlan:
                          else replace(r, indices=tuple(r.indices[k] for k in places)) for r in self.restores)
         zeros = tuple(dict.fromkeys((*self.zeros, *((n, a) for n, a in later.zeros if restore_path(n) is None))))
         return PrunePlan(tuple(keeps[key] for key in sorted(keeps)), restores + later.restores,
-                         {**self.grouped, **later.grouped}, zeros, later.inputs)
+                         {**self.grouped, **later.grouped}, zeros, later.inputs, _later(self, later))
 
     def since(self, earlier: "PrunePlan | None") -> "PrunePlan":
         """What is left to do of this plan on a network that ``earlier`` has been carried out on.
@@ -173,9 +175,26 @@ class PrunePlan:
             restores = tuple(Restore(**{**r, "indices": lists[r["indices"]]}) for r in document["restores"])
             zeros = tuple((name, axis) for name, axis in document["zeros"])
             inputs = tuple((tuple(shape), kind) for shape, kind in document["inputs"])
-            return cls(keeps, restores, document["grouped"], zeros, inputs)
+            attributes = tuple((path, name, value) for path, name, value in document.get("attributes", ()))
+            return cls(keeps, restores, document["grouped"], zeros, inputs, attributes)
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise PlanError(f"this is not the JSON of a PrunePlan ({type(error).__name__}: {error}).") from error
+
+
+def _attributes(graph: ChannelGraph, masks: Mapping[tuple[str, int], np.ndarray]) -> tuple[tuple[str, str, int], ...]:
+    """What each attribute that holds a number of channels must be afterwards."""
+    found = []
+    for resize in graph.resizes:
+        stays = [masks[name, axis][k] if (name, axis) in masks else True for name, axis, k in resize.positions]
+        if not all(stays):
+            found.append((resize.cell, resize.attribute, resize.factor * int(sum(stays))))
+    return tuple(found)
+
+
+def _later(first: PrunePlan, then: PrunePlan) -> tuple[tuple[str, str, int], ...]:
+    """The attributes of both plans; the later value counts."""
+    values = {(path, name): value for path, name, value in (*first.attributes, *then.attributes)}
+    return tuple((path, name, value) for (path, name), value in values.items())
 
 
 def _compose(first: Keep, then: Keep) -> Keep:

@@ -14,9 +14,9 @@ from mindspore_gs._cells import (
     replace_cell,
     replace_everywhere,
 )
+from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph.restores import places_name, restore_path
-from mindspore_gs.slim._resize import resize_cell
 from mindspore_gs.slim.cells import RestoreChannels
 from mindspore_gs.slim.check import check_equal
 from mindspore_gs.slim.plan import Keep, PrunePlan
@@ -125,6 +125,8 @@ def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     groups = {id(cell): count for weight, count in plan.grouped.items() for _, cell, _ in owned[weight]}
     for key, (cell, _) in touched.items():
         resize_cell(cell, groups.get(key))
+    for path, attribute, value in plan.attributes:
+        setattr(get_cell(small, path), attribute, value)
     with keeping_names(small):
         writers = {get_cell(small, r.cell): RestoreChannels(r.size, r.indices) for r in plan.restores}
         replace_everywhere(small, {cell: nn.SequentialCell([cell, behind]) for cell, behind in writers.items()})

@@ -11,7 +11,8 @@ from mindspore import nn
 from benchmarks import conditions, inference, operators, run, tracing, training
 from benchmarks.command import write_json
 from benchmarks.networks import network
-from benchmarks.turns import Spread, ratio, take_turns
+from benchmarks.turns import Spread, ratio
+from mindspore_gs.timing import take_turns
 
 
 def measure(benchmark, tmp_path, *words):

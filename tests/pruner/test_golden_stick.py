@@ -10,6 +10,7 @@ import mindspore_gs
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, load_mindir
 from mindspore_gs.comp_algo import CompAlgo, ExportMindIRCallBack
 from mindspore_gs.errors import CheckpointError
+from mindspore_gs.pruner.optimizers import OptimizerCheck
 from mindspore_gs.pruner.scop.scop_pruner import KfCallback, KfConv2d, MaskedConv2dbn
 from tests import networks
 from tests.helpers import evaluate, image, parameter_count, randomise, relative_difference, train_steps
@@ -189,7 +190,7 @@ def test_save_mindir_exports_the_slim_network(tmp_path):
     ft = PrunerFtCompressAlgo({"prune_rate": 0.7, "save_mindir": True, "save_mindir_path": str(tmp_path / "small")})
     net = ft.apply(net)
     callbacks = ft.callbacks()
-    assert [type(callback) for callback in callbacks] == [ExportMindIRCallBack]
+    assert [type(callback) for callback in callbacks] == [OptimizerCheck, ExportMindIRCallBack]
     model = ms.Model(net, nn.CrossEntropyLoss(), nn.Momentum(net.trainable_params(), 0.01, 0.9))
     model.train(1, create_dataset(), callbacks=callbacks, dataset_sink_mode=False)
     small = ft.convert(net)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from mindspore_gs import PrunerKfCompressAlgo
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.scop import doubling
 from mindspore_gs.pruner.scop.phase import REUSE, end_phase, in_phase, start_phase
@@ -107,7 +108,14 @@ def test_knockoffs_never_serve_themselves_and_change():
     assert {int(p) for p in np.concatenate(found[:20])} <= set(range(9))
 
 
-@pytest.mark.parametrize("count", [9, 16, 21], ids=str)
+def test_the_only_knockoff_is_the_mean_of_two_samples(mode):
+    net, (x,) = begin(batches.Features), inputs_for(batches.Features, 2)
+    got = net(x)
+    half = (x[:1] + x[1:]) / 2
+    assert_same(got, mixed_by_hand(batches.Features, (x,), [ms.ops.concat((half, half), 0)]))
+
+
+@pytest.mark.parametrize("count", [2, 8, 9, 16, 21], ids=str)
 def test_every_real_sample_is_mixed_at_each_step(count, mode):
     """Its output in training mode is not that of evaluation mode, though nothing else differs."""
     net, (x,) = begin(batches.Features), inputs_for(batches.Features, count)
@@ -152,3 +160,20 @@ def test_afterwards_it_is_the_network_that_it_was():
     start_phase(net, net.pairs, Mirror(), inputs=inputs_for(batches.Nested, 1))
     end_phase(net)
     assert type(net) is batches.Nested and same_state(before, state(net)) and set(vars(net)) == attributes
+
+
+def test_kf_apply_finds_out_how_samples_lie_or_refuses(mode):
+    options = {"input_shape": (1, 3, 8, 8), "residual": "couple"}
+    net = PrunerKfCompressAlgo(options).apply(randomise(batches.TimeMajor())).set_train(True)
+    assert net(image(9, 3, 8, 8)).shape == (4, 9, 5)
+    loss = randomise(batches.MeanLoss())
+    before = state(loss)
+    with pytest.raises(PruningError, match="the output depends on the samples"):
+        PrunerKfCompressAlgo(options).apply(loss)
+    assert same_state(before, state(loss)) and type(loss) is batches.MeanLoss
+
+
+@pytest.mark.parametrize(("axis", "error"), [(-1, ValueError), ("0", TypeError), (True, TypeError)], ids=str)
+def test_what_a_batch_axis_may_be(axis, error):
+    with pytest.raises(error, match="'batch_axis'"):
+        PrunerKfCompressAlgo(batch_axis=axis)

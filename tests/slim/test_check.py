@@ -69,7 +69,9 @@ STRUCTURES = {
     "order of keys": ({"a": 1, "b": 2}, {"b": 2, "a": 1}, 0.0),
     "another key": ({"a": 1}, {"b": 1}, float("inf")),
     "one more": ((1, 2), (1, 2, 3), float("inf")),
-    "deeper": ((1, 2), (1, (2,)), float("inf")),
+    "nested in another way": ((1, [2]), (1, (2,)), 0.0),
+    "a dict and a tuple": ({"a": 1}, (1,), float("inf")),
+    "none and nothing": ((1, None), (1,), float("inf")),
     "number": ({"a": 3}, {"a": 4}, 0.25),
     "none and a number": (None, 0, float("inf")),
     "text": ("left", "right", float("inf")),
@@ -88,7 +90,8 @@ def test_differences_of_structures(left, right, expected):
 
 def test_differences_by_place():
     assert differences({"a": [1, 2.0], "b": None}, {"a": [1, 3.0], "c": None}) == {
-        "['a'][0]": 0.0, "['a'][1]": pytest.approx(1 / 3), "['b']": float("inf"), "['c']": float("inf")}
+        "[0]['a'][0]": 0.0, "[0]['a'][1]": pytest.approx(1 / 3), "[0]['b'][0]": float("inf"),
+        "[0]['c'][0]": float("inf")}
 
 
 class Ranked(nn.Cell):

@@ -57,7 +57,7 @@ def _shown(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return channels.plain(node)
 
 
-@channel_rule("Assign", "AssignAdd", "AssignSub", "InplaceCopy")
+@channel_rule("Assign", "AssignAdd", "AssignSub", "InplaceCopy", weights=True)
 def _assign(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """A parameter is written: its entries go with the channels of what is written there."""
     return elementwise(node, flows[:2], channels)[0]

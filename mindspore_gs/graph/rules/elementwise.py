@@ -10,6 +10,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import NONE, compress, none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.questions import BLOCKED
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, several_outputs
 
@@ -17,7 +18,7 @@ _SUMS = ("Add", "AddExt", "Adds", "InplaceAddExt", "InplaceAddsExt", "Sub", "Sub
          "InplaceSubsExt", "AddN")
 
 
-@channel_rule(*_SUMS)
+@channel_rule(*_SUMS, weights=True)
 def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     terms = flatten(flows) if node.op == "AddN" else flows[:2]
     _note_sum(node, terms, channels)
@@ -26,9 +27,7 @@ def _add(node: Node, flows: list[Any], channels: Channels) -> Flow:
         sets = [term.masked_by() for term in terms if not _is_zero(term)]
         joined = frozenset().union(*sets) if all(sets) else frozenset()
         return replace(result, writers=frozenset(), zero=True, silencers=joined)
-    for term in terms:
-        channels.shifts.update(term.masked_by())
-    return replace(zero_where_all(result, terms, parts), writers=frozenset())
+    return replace(zero_where_all(result, terms, parts, channels), writers=frozenset())
 
 
 def _note_sum(node: Node, terms: list[Flow], channels: Channels) -> None:
@@ -39,13 +38,14 @@ def _note_sum(node: Node, terms: list[Flow], channels: Channels) -> None:
         channels.residual.update(*(term.writers for term in wide))
 
 
-def zero_where_all(result: Flow, terms: list[Flow], parts: list[np.ndarray]) -> Flow:
+def zero_where_all(result: Flow, terms: list[Flow], parts: list[np.ndarray], channels: Channels) -> Flow:
     """A channel is zero where each operand is: a channel that is zero, zero as a number, or a masked parameter."""
     where = np.ones((1,) * result.ids.ndim, bool)
     for term, ids in zip(terms, parts):
         if _is_zero(term):
             continue
         where = where & ((ids != NONE) if term.masked_by() else _zeros_of(term, ids))
+        channels.shifts.update(term.masked_by())
     return result.with_zeros(where)
 
 
@@ -60,7 +60,7 @@ def _is_zero(flow: Flow) -> bool:
     return flow.constant is not None and not np.any(flow.constant)
 
 
-@channel_rule("Mul", "Muls", "InplaceMuls", "InplaceMul")
+@channel_rule("Mul", "Muls", "InplaceMuls", "InplaceMul", weights=True)
 def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where one factor is."""
     result, parts = elementwise(node, flows, channels)
@@ -69,51 +69,58 @@ def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
         return replace(result, zero=True, silencers=min(known, key=len, default=frozenset()))
     where = np.zeros((1,) * result.ids.ndim, bool)
     for flow, ids in zip(flows, parts):
-        where = where | _zeros_of(flow, ids)
+        where = where | (np.ones(ids.shape, bool) if _is_zero(flow) else _zeros_of(flow, ids))
     return result.with_zeros(where)
 
 
-@channel_rule("Div", "Divs", "RealDiv", "DivMod", "FloorDiv", "FloorMod", "Mod", "TruncateDiv", "TruncateMod", "Fmod")
+@channel_rule("Div", "Divs", "RealDiv", "DivMod", "FloorDiv", "FloorMod", "Mod", "TruncateDiv", "TruncateMod", "Fmod",
+              weights=True)
 def _div(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where the dividend is, unless the divisor is zero as well."""
     result, (above, below) = elementwise(node, flows[:2], channels)
     return result.with_zeros(_zeros_of(flows[0], above) & ~_zeros_of(flows[1], below))
 
 
-@channel_rule("Maximum", "Minimum")
+@channel_rule("Maximum", "Minimum", weights=True)
 def _extremum(node: Node, flows: list[Any], channels: Channels) -> Flow:
     bounds = [flow.constant for flow in flows if flow.constant is not None]
     harmless = all(np.all(np.asarray(b) <= 0 if node.op == "Maximum" else np.asarray(b) >= 0) for b in bounds)
     result, parts = elementwise(node, flows, channels)
     terms = [(flow, ids) for flow, ids in zip(flows, parts) if flow.constant is None]
-    result = zero_where_all(result, [flow for flow, _ in terms], [ids for _, ids in terms])
+    result = zero_where_all(result, [flow for flow, _ in terms], [ids for _, ids in terms], channels)
     return replace(result, zero=result.zero and harmless)
 
 
 @channel_rule("ClampScalar", "ClipByValue")
 def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Zero stays zero between bounds around it. A bound that is a tensor is one more operand."""
     low, high = (flow.constant for flow in flows[1:3])
-    around_zero = (low is None or np.all(np.asarray(low) <= 0)) and (high is None or np.all(np.asarray(high) >= 0))
-    return replace(flows[0], zero=flows[0].zero and bool(around_zero), parameter=None, constant=None)
+    known = all(flow.constant is not None or not flow.shape for flow in flows[1:3])
+    around_zero = known and (low is None or np.all(np.asarray(low) <= 0)) and \
+        (high is None or np.all(np.asarray(high) >= 0))
+    result, parts = elementwise(node, flows[:3], channels)
+    return result.with_zeros(_zeros_of(flows[0], parts[0])) if around_zero else result
 
 
 @channel_rule("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr",
-              "LogicalXor", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor")
+              "LogicalXor", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar", "GreaterEqualScalar",
+              "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return elementwise(node, flows, channels)[0]
 
 
-@channel_rule("Select", "Where")
+@channel_rule("Select", "Where", weights=True)
 def _select(node: Node, flows: list[Any], channels: Channels) -> Flow:
     result, parts = elementwise(node, flows, channels)
-    return zero_where_all(result, flows[1:3], parts[1:3])
+    return zero_where_all(result, flows[1:3], parts[1:3], channels)
 
 
-@channel_rule("MaskedFill", "MaskedFillScalar", "InplaceMaskedFillScalar", "InplaceMaskedFillTensor")
+@channel_rule("MaskedFill", "MaskedFillScalar", "InplaceMaskedFillScalar", "InplaceMaskedFillTensor",
+              weights=True)
 def _masked_fill(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Where the mask says so, the value instead."""
     result, parts = elementwise(node, flows, channels)
-    return zero_where_all(result, [flows[0], flows[2]], [parts[0], parts[2]])
+    return zero_where_all(result, [flows[0], flows[2]], [parts[0], parts[2]], channels)
 
 
 def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow, list[np.ndarray]]:
@@ -125,8 +132,10 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow
     rank = len(node.shape)
     result, extent = none_ids(rank), (1,) * rank
     parts = [none_ids(rank)] * len(flows)
-    for place in sorted(range(len(flows)), key=lambda k: _many_axes(flows[k])):
+    for place in sorted(range(len(flows)), key=lambda k: (_many_axes(flows[k]), flows[k].pliable)):
         flow = flows[place]
+        if flow.pliable and _follows(node, flow, result, channels):
+            continue
         _note_role(flow, node, channels)
         shape = (1,) * (rank - len(flow.shape)) + flow.shape
         ids = _operand_ids(flow, shape, result, node, channels)
@@ -134,7 +143,19 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow
         result = _meet(result, extent, ids, shape, node, channels)
         extent = tuple(max(a, b) for a, b in zip(extent, shape))
     varying = any(flow.varying for flow in flows)
-    return Flow(node.shape, result, writers=_writers(flows), varying=varying), parts
+    pliable = all(flow.pliable or (flow.constant is not None and not flow.shape) for flow in flows)
+    return Flow(node.shape, result, writers=_writers(flows), varying=varying, pliable=pliable), parts
+
+
+def _follows(node: Node, flow: Flow, partner: np.ndarray, channels: Channels) -> bool:
+    """Whether a literal of equal entries, or random numbers, have the shape of their partner, whatever that is."""
+    shape = (1,) * (len(node.shape) - len(flow.shape)) + flow.shape
+    if not _spans(partner, shape):
+        return False
+    taken = channels.ask(node, ("of the partner's shape", "fixed"), partner)
+    if taken == BLOCKED:
+        channels.block(partner, Blocked.FIXED_BY_CODE, node)
+    return taken != "fixed"
 
 
 def _many_axes(flow: Flow) -> bool:
@@ -209,11 +230,13 @@ _NONZERO_AT_ZERO = (
 )
 
 
-@channel_rule(*_ZERO_AT_ZERO)
+@channel_rule(*_ZERO_AT_ZERO, weights=True)
 def _unary(node: Node, flows: list[Any], channels: Channels) -> Any:
     if several_outputs(node):
-        return tuple(flows[0] for _ in node.shape)
+        return (flows[0], *(replace(flows[0], zero=False) for _ in node.shape[1:]))
     keep = flows[0].parameter if node.op in ("Cast", "Identity") else None
+    if keep is None and _many_axes(flows[0]):
+        channels.computed.append((str(flows[0].parameter), node))
     return replace(flows[0], parameter=keep, constant=None)
 
 
@@ -227,7 +250,7 @@ def _zeros_like(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return replace(flows[0], zero=True, alive=flows[0].alive[:0], parameter=None, constant=None)
 
 
-@channel_rule("Pow", "PowTensorScalar")
+@channel_rule("Pow", "PowTensorScalar", weights=True)
 def _pow(node: Node, flows: list[Any], channels: Channels) -> Flow:
     exponent = flows[1].constant
     result, parts = elementwise(node, flows, channels)
@@ -236,7 +259,7 @@ def _pow(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return result.with_zeros(_zeros_of(flows[0], parts[0]))
 
 
-@channel_rule("PReLU")
+@channel_rule("PReLU", weights=True)
 def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, slope = flows
     if slope.parameter is None:
@@ -245,3 +268,13 @@ def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
         channels.roles[slope.parameter, 0] = Role.SCALE
         channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(slope.parameter, 0), node)
     return x
+
+
+@channel_rule("StandardNormal", "Normal", "UniformReal", "UniformExt", "Uniform", "RandExt", "Randn", "RandnLike",
+              "RandLikeExt", "StandardLaplace", "Gamma", "Poisson", "UniformInt", "NormalFloatFloat",
+              "NormalTensorTensor", "NormalTensorFloat", "NormalFloatTensor")
+def _random(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Random numbers, whose shape may be that of what they meet."""
+    for flow in flatten(flows):
+        channels.refuse(flow, Blocked.FIXED_OPERAND, node)
+    return replace(channels.plain(node), pliable=True)

@@ -7,38 +7,62 @@ import numpy as np
 
 from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
-from mindspore_gs.graph.ids import NONE, compress, expand, none_ids
+from mindspore_gs.graph.ids import NONE, along, compress, expand, none_ids
 from mindspore_gs.graph.ir import Node
-from mindspore_gs.graph.rules.registry import channel_rule, refused, unknown
+from mindspore_gs.graph.questions import BLOCKED, Option
+from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, unknown
 
 
 @channel_rule("Reshape", "View", "Flatten", "FlattenExt", "Squeeze", "ExpandDims", "UnsqueezeExt", "InnerUnsqueeze")
 def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """The same positions in the same order. Where channels are split into blocks, the blocks stay alike."""
     x = flows[0]
+    if isinstance(x.constant, np.ndarray):
+        return replace(x.with_ids(node.shape, none_ids(len(node.shape))), constant=x.constant.reshape(node.shape))
     ids = compress(expand(x.ids, x.shape).reshape(node.shape))
+    target = flows[1].constant if node.op in ("Reshape", "View") and len(flows) > 1 else None
+    given = target if isinstance(target, tuple) and len(target) == len(node.shape) else None
     if _long(ids) > max(1, _long(x.ids)):
-        x, ids = x.merged(), _tie_blocks(x, ids, node, channels)
+        return x.merged().with_ids(node.shape, _tie_blocks(x, ids, given, node, channels))
+    literal = given is not None and any(n > 1 and given[k] != -1 for k, n in enumerate(ids.shape))
+    if literal and channels.ask(node, ("the same",), x.ids) == BLOCKED:
+        return _fixed(node, x, channels)
     return x.with_ids(node.shape, ids)
+
+
+def _fixed(node: Node, x: Flow, channels: Channels) -> Flow:
+    """The code says how many channels there are."""
+    channels.refuse(x, Blocked.FIXED_BY_CODE, node)
+    return channels.plain(node)
 
 
 def _long(ids: np.ndarray) -> int:
     return sum(n > 1 for n in ids.shape)
 
 
-def _tie_blocks(x: Flow, ids: np.ndarray, node: Node, channels: Channels) -> np.ndarray:
+def _tie_blocks(x: Flow, ids: np.ndarray, given: tuple[int, ...] | None, node: Node, channels: Channels) -> np.ndarray:
     """Channels split into blocks (shuffle, heads): what a block loses at one place, all blocks lose there.
 
-    The longest axis stays free. The others have a length that is written into the code, and one channel stands for
-    all along them. Refused where a block does not hold channels only.
+    One axis stays free: the one whose length the code leaves open, otherwise the longest, unless a second trace
+    shows that it is another. Along the others one channel stands for all. Refused where a block does not hold
+    channels only.
     """
     if len(np.unique(ids)) != ids.size:
         channels.refuse(x, Blocked.MERGED_AXES, node)
         return none_ids(ids.ndim)
-    free = int(np.argmax(ids.shape))
+    axes = sorted((k for k, n in enumerate(ids.shape) if n > 1), key=lambda k: (not _open(given, k), -ids.shape[k]))
+    free = channels.ask(node, tuple(axes), x.ids)
+    if free == BLOCKED:
+        channels.refuse(x, Blocked.FIXED_BY_CODE, node)
+        return none_ids(ids.ndim)
     first = ids[tuple(slice(None) if k == free else slice(0, 1) for k in range(ids.ndim))]
     channels.unite(first, ids, node)
+    channels.counts(node, first)
     return first
+
+
+def _open(given: tuple[int, ...] | None, axis: int) -> bool:
+    return given is not None and given[axis] == -1
 
 
 @channel_rule("Transpose", "Permute", "TransposeExt")
@@ -97,12 +121,36 @@ def _slice_along(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 
 def _indexed(node: Node, x: Flow, index: tuple[slice | int, ...], channels: Channels) -> Flow:
-    """Take a part; where it is a part of the channels, its bounds are numbers in the network's code."""
+    """Take a part. One of equal parts of the channels (a half) follows them if its bounds do."""
     cut = [k for k, part in enumerate(index) if x.ids.shape[k] > 1 and not _whole(part, x.shape[k])]
-    if cut:
+    if cut and not (len(cut) == 1 and _one_of_equal_parts(node, x, cut[0], index[cut[0]], channels)):
         channels.refuse(x, Blocked.FIXED_BY_CODE, node)
+    elif cut:
+        x = x.merged()
     ids = compress(expand(x.ids, x.shape)[index])
+    if cut and x.has_channels and _is_asked(node, channels):
+        channels.counts(node, ids)
     return x.with_ids(node.shape, ids)
+
+
+def _is_asked(node: Node, channels: Channels) -> bool:
+    return channels.sites.get(node.name, (node.scope, node.op, 0)) in channels.questions
+
+
+def _one_of_equal_parts(node: Node, x: Flow, axis: int, part: slice | int, channels: Channels) -> bool:
+    """Tie the parts of the channels that are as long as the one that is taken, if they may lose channels."""
+    ids = along(x.ids, axis, x.shape[axis])
+    if not isinstance(part, slice) or ids is None:
+        return False
+    first, last, step = part.indices(len(ids))
+    length = last - first
+    if step != 1 or length < 2 or len(ids) % length or first % length:
+        return False
+    if channels.ask(node, ("one of equal parts",), ids) == BLOCKED:
+        return False
+    blocks = ids.reshape(-1, length)
+    channels.unite(blocks[:1], blocks, node)
+    return True
 
 
 def _whole(part: slice | int, size: int) -> bool:
@@ -130,11 +178,57 @@ def _concat(node: Node, flows: list[Any], channels: Channels) -> Flow:
     parts = flows[0] if isinstance(flows[0], tuple) else tuple(flows[:-1])
     axis = int(flows[-1].constant if isinstance(flows[-1], Flow) and flows[-1].constant is not None
                else node.attrs.get("axis", 0))
+    if parts and all(isinstance(part.constant, np.ndarray) for part in parts):
+        literal = np.concatenate([part.constant for part in parts], axis=axis)
+        return Flow(node.shape, none_ids(len(node.shape)), constant=literal, varying=False)
+    known = _with_pliable_parts(node, parts, axis % len(node.shape), channels)
+    if known is None:
+        return _fixed_parts(node, flows, channels)
+    parts = known
     ids = compress(np.concatenate([expand(part.ids, part.shape) for part in parts], axis=axis))
     alive = np.unique(np.concatenate([part.ids[~part.zeros()] for part in parts]))
     writers = frozenset().union(*(part.writers for part in parts))
     varying = any(part.varying for part in parts)
     return Flow(node.shape, ids, zero=True, alive=alive, writers=writers, varying=varying)
+
+
+def _fixed_parts(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    for flow in flatten(flows):
+        channels.refuse(flow, Blocked.FIXED_BY_CODE, node)
+    return channels.plain(node)
+
+
+def _with_pliable_parts(node: Node, parts: tuple[Flow, ...], axis: int,
+                        channels: Channels) -> tuple[Flow, ...] | None:
+    """The parts, where a literal of equal entries (zeros) goes with a part of the same shape, or with none.
+
+    ``zeros_like`` leaves the same literal in MindIR as a number in the code. None where neither is right.
+    Along another axis than the channels', such a literal has no channels of its own.
+    """
+    wide = [k for k, part in enumerate(parts) if part.has_channels]
+    if not any(part.pliable for part in parts) or not wide:
+        return parts
+    alike = [k for k in wide for part in parts if part.pliable and part.shape == parts[k].shape]
+    across = [k for k in wide if parts[k].ids.shape[axis] == 1]
+    options: tuple[Option, ...] = (*dict.fromkeys(alike + across), "apart")
+    taken = channels.ask(node, options, np.concatenate([parts[k].ids.reshape(-1) for k in wide]))
+    if taken == BLOCKED:
+        return None
+    if taken == "apart":
+        return parts
+    model = parts[int(taken)]
+    return tuple(_as_part(part, model) if part.pliable and _goes_with(part, model, axis) else part for part in parts)
+
+
+def _goes_with(part: Flow, model: Flow, axis: int) -> bool:
+    """Whether a literal may have the channels of another part: the same shape, but for the axis of the Concat."""
+    same = [a == b for k, (a, b) in enumerate(zip(part.shape, model.shape)) if k != axis]
+    return all(same) and (model.ids.shape[axis] == 1 or part.shape == model.shape)
+
+
+def _as_part(part: Flow, model: Flow) -> Flow:
+    zero = part.constant is not None and not np.any(part.constant)
+    return replace(part, ids=model.ids, zero=zero, varying=True, constant=None)
 
 
 @channel_rule("Stack", "StackExt")
@@ -167,14 +261,18 @@ def _split(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]
     x = flows[0]
     axis = flows[1].constant if node.op == "Split" and len(flows) > 2 else node.attrs.get("axis", 0)
     axis = int(axis if node.op == "Split" else flows[2].constant) % len(x.shape)
-    if x.ids.shape[axis] > 1 and not _counts_parts(node, flows):
-        parts: tuple[Flow, ...] = refused(node, [x], Blocked.FIXED_BY_CODE, channels)
-        return parts
     if x.ids.shape[axis] == 1:
         return tuple(x.with_ids(shape, x.ids) for shape in node.shape)
+    asked = not _counts_parts(node, flows)
+    if len(set(node.shape)) > 1 or (asked and channels.ask(node, ("equal parts",), x.ids) == BLOCKED):
+        parts: tuple[Flow, ...] = refused(node, [x], Blocked.FIXED_BY_CODE, channels)
+        return parts
+    x = x.merged()
     pieces = np.split(x.ids, len(node.shape), axis)
     for piece in pieces[1:]:
         channels.unite(pieces[0], piece, node)
+    if asked:
+        channels.counts(node, pieces[0])
     return tuple(x.with_ids(shape, compress(piece)) for shape, piece in zip(node.shape, pieces))
 
 
@@ -182,7 +280,7 @@ def _counts_parts(node: Node, flows: list[Any]) -> bool:
     """Whether the code gives a number of equal parts, rather than their length.
 
     ``ops.Split`` as a cell's attribute does, which MindIR shows as the name of the instance; so does mint's chunk.
-    ``ops.chunk`` and ``ops.split`` leave the same MindIR, so they are taken for the latter.
+    ``ops.chunk`` and ``ops.split`` leave the same MindIR, so there a second trace has to tell.
     """
     if len(set(node.shape)) > 1:
         return False
@@ -209,6 +307,11 @@ def _broadcast(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x = flows[0]
     if x.ids.size == 1 and x.shape != node.shape[len(node.shape) - len(x.shape):]:
         return replace(channels.plain(node), varying=x.varying)
+    given = flows[1].constant if len(flows) > 1 and isinstance(flows[1].constant, tuple) else ()
+    axes = range(len(given) - x.ids.ndim, len(given))
+    if any(n > 1 and given[k] != -1 for k, n in zip(axes, x.ids.shape)) and \
+            channels.ask(node, ("the same",), x.ids) == BLOCKED:
+        return _fixed(node, x, channels)
     return x.with_ids(node.shape, x.ids.reshape((1,) * (len(node.shape) - x.ids.ndim) + x.ids.shape))
 
 
@@ -232,12 +335,19 @@ def _space_to_depth(node: Node, flows: list[Any], channels: Channels) -> Flow:
 @channel_rule("PadV3", "Pad")
 def _pad(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x = flows[0]
+    if _repeats_the_border(node) and all(a == b for a, b, n in zip(x.shape, node.shape, x.ids.shape) if n > 1):
+        return x.with_ids(node.shape, x.ids)
     amounts = _pad_amounts(node, flows, len(x.shape))
     if amounts is None:
         return unknown(node, flows[:1], channels)
     ids = _padded(x, amounts)
     fill = flows[2].constant if len(flows) > 2 else 0
     return replace(x.with_ids(node.shape, ids), zero=x.zero and fill is not None and not np.any(fill))
+
+
+def _repeats_the_border(node: Node) -> bool:
+    """Whether the border is made of what is inside (reflect, edge, circular), so that zero stays zero."""
+    return node.op == "PadV3" and node.attrs.get("mode", "constant") != "constant"
 
 
 def _padded(x: Flow, amounts: list[tuple[int, int]]) -> np.ndarray:
@@ -259,11 +369,44 @@ def _pad_amounts(node: Node, flows: list[Any], rank: int) -> list[tuple[int, int
     return amounts if all(n >= 0 for pair in amounts for n in pair) else None
 
 
-@channel_rule("MakeTuple", "make_list", "MakeList")
+@channel_rule("MakeTuple", "make_list", "MakeList", weights=True)
 def _make_tuple(node: Node, flows: list[Any], channels: Channels) -> tuple[Any, ...]:
     return tuple(flows)
 
 
-@channel_rule("TupleGetItem", "list_getitem", "ListGetItem")
+@channel_rule("TupleGetItem", "list_getitem", "ListGetItem", weights=True)
 def _tuple_get_item(node: Node, flows: list[Any], channels: Channels) -> Any:
     return flows[0][int(flows[1].constant)]
+
+
+@channel_rule("TensorScatterUpdate")
+def _scatter(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Some positions get other values. Fine where that happens to all channels alike."""
+    x, places = flows[0], flows[1].constant
+    long = [k for k, n in enumerate(x.ids.shape) if n > 1]
+    if not x.has_channels and not flows[2].has_channels:
+        return channels.plain(node)
+    if len(long) != 1 or flows[2].has_channels or not isinstance(places, np.ndarray) or \
+            not _in_all_channels(places, long[0], x.shape[long[0]]):
+        channels.refuse(flows[2], Blocked.FIXED_BY_CODE, node)
+        return _fixed(node, x, channels)
+    if channels.ask(node, ("in all channels",), x.ids) == BLOCKED:
+        return _fixed(node, x, channels)
+    zero = flows[2].constant is not None and not np.any(flows[2].constant)
+    return replace(x, zero=x.zero and zero, parameter=None)
+
+
+def _in_all_channels(places: np.ndarray, axis: int, size: int) -> bool:
+    """Whether the places (one in each row) are the same in each of the channels, of which there are ``size``."""
+    rows = np.unique(places.reshape(-1, places.shape[-1]), axis=0)
+    if rows.shape[1] <= axis:
+        return False
+    others = np.unique(np.delete(rows, axis, axis=1), axis=0)
+    return len(rows) == len(others) * size
+
+
+@channel_rule("OneHot", "OneHotExt")
+def _one_hot(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Each class has an entry of its own."""
+    channels.refuse(flows[0], Blocked.FIXED_OPERAND, node)
+    return channels.plain(node)

@@ -9,17 +9,18 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.questions import BLOCKED
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.elementwise import elementwise
 from mindspore_gs.graph.rules.registry import channel_rule, refused
 
 
-@channel_rule("Conv2D", "Conv3D")
+@channel_rule("Conv2D", "Conv3D", weights=True)
 def _convolution(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return _convolve(node, flows, int(node.attrs.get("group", 1)), channels)
 
 
-@channel_rule("Conv2DExt", "Conv2DPadding")
+@channel_rule("Conv2DExt", "Conv2DPadding", weights=True)
 def _convolution_ext(node: Node, flows: list[Any], channels: Channels) -> Flow:
     result = _convolve(node, flows[:2], int(flows[6].constant or 1), channels)
     _add_bias(flows[2], flows[1], 0, node, channels)
@@ -31,6 +32,7 @@ def _convolve(node: Node, flows: list[Any], groups: int, channels: Channels) -> 
     if w.parameter is None:
         return _computed(node, x, w, 0, channels)
     outputs = channels.parameter_ids(w.parameter, 0)
+    _ask_about_own(node, w.parameter, outputs, channels)
     if groups == 1:
         channels.consume_with(channels.consume(x, 1, node), channels.parameter_ids(w.parameter, 1), node)
     elif groups == x.shape[1]:
@@ -42,6 +44,12 @@ def _convolve(node: Node, flows: list[Any], groups: int, channels: Channels) -> 
     return _product(node, w.parameter, 0, 1, channels)
 
 
+def _ask_about_own(node: Node, weight: str, outputs: np.ndarray, channels: Channels) -> None:
+    """A cell of the user's own may hold an operator with a number of channels: a second trace tells."""
+    if weight in channels.own_layers and channels.ask(node, ("resized",), outputs) == BLOCKED:
+        channels.block(outputs, Blocked.FIXED_BY_CODE, node)
+
+
 def _tie_groups(ids: np.ndarray, weight: str, groups: int, channels: Channels, node: Node) -> None:
     """Each group keeps the same positions, so the k-th channels of all groups go together."""
     inputs = ids.reshape(groups, -1)
@@ -50,7 +58,7 @@ def _tie_groups(ids: np.ndarray, weight: str, groups: int, channels: Channels, n
     channels.unite(outputs[:1], outputs, node)
 
 
-@channel_rule("Conv2DTranspose", "Conv2DBackpropInput")
+@channel_rule("Conv2DTranspose", "Conv2DBackpropInput", "Conv3DTranspose", weights=True)
 def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Its weight has the input's channels first. With groups, nothing is removed."""
     x, w = flows[:2]
@@ -60,11 +68,13 @@ def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) ->
         channels.refuse(x, Blocked.GROUPED_TRANSPOSED, node)
         channels.block(channels.parameter_ids(w.parameter, 1), Blocked.GROUPED_TRANSPOSED, node)
         return channels.plain(node)
+    _ask_about_own(node, w.parameter, channels.parameter_ids(w.parameter, 1), channels)
+    _ask_about_own(node, w.parameter, channels.parameter_ids(w.parameter, 0), channels)
     channels.consume_with(channels.consume(x, 1, node), channels.parameter_ids(w.parameter, 0), node)
     return _product(node, w.parameter, 1, 1, channels)
 
 
-@channel_rule("MatMul", "BatchMatMul", "MatMulExt")
+@channel_rule("MatMul", "BatchMatMul", "MatMulExt", weights=True)
 def _matmul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, w = flows[:2]
     transposes_x = len(flows) > 2 and bool(flows[2].constant)
@@ -74,7 +84,7 @@ def _matmul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return _dense(node, x, w.parameter, (0, 1) if transposed else (1, 0), channels)
 
 
-@channel_rule("Dense")
+@channel_rule("Dense", weights=True)
 def _dense_layer(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, w = flows[:2]
     if x.parameter is not None or w.parameter is None:
@@ -91,10 +101,14 @@ def _dense(node: Node, x: Flow, weight: str, axes: tuple[int, int], channels: Ch
 
 
 def _add_bias(bias: Flow | None, weight: Flow, axis: int, node: Node, channels: Channels) -> None:
-    """The bias that an operator adds by itself; a masked channel's entry is zero."""
-    if bias is None or bias.parameter is None or weight.parameter is None:
+    """The bias that an operator adds by itself; a masked channel's entry is zero. A computed one is not."""
+    if bias is None or not bias.shape or weight.parameter is None:
         return
     outputs = channels.parameter_ids(weight.parameter, axis)
+    if bias.parameter is None:
+        channels.refuse(bias, Blocked.COMPUTED_WEIGHT, node)
+        channels.block(outputs, Blocked.COMPUTED_WEIGHT, node)
+        return
     channels.unite(channels.parameter_ids(bias.parameter, 0), outputs, node)
     channels.shifts.add((bias.parameter, 0))
     channels.roles[bias.parameter, 0] = Role.BIAS
@@ -111,7 +125,7 @@ def _product(node: Node, weight: str, weight_axis: int, axis: int, channels: Cha
 
 def _computed(node: Node, x: Flow, w: Flow, axis: int, channels: Channels) -> Flow:
     """A weight that is computed from a parameter (standardised, quantised): its channels are blocked by name."""
-    for name in channels.graph.parameters_behind(node.inputs[1]):
+    for name in (channels.current or channels.graph).parameters_behind(node.inputs[1]):
         if len(channels.graph.parameters[name]) == len(w.shape):
             channels.outputs[name] = axis
             channels.block(channels.parameter_ids(name, axis), Blocked.COMPUTED_WEIGHT, node)
@@ -119,11 +133,13 @@ def _computed(node: Node, x: Flow, w: Flow, axis: int, channels: Channels) -> Fl
     return result
 
 
-@channel_rule("BiasAdd")
+@channel_rule("BiasAdd", weights=True)
 def _bias_add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, bias = flows[:2]
     if bias.parameter is None:
-        return elementwise(node, flows[:2], channels)[0]
+        rest = (1,) * (len(x.shape) - 2)
+        bias = bias.with_ids((*bias.shape, *rest), bias.ids.reshape(*bias.ids.shape, *rest))
+        return elementwise(node, [x, bias], channels)[0]
     ids = channels.vector(x, 1, node)
     channels.consume_with(ids, channels.parameter_ids(bias.parameter, 0), node)
     channels.shifts.add((bias.parameter, 0))
@@ -134,7 +150,7 @@ def _bias_add(node: Node, flows: list[Any], channels: Channels) -> Flow:
 _NORM_ROLES = (Role.SCALE, Role.SHIFT, Role.STATISTIC, Role.STATISTIC)
 
 
-@channel_rule("BatchNorm", "BatchNormExt")
+@channel_rule("BatchNorm", "BatchNormExt", weights=True)
 def _batch_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
     """Every BatchNorm masks its output, so that its channels are zero whatever came in."""
     x = flows[0]
@@ -150,10 +166,39 @@ def _batch_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow,
         if position < 2:
             channels.shifts.add((flow.parameter, 0))
     rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])
-    return (replace(x, zero=masked), *rest)
+    return (replace(x, zero=masked, alive=x.alive[:0]), *rest)
 
 
-@channel_rule("InstanceNorm")
+@channel_rule("InstanceNorm", weights=True)
 def _instance_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
     """Each channel by itself over space; zero stays away from zero by beta, unless that is masked too."""
     return _batch_norm(node, flows, channels)
+
+
+@channel_rule("LSTM")
+def _lstm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
+    """What comes in can lose channels, the state stays. All weights come in one vector, that of the input first."""
+    x = flows[0]
+    weight = _first_weight(node, x, channels)
+    if weight is None:
+        result: tuple[Flow, ...] = refused(node, flows, Blocked.COMPUTED_WEIGHT, channels)
+        return result
+    channels.consume_with(channels.consume(x, 2, node), channels.parameter_ids(weight, 1), node)
+    for flow in flows[1:3]:
+        channels.refuse(flow, Blocked.UNKNOWN_OPERATOR, node)
+    return tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape)
+
+
+def _first_weight(node: Node, x: Flow, channels: Channels) -> str | None:
+    """The parameter (gates, inputs) with which the vector of weights begins."""
+    graph = channels.current or channels.graph
+    name = node.inputs[3]
+    while name in graph.producers:
+        maker = graph.producers[name]
+        source = maker.inputs[0]
+        if maker.op in ("Reshape", "View") and source in graph.parameters:
+            shape = graph.parameters[source]
+            channels.shows.add((source, maker.name))
+            return source if len(shape) == 2 and shape[1] == x.shape[-1] else None
+        name = source if maker.op in ("Cast", "Concat", "MakeTuple", "Reshape", "View") else ""
+    return None

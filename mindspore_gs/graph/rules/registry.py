@@ -10,16 +10,24 @@ from mindspore_gs.graph.ir import Node
 
 Rule = Callable[[Node, list[Any], Channels], Any]
 _RULES: dict[str, Rule] = {}
+_TAKES_WEIGHTS: set[str] = set()
 
 
-def channel_rule(*operators: str) -> Callable[[Rule], Rule]:
-    """Register a rule for operators; a second rule for an operator is refused."""
+def channel_rule(*operators: str, weights: bool = False) -> Callable[[Rule], Rule]:
+    """Register a rule for operators; a second rule for an operator is refused.
+
+    Args:
+        operators: their names in MindIR.
+        weights: whether the rule says what happens to a parameter of several axes that it gets. For all others such a
+            parameter becomes part of a computation, and stays whole.
+    """
 
     def register(rule: Rule) -> Rule:
         for operator in operators:
             if operator in _RULES:
                 raise ValueError(f"operator {operator} has a channel rule already")
             _RULES[operator] = rule
+            _TAKES_WEIGHTS.update([operator] if weights else [])
         return rule
 
     return register
@@ -27,6 +35,10 @@ def channel_rule(*operators: str) -> Callable[[Rule], Rule]:
 
 def apply_rule(node: Node, flows: list[Any], channels: Channels) -> Any:
     """The flow of ``node``'s output; where there is no rule, its inputs are blocked."""
+    if node.op not in _TAKES_WEIGHTS:
+        for flow in flatten(flows):
+            if flow.parameter is not None and sum(n > 1 for n in flow.shape) > 1:
+                channels.computed.append((flow.parameter, node))
     return _RULES.get(node.op, unknown)(node, flows, channels)
 
 

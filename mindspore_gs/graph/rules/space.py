@@ -9,7 +9,9 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.questions import BLOCKED
 from mindspore_gs.graph.restores import OPERATOR
+from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, several_outputs
 
 
@@ -17,7 +19,10 @@ from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, se
               "MaxPoolWithMask", "AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt", "AdaptiveMaxPool2D", "ResizeBilinearV2",
               "ResizeNearestNeighbor", "ResizeNearestNeighborV2", "ResizeBicubic", "UpsampleNearest2D",
               "UpsampleBilinear2D", "ResizeBilinear", "ResizeLinear1D", "GridSampler2D", "ReflectionPad2D",
-              "ReplicationPad2D", "MirrorPad")
+              "ReplicationPad2D", "MirrorPad", "MaxPool3D", "AvgPool3D", "AdaptiveAvgPool3D", "AdaptiveMaxPool3D",
+              "MaxPool3DWithArgmax", "AvgPool3DExt", "AvgPool1D", "MaxPool1D", "UpsampleTrilinear3D",
+              "UpsampleNearest3D", "UpsampleNearest1D", "UpsampleLinear1D", "UpsampleBicubic2D", "GridSampler3D",
+              "ReflectionPad1D", "ReflectionPad3D", "ReplicationPad1D", "ReplicationPad3D")
 def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
     x = flows[0]
     for other in flatten(flows[1:]):
@@ -60,6 +65,8 @@ def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], channe
     if any(x.ids.shape[k] > 1 for k in axes):
         if node.op in ("ReduceSum", "SumExt"):
             channels.block(x.ids[~x.zeros()], Blocked.MIXES_CHANNELS, node)
+            if channels.ask(node, ("a sum",), x.ids) == BLOCKED:  # its divisor may be the number of channels
+                channels.refuse(x, Blocked.FIXED_BY_CODE, node)
         else:
             channels.refuse(x, Blocked.MIXES_CHANNELS, node)
         return Flow(shape, none_ids(len(shape)), varying=x.varying)
@@ -71,7 +78,11 @@ def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], channe
 
 @channel_rule("ArgMaxWithValue", "ArgMinWithValue", "Argmax", "Argmin")
 def _arg_extremum(node: Node, flows: list[Any], channels: Channels) -> Any:
-    return _along_axes(node, flows[0], flows[1].constant if len(flows) > 1 else node.attrs.get("axis", -1), channels)
+    given = flows[1].constant if len(flows) > 1 else node.attrs.get("axis", -1)
+    result = _along_axes(node, flows[0], given, channels)
+    if node.op.endswith("WithValue") and result[1].has_channels:  # (place, value)
+        return (result[0], replace(result[1], zero=flows[0].zero, alive=flows[0].alive))
+    return result
 
 
 @channel_rule("Softmax", "LogSoftmax", "LogSoftmaxExt", "L2Normalize", "CumSum", "CumsumExt", "CumProd", "Sort",
@@ -81,7 +92,15 @@ def _normalise(node: Node, flows: list[Any], channels: Channels) -> Any:
     given = next((flow.constant for flow in flows[1:] if flow.constant is not None), node.attrs.get("axis", -1))
     if node.op == "Roll":
         given = flows[2].constant if len(flows) > 2 else node.attrs.get("axis")
-    return _along_axes(node, flows[0], -1 if node.op == "TopK" else given, channels)
+    result = _along_axes(node, flows[0], -1 if node.op == "TopK" else given, channels)
+    if node.op not in _KEEP_ZERO:
+        return result
+    values = result[0] if isinstance(result, tuple) else result
+    values = replace(values, zero=flows[0].zero, alive=flows[0].alive)
+    return (values, *result[1:]) if isinstance(result, tuple) else values
+
+
+_KEEP_ZERO = ("Roll", "ReverseV2", "Sort", "SortExt", "TopK", "TopkExt", "CumSum", "CumsumExt", "CumProd")
 
 
 def _along_axes(node: Node, x: Flow, given: Any, channels: Channels) -> Any:
@@ -120,13 +139,35 @@ def _first_normalised(node: Node, flows: list[Any], rank: int) -> int:
     return int(flows[3].constant) % rank
 
 
-@channel_rule("GroupNorm")
+@channel_rule("GroupNorm", weights=True)
 def _group_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
-    """Mean and variance over the channels of a group. With one channel in each, their number is in the code."""
+    """Mean and variance over the channels of a group, so groups go as wholes; gamma and beta mask them.
+
+    The number of groups is in a cell, or in the code: a second trace tells.
+    """
     x, groups = flows[0], int(flows[1].constant or 1)
-    reason = Blocked.FIXED_BY_CODE if groups == x.shape[1] else Blocked.MIXES_CHANNELS
-    result: tuple[Flow, ...] = refused(node, [x], reason, channels)
-    return result
+    reason = _why_groups_stay(node, flows, groups, channels)
+    if reason is not None:
+        result: tuple[Flow, ...] = refused(node, [x, *flows[2:4]], reason, channels)
+        return result
+    ids = channels.vector(x, 1, node)
+    blocks = ids.reshape(groups, -1)
+    channels.unite(blocks[:, :1], blocks, node)
+    for flow, role in zip(flows[2:4], (Role.SCALE, Role.SHIFT)):
+        channels.consume_with(ids, channels.parameter_ids(flow.parameter, 0), node)
+        channels.roles[flow.parameter, 0] = role
+        channels.shifts.add((flow.parameter, 0))
+    rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])
+    return (replace(x, zero=True, alive=x.alive[:0], parameter=None), *rest)
+
+
+def _why_groups_stay(node: Node, flows: list[Any], groups: int, channels: Channels) -> Blocked | None:
+    if groups == 1 and flows[0].shape[1] > 1:
+        return Blocked.MIXES_CHANNELS
+    if None in (flows[2].parameter, flows[3].parameter):
+        return Blocked.COMPUTED_WEIGHT
+    asked = channels.ask(node, ("whole groups",), flows[0].ids)
+    return Blocked.FIXED_BY_CODE if asked == BLOCKED else None
 
 
 def _axes(value: Any, rank: int) -> set[int]:

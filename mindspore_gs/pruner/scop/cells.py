@@ -6,7 +6,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs._precision import OwnPrecision
+from mindspore_gs._device import pynative_on_a_cpu
+from mindspore_gs._precision import FLAGS, OwnPrecision
+from mindspore_gs.pruner.scop.eager import EagerMixture
 
 DOSE = 0.2
 SPRING = 4.0
@@ -29,6 +31,10 @@ class RealShare(OwnPrecision, nn.Cell):
         Tensor of shape (C,), within [1 - a, 1].
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        nn.Cell.add_flags(self, fp32=True)  # also where mixed precision is on around it
+
     def construct(self, scale: ms.Tensor) -> ms.Tensor:
         """Bound, budget, dose."""
         level = ops.clamp(scale, 0.0, 1.0)
@@ -40,6 +46,21 @@ class RealShare(OwnPrecision, nn.Cell):
         evidence = dout.reshape(scale.shape)
         size = ops.sqrt((evidence * evidence).mean()) + 1e-12
         return (evidence / size + (scale - 0.5) * SPRING,)
+
+
+class Mixture(OwnPrecision, nn.Cell):
+    """What a channel is made of, in single precision whatever comes in.
+
+    The gradient of the share is a sum over samples and pixels, too large for half precision with a scaled loss.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.Cell.add_flags(self, fp32=True)
+
+    def construct(self, share: ms.Tensor, real: ms.Tensor, knockoff: ms.Tensor) -> ms.Tensor:
+        """Mix."""
+        return knockoff + share.reshape((1, -1, 1, 1)) * (real - knockoff)
 
 
 class Parts(OwnPrecision, nn.Cell):
@@ -154,24 +175,45 @@ class KfConv2d(OwnPrecision, nn.Cell):
         self.out_index = np.ones(conv_ori.out_channels, np.int32)
         start = ms.Tensor(np.full((1, conv_ori.out_channels, 1, 1), 0.5, np.float32))
         self.kfscale = ms.Parameter(start, name=_join(prex, "kfscale"))
-        self.share = RealShare()
+        self.share, self.mixture = RealShare(), Mixture()
         self.reuse, self.outer = reuse, outer
         self.parts, self.together = Parts(reuse, outer), Together(outer)
         self.zeros = ms.Tensor(np.zeros(conv_ori.out_channels, np.float32))
         self.plain_norm = type(bn_ori) is nn.BatchNorm2d
+        self.eager: Any = EagerMixture(conv_ori.out_channels, DOSE, SPRING, reuse, outer) if self.plain_norm else None
+        self.eagerly = False
+
+    def __getattr__(self, name: str) -> Any:
+        """What the network's own code may read of the convolution, such as its weight or stride."""
+        conv = self.__dict__.get("_cells", {}).get("conv")
+        own = name in self.__dict__.get("_cells", ()) or name in self.__dict__.get("_params", ())
+        if own or conv is None or name in FLAGS or name.startswith("_") or name == "bprop":
+            return super().__getattr__(name)
+        return getattr(conv, name)
 
     def helpers(self) -> tuple[nn.Cell, ...]:
         """The cells inside that are not the network's."""
-        return self.share, self.parts, self.together
+        return self.share, self.mixture, self.parts, self.together
 
     def scale(self) -> np.ndarray:
         """The scales b, shape (C,), within [0, 1]; not a number where the phase has diverged."""
         return np.clip(self.kfscale.asnumpy().reshape(-1).astype(np.float64), 0.0, 1.0)
 
+    def __call__(self, x: ms.Tensor) -> ms.Tensor:
+        """Remember that PyNative mode calls; Graph mode compiles ``construct`` without coming here."""
+        self.__dict__["eagerly"] = self.eager is not None and type(self.share) is RealShare and pynative_on_a_cpu()
+        try:
+            return super().__call__(x)
+        finally:
+            self.__dict__["eagerly"] = False
+
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Mix in training mode; the parts stay apart, since nothing is trained through the knockoffs."""
         if not self.training:
             return self._normalised(self.conv(x))
+        if self.eagerly:
+            if self._is_affine(x):
+                return self.eager.mix(x, self.conv, self.bn, self.kfscale)
         real, knockoff = self.parts(x)
         real, knockoff = self.conv(real), ops.stop_gradient(self.conv(knockoff))
         passing = ops.stop_gradient(self._normalised(knockoff))
@@ -182,11 +224,11 @@ class KfConv2d(OwnPrecision, nn.Cell):
                                      self.bn.moving_variance)[0]
             return self.together(apart + self._for_each(passing), passing)
         knockoff = self._for_each(knockoff)
-        share = share.reshape((1, -1, 1, 1))
-        if real.dtype == share.dtype:
+        if real.dtype == ms.float32:
+            share = share.reshape((1, -1, 1, 1))
             return self.together(self._normalised(knockoff + share * (real - knockoff)), passing)
-        apart = share * (real - knockoff).astype(share.dtype)  # its gradient is a sum too large for half precision
-        return self.together(self._normalised(knockoff + apart.astype(real.dtype)), passing)
+        mixed = self.mixture(share, real, knockoff).astype(real.dtype)
+        return self.together(self._normalised(mixed), passing)
 
     def _normalised(self, x: ms.Tensor) -> ms.Tensor:
         """What the BatchNorm makes of it, where there is one."""

@@ -16,6 +16,13 @@ def _generator(owner: str, name: str, value: Any) -> nn.Cell | None:
     return value
 
 
+def _axis(owner: str, name: str, value: Any) -> int:
+    if integer(owner, name, value) < 0:
+        raise ValueError(f"For '{owner}', the '{name}' must be the axis of the inputs along which the samples lie, "
+                         f"0 or above, but got {value}.")
+    return value
+
+
 @dataclass(frozen=True)
 class KnockoffConfig(CommonConfig):
     """Options of ``PrunerKfCompressAlgo``."""
@@ -24,7 +31,7 @@ class KnockoffConfig(CommonConfig):
     ignore: tuple[str, ...] = option((), patterns)
     input_shape: tuple[Any, ...] | None = option(None, input_shape)
     knockoff: nn.Cell | None = option(None, _generator)
-    batch_axis: int = option(0, integer)
+    batch_axis: int = option(0, _axis)
 
 
 @dataclass(frozen=True)

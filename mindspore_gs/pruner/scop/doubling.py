@@ -1,8 +1,13 @@
 """Append knockoffs to the batch, inside the network. Graph mode compiles this file, so it has no annotations."""
 
+import logging
+
 from mindspore import Tensor, ops
 
-KNOCKOFF_ATTRIBUTES = ("knockoff_generator", "knockoff_reuse", "knockoff_axis", "knockoff_cuts", "knockoff_shapes")
+KNOCKOFF_ATTRIBUTES = ("knockoff_generator", "knockoff_reuse", "knockoff_axis", "knockoff_cuts", "knockoff_shapes",
+                       "knockoff_calls")
+WATCHED_CALLS = 10  # several forward passes may make one step
+_log = logging.getLogger("mindspore_gs")
 
 
 class Doubling:
@@ -13,6 +18,14 @@ class Doubling:
     axis of the inputs along which the samples lie, ``knockoff_cuts`` says how they lie in the outputs, and
     ``knockoff_shapes`` for which inputs the layers know how they lie in theirs (None: for all).
     """
+
+    def __call__(self, *inputs, **options):
+        """As ever; in a loop of the user's own it says once if nothing is learned. Graph mode calls ``construct``."""
+        if self.training and self.knockoff_calls < WATCHED_CALLS:
+            self.knockoff_calls += 1
+            if self.knockoff_calls == WATCHED_CALLS:
+                _warn_if_at_start(self)
+        return super().__call__(*inputs, **options)
 
     def construct(self, *inputs, **options):
         """Real samples, then their knockoffs; the outputs of the real samples are returned."""
@@ -33,17 +46,27 @@ class Doubling:
         else:
             made = self.knockoff_generator(*inputs, **options)
             made = made if isinstance(made, (tuple, list)) else (made,)
+        sizes = (count, missing, axis, knockoffs)
         both = ()
         for index, value in enumerate(inputs):
-            both = both + (_both(value, made[index] if index < len(made) else value, places, (count, missing, axis)),)
+            both = both + (_both(value, made[index] if index < len(made) else value, places, sizes),)
         named = {}
         for key in options:
-            named[key] = _both(options[key], options[key], places, (count, missing, axis))
+            named[key] = _both(options[key], options[key], places, sizes)
         return _real(self.knockoff_plain(*both, **named), self.knockoff_cuts, count, count + missing + knockoffs)
 
     def knockoff_plain(self, *inputs, **options):
         """What the network itself computes."""
         return super(Doubling, self).construct(*inputs, **options)
+
+
+def _warn_if_at_start(net):
+    """Whether the scales are all where the phase began."""
+    scales = [p.asnumpy() for p in net.get_parameters() if p.name.endswith("kfscale")]
+    if all((scale == 0.5).all() for scale in scales):
+        _log.warning("no knockoff scale has moved in %d forward passes in training mode. Make the optimizer after "
+                     "kf.apply, from net.trainable_params(); one that is older trains nothing, or the frozen weights.",
+                     WATCHED_CALLS - 1)
 
 
 def _count(value, axis):
@@ -72,7 +95,12 @@ def _check_shapes(inputs, shapes, axis):
 
 
 def _places(count, knockoffs):
-    """Which samples are the knockoffs. Knockoff k serves the samples k, k + knockoffs, ...: it is none of them."""
+    """Which samples are the knockoffs. Knockoff k serves the samples k, k + knockoffs, ...: it is none of them.
+
+    A single knockoff serves all; it is the mean of two, for one of them would not be mixed with anything but itself.
+    """
+    if knockoffs == 1:
+        return ops.argsort(ops.standard_normal((count,)))[:2]
     order = ops.argsort(ops.standard_normal((knockoffs,)))
     following = ops.concat((order, order), 0)[1:knockoffs + 1]
     column = ops.gather(following, ops.argsort(order.astype("float32")), 0)
@@ -99,10 +127,14 @@ def _both(value, made, places, sizes):
 
 def _appended(value, made, places, sizes):
     """The samples, the first one again as often as one is missing, and the knockoffs."""
-    count, missing, axis = sizes
+    count, missing, axis, knockoffs = sizes
     if value.ndim <= axis or value.shape[axis] != count:
         return value
-    knockoff = ops.stop_gradient(made if places is None else ops.gather(value, places, axis))
+    knockoff = made if places is None else ops.gather(value, places, axis)
+    if knockoff.shape[axis] > knockoffs:
+        mean = knockoff.mean(axis, True) if knockoff.is_floating_point() else knockoff
+        knockoff = ops.narrow(mean, axis, 0, 1)
+    knockoff = ops.stop_gradient(knockoff)
     if missing == 0:
         return ops.concat((value, knockoff), axis)
     first = ops.narrow(value, axis, 0, 1)

@@ -10,7 +10,7 @@ from mindspore import nn
 
 from mindspore_gs._cells import forget_compilation, get_cell, keeping_names, replace_everywhere
 from mindspore_gs._mixin import mix_in, take_out
-from mindspore_gs._precision import Precision, precision_of, restore_precision, uncast
+from mindspore_gs._precision import Precision, holder, precision_of, restore_precision
 from mindspore_gs._recompute import take_all_recompute
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.scop.batch import BatchLayout, find_layout
@@ -88,6 +88,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     setattr(net, _PHASE, phase)
     with keeping_names(net if generator is None else generator):
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
+    net.knockoff_calls = 0
     net.knockoff_axis, net.knockoff_cuts, net.knockoff_shapes = batch_axis, layout.outputs, layout.shapes
     mix_in(net, Doubling)
     phase.recomputed = _recompute_in_phase(net, phase.layers.values())
@@ -104,7 +105,7 @@ def end_phase(net: nn.Cell) -> nn.Cell:
     Raises:
         PruningError: the network is not in the phase.
     """
-    phase, net = phase_of(net), uncast(net)
+    phase, net = phase_of(net), holder(net, _PHASE)
     restore_precision(net, phase.precision)
     take_out(net, Doubling)
     for name in KNOCKOFF_ATTRIBUTES:
@@ -123,7 +124,7 @@ def end_phase(net: nn.Cell) -> nn.Cell:
 
 def in_phase(net: nn.Cell) -> bool:
     """Whether the network is in the knockoff phase."""
-    return _PHASE in vars(uncast(net))
+    return _PHASE in vars(holder(net, _PHASE))
 
 
 def phase_of(net: nn.Cell) -> Phase:
@@ -135,7 +136,7 @@ def phase_of(net: nn.Cell) -> Phase:
     if not in_phase(net):
         raise PruningError(f"{type(net).__name__} is not in the knockoff phase; "
                            "call PrunerKfCompressAlgo(...).apply(network) first.")
-    return vars(uncast(net))[_PHASE]
+    return vars(holder(net, _PHASE))[_PHASE]
 
 
 def scales(net: nn.Cell) -> dict[str, np.ndarray]:

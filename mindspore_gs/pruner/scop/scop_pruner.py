@@ -4,13 +4,15 @@ Source: Tang et al., SCOP: Scientific Control for Reliable Neural Network Prunin
 that of MindSpore Golden Stick.
 """
 
+import logging
 from typing import Any
 
+import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import nn
 from mindspore.train import Callback
 
-from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell
+from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell, restore_names
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
@@ -22,7 +24,8 @@ from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
 from mindspore_gs.pruner.scop.phase import end_phase, in_phase, phase_of, scales, start_phase
 from mindspore_gs.record import Record, drop_record, has_record, record_of, set_record
-from mindspore_gs.slim.check import random_inputs
+
+_log = logging.getLogger("mindspore_gs")
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
 
@@ -40,7 +43,8 @@ class PrunerKfCompressAlgo(CompAlgo):
             - ``input_shape`` (tuple of int, or a list of them): what the network is traced with. Default: guessed.
             - ``knockoff`` (Cell): makes the knockoffs from the inputs, same shapes. Default: other samples of the
               batch, chosen at random at each step, one for eight real samples.
-            - ``batch_axis`` (int): the axis of the inputs along which the samples lie. Default: 0.
+            - ``batch_axis`` (int): the axis of the inputs along which the samples lie. Default: 0. Where they lie in
+              the outputs is found out.
             - ``save_mindir``, ``save_mindir_path``: see :class:`~mindspore_gs.CompAlgo`.
         options: the same as keywords.
 
@@ -48,7 +52,7 @@ class PrunerKfCompressAlgo(CompAlgo):
         TypeError, ValueError: an option is unknown, of the wrong type or out of range.
 
     Examples:
-        >>> from mindspore import Tensor, nn
+        >>> from mindspore import nn
         >>> from mindspore_gs import PrunerKfCompressAlgo, PrunerFtCompressAlgo
         >>> net = nn.SequentialCell(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.ReLU(),
         ...                         nn.Conv2d(8, 2, 1))
@@ -78,8 +82,8 @@ class PrunerKfCompressAlgo(CompAlgo):
         Raises:
             TypeError: ``network`` is not a Cell.
             TraceError: it cannot be traced; pass ``input_shape``.
-            PruningError: it has been applied already, has no channel that may be pruned, or knockoffs cannot be kept
-                apart from the real samples in it.
+            PruningError: it has been applied already, or has no channel that may be pruned, or samples cannot be told
+                from knockoffs in it. The message says where, and what to do.
         """
         check_cell(self, network)
         if has_record(network):
@@ -89,6 +93,10 @@ class PrunerKfCompressAlgo(CompAlgo):
         groups = free_groups(self, graph, config.residual, config.ignore)
         try_out(network, graph, groups)
         remember_names(network)
+        if not competitors(graph, groups):
+            _log.warning("no convolution of %s can have knockoffs, so there is nothing to train in this phase. Go on "
+                         "with PrunerFtCompressAlgo and a criterion such as 'l1', or use ChannelPruner.",
+                         type(network).__name__)
         start_phase(network, competitors(graph, groups), config.knockoff, _examples(graph, config.input_shape),
                     config.batch_axis)
         set_record(network, Record(graph, config.residual, groups))
@@ -120,7 +128,7 @@ class PrunerFtCompressAlgo(ChannelPruner):
             ``target`` are both given.
 
     Examples:
-        >>> from mindspore import Tensor, nn
+        >>> from mindspore import nn
         >>> from mindspore_gs import PrunerKfCompressAlgo, PrunerFtCompressAlgo
         >>> net = nn.SequentialCell(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 32, 3), nn.BatchNorm2d(32), nn.ReLU(),
         ...                         nn.Conv2d(32, 2, 1))
@@ -170,7 +178,9 @@ class PrunerFtCompressAlgo(ChannelPruner):
     def _mask(self, network: nn.Cell, choice: dict[Group, np.ndarray]) -> nn.Cell:
         """End the phase, and put masks in the place of knockoffs."""
         record = record_of(network)
-        drop_record(end_phase(network))
+        network = end_phase(network)
+        drop_record(network)
+        restore_names(network)
         Masks.attach(network, record.graph, record.groups, record.residual).set(choice)
         return network
 
@@ -207,11 +217,12 @@ class PrunerFtCompressAlgo(ChannelPruner):
         return net
 
 
-def _examples(graph: ChannelGraph, given: tuple[Any, ...] | None) -> tuple[Any, ...]:
-    """Inputs to run the network with: the user's own tensors, and random ones of the shapes that it was traced with."""
-    made = random_inputs(graph.inputs)
-    own = given if given is not None else made
-    return tuple(value if isinstance(value, Tensor) else other for value, other in zip(own, made))
+def _examples(graph: ChannelGraph, given: tuple[Any, ...] | None) -> list[Any]:
+    """Inputs as those that the network was traced with: the given ones, and zeros where only a shape is known."""
+    if given is None or len(given) == len(graph.inputs):
+        return [value if isinstance(value, ms.Tensor) else ms.ops.zeros(shape, getattr(ms, kind.lower()))
+                for value, (shape, kind) in zip(given or graph.examples(), graph.inputs)]
+    return list(given)
 
 
 def competitors(graph: ChannelGraph, groups: tuple[Group, ...]) -> dict[str, str | None]:

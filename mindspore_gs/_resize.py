@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from mindspore import nn, ops
 
 _RESIZERS: dict[type, Callable] = {}
@@ -27,6 +28,33 @@ def resize_cell(cell: nn.Cell, groups: int | None = None) -> None:
         if kind in _RESIZERS:
             _RESIZERS[kind](cell, groups)
             return
+    _own_cell(cell, groups)
+
+
+_CONVOLUTIONS = (ops.Conv2D, ops.Conv3D, ops.Conv2DTranspose, ops.Conv3DTranspose)
+
+
+def _own_cell(cell: nn.Cell, groups: int | None) -> None:
+    """A cell of the user's own: its convolutions follow the weight with their kernel, if there is one such weight."""
+    weights = [p for p in cell.get_parameters(expand=False) if p.ndim > 2]
+    for name, primitive in list(vars(cell).items()):
+        if isinstance(primitive, _CONVOLUTIONS):
+            given = primitive.init_attrs
+            kernel = tuple(int(n) for n in np.atleast_1d(given["kernel_size"]))
+            shapes = {p.shape[:2] for p in weights if p.shape[2:] == (kernel * (p.ndim - 2))[:p.ndim - 2]}
+            if len(shapes) == 1:
+                changes = _sizes(given, shapes.pop(), primitive, groups)
+                setattr(cell, name, type(primitive)(**{**given, **changes}))
+
+
+def _sizes(given: dict[str, Any], shape: tuple[int, ...], primitive: Any, groups: int | None) -> dict[str, int]:
+    """The numbers of channels of a convolution whose weight begins with ``shape``."""
+    changes = {"out_channel": shape[0]}
+    if isinstance(primitive, ops.Conv3DTranspose):
+        changes = {"in_channel": shape[0], "out_channel": shape[1]}
+    if groups is not None and "group" in given:
+        changes["group"] = groups
+    return changes
 
 
 @_resizes(nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -50,6 +78,23 @@ def _rebuild(cell: Any, kinds: Any, channels: int) -> None:
             arguments = {**primitive.init_attrs, "out_channel": channels}
             groups = {"group": cell.group} if "group" in arguments else {}
             setattr(cell, name, type(primitive)(**(arguments | groups)))
+
+
+@_resizes(nn.Conv3dTranspose)
+def _transposed_3d(cell: Any, groups: int | None) -> None:
+    cell.in_channels, cell.out_channels = cell.weight.shape[:2]
+    for name, primitive in list(vars(cell).items()):
+        if isinstance(primitive, ops.Conv3DTranspose):
+            sizes = {"in_channel": cell.in_channels, "out_channel": cell.out_channels}
+            setattr(cell, name, type(primitive)(**{**primitive.init_attrs, **sizes}))
+
+
+@_resizes(nn.GroupNorm)
+def _group_norm(cell: Any, groups: int | None) -> None:
+    """Groups keep their width, so that there are fewer of them."""
+    width = cell.num_channels // cell.num_groups
+    cell.num_channels = cell.gamma.shape[0]
+    cell.num_groups = cell.num_channels // width
 
 
 @_resizes(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)

@@ -1,0 +1,187 @@
+"""Answer the questions that MindIR leaves open: trace the network a second time, with fewer channels.
+
+Numbers that come from ``x.shape`` are smaller then, numbers in the code are not. A number that an attribute of the
+user's cell holds is tried with the attribute changed. What fits no reading keeps its channels.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import constructor_names, copy_network, get_cell, owners_by_name
+from mindspore_gs._resize import resize_cell
+from mindspore_gs.errors import PruningError
+from mindspore_gs.graph._mindir import export_graph
+from mindspore_gs.graph.flow import Channels
+from mindspore_gs.graph.groups import ChannelGraph, Group
+from mindspore_gs.graph.ids import NONE
+from mindspore_gs.graph.ir import renamed
+from mindspore_gs.graph.places import path_of, positions
+from mindspore_gs.graph.questions import BLOCKED, Question, Reading, Resize, Site
+from mindspore_gs.graph.restores import collapse_restores, restore_path
+from mindspore_gs.graph.shapes import follows
+from mindspore_gs.graph.views import all_views
+
+Readings = dict[Site, Reading]
+Family = tuple[str, str, int]
+
+
+def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
+    """The channel graph with an answer to each question that free channels depend on.
+
+    Where no such question is left, nothing is traced again. Otherwise the likeliest readings are tried at once, which
+    is one more trace, and only if they do not fit, the questions are tried one after the other; those at the same
+    place of cells of one class have one answer.
+    """
+    if not _shrinking(graph):
+        return graph
+    if _fits(net, graph, tensors):
+        return graph
+    families = _families(net, graph)
+    answers: Readings = {}
+    for family, sites in families.items():
+        answers |= _answer(net, graph, tensors, families, answers, family, sites)
+    settled = _with(net, graph, answers)
+    if _fits(net, settled, tensors):
+        return settled
+    everything = {site: Reading(BLOCKED) for sites in families.values() for site in sites}
+    return _with(net, graph, everything)
+
+
+def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
+    """The questions, those at the same place of cells of one class together."""
+    found: dict[Family, list[Site]] = {}
+    seen: Counter[tuple[str | None, str, str]] = Counter()
+    for question in graph.channels.questions.values():
+        path, scope, operator = path_of(net, graph, question), *question.site[:2]
+        kind = "" if path is None else type(get_cell(net, path)).__qualname__
+        place = (path, operator, scope)
+        found.setdefault((kind, operator, seen[place]), []).append(question.site)
+        seen[place] += 1
+    return found
+
+
+def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], families: Mapping[Family, list[Site]],
+            answers: Readings, family: Family, sites: list[Site]) -> Readings:
+    """The reading of one family that fits; other open questions keep their channels meanwhile.
+
+    None where all channels that it concerns are blocked anyway.
+    """
+    if not _shrinking(graph, sites):
+        return {}
+    open_sites = [site for key, others in families.items() if key != family for site in others if site not in answers]
+    closed = {site: Reading(BLOCKED) for site in open_sites}
+    for reading in _candidates(net, graph, sites):
+        tried = dict.fromkeys(sites, reading)
+        candidate = _with(net, graph, answers | closed | tried)
+        if not _shrinking(candidate):  # its channels depend on other open questions too
+            candidate = _with(net, graph, answers | tried)
+        if _shrinking(candidate) and _fits(net, candidate, tensors):
+            return tried
+    return {site: Reading(BLOCKED) for site in sites}
+
+
+def _candidates(net: nn.Cell, graph: ChannelGraph, sites: list[Site]) -> list[Reading]:
+    """All readings of a family: as it stands, then with each attribute that holds the number, then with all of them."""
+    readings = [Reading(option) for option in graph.channels.questions[sites[0]].options]
+    for option in graph.channels.questions[sites[0]].options:
+        at = _with(net, graph, {site: Reading(option) for site in sites}).channels.questions
+        names = [_attributes(net, path_of(net, graph, at[site]), at[site]) for site in sites if site in at]
+        readings += [Reading(option, name) for name in (names[0] if names else ()) if all(name in n for n in names)]
+    return readings
+
+
+def _attributes(net: nn.Cell, path: str | None, question: Question) -> list[str]:
+    """Attributes of a cell of the user's that hold the number that was asked for, or a multiple of it."""
+    count = len(question.counted)
+    if path is None or count < 2:
+        return []
+    return [name for name, value in vars(get_cell(net, path)).items()
+            if isinstance(value, int) and not isinstance(value, bool) and value > 0 and value % count == 0
+            and not name.startswith("_")]
+
+
+def _with(net: nn.Cell, graph: ChannelGraph, readings: Readings) -> ChannelGraph:
+    """The channel graph with these answers, and with the attributes that have to follow."""
+    read = replace(graph, readings=readings, resizes=())
+    found: dict[tuple[str, str], Resize] = {}
+    for site, reading in readings.items():
+        if reading.attribute is not None and site in read.channels.questions:
+            resize = _resize(net, read, read.channels.questions[site], reading.attribute)
+            found.setdefault((resize.cell, resize.attribute), resize)
+    return replace(read, resizes=tuple(found.values()))
+
+
+def _resize(net: nn.Cell, graph: ChannelGraph, question: Question, attribute: str) -> Resize:
+    path = str(path_of(net, graph, question))
+    old = getattr(get_cell(net, path), attribute)
+    return Resize(path, attribute, old, old // len(question.counted), positions(graph.channels, question.counted))
+
+
+def _shrinking(graph: ChannelGraph, sites: Collection[Site] | None = None) -> dict[Group, np.ndarray]:
+    """The free groups that a question (at these sites) concerns, with the channels of each that go: every second."""
+    channels = graph.channels
+    asked = np.zeros(channels.size, bool)
+    for site, question in channels.questions.items():
+        if sites is None or site in sites:
+            asked[question.ids] = True
+    return {group: np.arange(group.size) % 2 == 1 for group in graph.groups()
+            if group.blocked_by is None and group.size > 1 and asked[_ids(channels, group)].any()}
+
+
+def _ids(channels: Channels, group: Group) -> np.ndarray:
+    return np.concatenate([(channels.offsets[s.parameter, s.axis] + s.indices).reshape(-1) for s in group.slices])
+
+
+def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> bool:
+    """Whether the network without half of the channels in question is what the graph says that it must be."""
+    channels, going = graph.channels, _shrinking(graph)
+    gone = np.zeros(channels.size + 1, bool)  # the last one is NONE's
+    for group, leaves in going.items():
+        for part in group.slices:
+            gone[channels.offsets[part.parameter, part.axis] + part.indices[leaves]] = True
+    if any(restore_path(part.parameter) is not None for group in going for part in group.slices):
+        return True  # a network that is slim already was looked at when it was whole
+    small = _shrunk(net, graph, gone)
+    try:
+        views = all_views(small, export_graph(small, tensors), tensors)
+    except PruningError:
+        return False
+    names, paths = constructor_names(small), {name: held[0][0] for name, held in owners_by_name(small).items()}
+    found = {view.training: collapse_restores(renamed(view, names), paths) for view in views}
+    own = (graph.graph, *graph.others)
+    return all(view.training in found and follows(view, flows, gone, found[view.training])
+               for view, flows in zip(own, channels.flows))
+
+
+def _shrunk(net: nn.Cell, graph: ChannelGraph, gone: np.ndarray) -> nn.Cell:
+    """A copy of the network without these channels."""
+    small, channels = copy_network(net), graph.channels
+    owned = owners_by_name(small)
+    touched: dict[int, tuple[nn.Cell, int | None]] = {}
+    for (name, axis), start in channels.offsets.items():
+        size = graph.graph.parameters[name][axis]
+        stays = ~gone[start:start + size]
+        if name not in owned or stays.all():
+            continue
+        parameter = getattr(owned[name][0][1], owned[name][0][2])
+        values = np.compress(stays, parameter.asnumpy(), axis=axis)
+        parameter.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
+        groups = graph.grouped.get(name) if axis == 0 else None
+        for _, cell, _ in owned[name]:
+            before = touched.get(id(cell), (cell, None))[1]
+            count = before if groups is None else int(stays.sum()) * groups // size
+            touched[id(cell)] = (cell, count)
+    for cell, count in touched.values():
+        resize_cell(cell, count)
+    for resize in graph.resizes:
+        kept = sum(not gone[channels.offsets[name, axis] + k] for name, axis, k in resize.positions)
+        setattr(get_cell(small, resize.cell), resize.attribute, resize.factor * kept)
+    return small
+
+
+assert NONE == -1  # gone[NONE] is the last entry

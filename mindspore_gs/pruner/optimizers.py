@@ -1,0 +1,63 @@
+"""Optimizers that train nothing of the network that is trained: made before it was pruned, or for another one."""
+
+from typing import Any
+
+from mindspore import nn
+from mindspore.train import Callback
+
+from mindspore_gs.errors import PruningError
+
+
+def check_optimizer(net: nn.Cell, optimizer: Any) -> None:
+    """Refuse an optimizer that has none of the parameters of ``net`` that are to be trained.
+
+    An algorithm makes parameters (scales), freezes others, and a slim network is a copy with parameters of its own.
+    An optimizer that is older moves what it was made for: nothing that is used, or what should stay as it is.
+    Parameters are compared as objects, so names do not matter.
+
+    Args:
+        net: the network that is trained.
+        optimizer: its optimizer, of ``mindspore.nn`` or ``mindspore.mint``; None is accepted.
+
+    Raises:
+        PruningError: no parameter is in common.
+
+    Examples:
+        >>> from mindspore import nn
+        >>> from mindspore_gs.pruner.optimizers import check_optimizer
+        >>> net, other = nn.Dense(2, 3), nn.Dense(2, 3)
+        >>> check_optimizer(net, nn.SGD(net.trainable_params()))
+        >>> check_optimizer(net, nn.SGD(other.trainable_params()))
+        Traceback (most recent call last):
+        mindspore_gs.errors.PruningError: none of the 2 parameters of the SGD is one of the 2 trainable parameters ...
+    """
+    parameters = _parameters(optimizer)
+    trainable = net.trainable_params()
+    if not parameters or {id(p) for p in parameters} & {id(p) for p in trainable}:
+        return
+    raise PruningError(f"none of the {len(parameters)} parameters of the {type(optimizer).__name__} is one of the "
+                       f"{len(trainable)} trainable parameters of the {type(net).__name__}, so it would train nothing "
+                       "that counts: it was made for another network, or before an algorithm was applied to this one. "
+                       "Make it afterwards: optimizer = nn.Momentum(net.trainable_params(), ...), "
+                       "and the Model or training step with it.")
+
+
+class OptimizerCheck(Callback):
+    """Refuse, before the first step of ``Model.train``, an optimizer that would train nothing of the network."""
+
+    def on_train_begin(self, run_context: Any) -> None:
+        """Check the optimizer that the run has."""
+        state = run_context.original_args()
+        check_optimizer(state.network, optimizer_of(state))
+
+
+def optimizer_of(state: Any) -> Any:
+    """The optimizer of a training run, from a callback's ``run_context.original_args()``; None where it is unknown."""
+    return state.get("optimizer") or getattr(state.get("train_network"), "optimizer", None)
+
+
+def _parameters(optimizer: Any) -> list[Any]:
+    groups = getattr(optimizer, "param_groups", None)
+    if groups:
+        return [parameter for group in groups for parameter in group["params"]]
+    return list(getattr(optimizer, "parameters", ()))
