@@ -90,7 +90,8 @@ def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
 
 
 def test_what_a_page_does_not_print_is_found():
-    text = "One:\n\n```python\nprint(1 + 1)  # 2\nprint('no promise')\n```\n\n    4 more\n\n```python\nprint(5)  # 5\n```\n"
+    text = ("One:\n\n```python\nprint(1 + 1)  # 2\nprint('no promise')\n```\n\n"
+            "    4 more\n\n```python\nprint(5)  # 5\n```\n")
     assert promised(text) == ["2", "4 more", "5"]
     assert missing_in(["2", "no promise", "4 more", "6"], promised(text)) == "5"
     assert missing_in(["2", "5", "4 more"], promised(text)) == "5"
