@@ -1,13 +1,18 @@
-"""Every public module, class, function and method says what it is; the code in the documents runs."""
+"""Every public module, class, function and method says what it is, and what the pages of docs/ show runs."""
 
 import ast
-import textwrap
-from itertools import groupby
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import mindspore_gs
+from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo
 
 ROOT = Path(mindspore_gs.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -52,18 +57,66 @@ def test_the_public_interface_documents_its_arguments(name):
         assert [p for p in own if p not in text] == []
 
 
-def code(page):
-    """The indented blocks of a page, in order."""
-    lines = (Path(__file__).parents[1] / "docs" / page).read_text().splitlines()
-    blocks = [list(part) for indented, part in groupby(lines, lambda line: line.startswith("    ") or not line)
-              if indented]
-    return [textwrap.dedent("\n".join(block)) for block in blocks if any(block)]
+PAGES = ["pruning.md", "criteria.md"]
+DOCS = ROOT.parent / "docs"
+_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
+_COMMENT = re.compile(r"^ *print\(.*\) {2,}# (.+)$", re.M)
+_INDENTED = re.compile(r"^ {4}(\S.*)$", re.M)
 
 
-@pytest.mark.parametrize("page", ["pruning.md", "criteria.md"])
-def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks, names = code(page), {}
-    assert len(blocks) >= 4
-    for block in blocks:
-        exec(compile(block, page, "exec"), names)
+def promised(text):
+    """What a page says is printed: comments behind print calls in its code, and indented lines outside of it."""
+    parts = _BLOCK.split(text)  # text and code take turns
+    return [line for k, part in enumerate(parts) for line in (_COMMENT if k % 2 else _INDENTED).findall(part)]
+
+
+def missing_in(printed, wanted):
+    """The first line of ``wanted`` that does not come, in this order, among the lines that were printed; or None."""
+    lines = iter(printed)
+    return next((line for line in wanted if line not in lines), None)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
+    """All blocks of a page, one after the other in one file, because MindSpore compiles from source files."""
+    text = (DOCS / page).read_text()
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(_BLOCK.findall(text)))
+    run = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+                         env={**os.environ, "PYTHONPATH": str(ROOT.parent)})
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert len(promised(text)) >= 5
+    assert missing_in(run.stdout.splitlines(), promised(text)) is None, run.stdout[-3000:]
+
+
+def test_what_a_page_does_not_print_is_found():
+    text = ("One:\n\n```python\nprint(1 + 1)  # 2\nprint('no promise')\n```\n\n"
+            "    4 more\n\n```python\nprint(5)  # 5\n```\n")
+    assert promised(text) == ["2", "4 more", "5"]
+    assert missing_in(["2", "no promise", "4 more", "6"], promised(text)) == "5"
+    assert missing_in(["2", "5", "4 more"], promised(text)) == "5"
+    assert missing_in(["2", "between", "4 more", "5"], promised(text)) is None
+
+
+def test_every_option_is_in_the_table():
+    listed = dict(re.findall(r"^\| `(\w+)` \|(.*)$", (DOCS / "pruning.md").read_text(), re.M))
+    options = {f.name for kind in (ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo)
+               for f in fields(kind._config_type)}
+    assert set(listed) == options
+
+
+@pytest.mark.parametrize("option", fields(ChannelPruner._config_type), ids=lambda option: option.name)
+def test_the_table_of_options_has_the_defaults(option):
+    listed = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", (DOCS / "pruning.md").read_text(), re.M))
+    default = getattr(ChannelPruner._config_type(), option.name)
+    plain = {"rates": dict, "ignore": list}.get(option.name, lambda value: value)(default)
+    shown = json.dumps(plain) if isinstance(plain, str) else repr(plain)
+    assert listed[option.name].strip() == f"`{shown}`"
+
+
+def test_links_of_the_pages_lead_somewhere():
+    pages = [ROOT.parent / "README.md", *sorted(DOCS.glob("*.md"))]
+    links = [(page, link) for page in pages
+             for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", _BLOCK.sub("", page.read_text()))]
+    assert len(links) > 20
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
