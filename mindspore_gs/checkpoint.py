@@ -116,10 +116,10 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"save_pruned() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    plan = plan or plan_of(net)
     if has_record(net):
         raise CheckpointError(f"{type(net).__name__} has knockoffs or masks; save the network that convert() returns. "
                               "mindspore.save_checkpoint saves a masked network.")
+    plan = plan or plan_of(net)
     path = Path(path)
     path = path if path.suffix == ".ckpt" else path.with_name(path.name + ".ckpt")
     entries = [{"name": name, "data": ms.Tensor(p.asnumpy(), p.dtype)} for name, p in parameters_by_name(net).items()]

@@ -31,9 +31,9 @@ def test_an_input_that_does_not_fit():
 
 
 def test_applying_twice():
-    unchanged_after(knockoff(), PruningError, "has been applied to this network already; build a new one",
+    unchanged_after(knockoff(), PruningError, "has been applied to this Long already; go on with it",
                     PrunerKfCompressAlgo(input_shape=SHAPE).apply)
-    unchanged_after(masked(randomise(networks.Long())), PruningError, "has been applied to this network already",
+    unchanged_after(masked(randomise(networks.Long())), PruningError, "has been applied to this Long already",
                     PrunerKfCompressAlgo(input_shape=SHAPE).apply)
     unchanged_after(masked(randomise(networks.Long())), PruningError, "is masked already; train it, or make it",
                     PrunerFtCompressAlgo(prune_rate=0.5).apply)

@@ -211,7 +211,7 @@ class KfConv2d(OwnPrecision, nn.Cell):
         """Mix in training mode; the parts stay apart, since nothing is trained through the knockoffs."""
         if not self.training:
             return self._normalised(self.conv(x))
-        if self.eagerly:
+        if self.eagerly:  # noqa: SIM102 - nested, so that Graph mode, where it is False, does not look inside
             if self._is_affine(x):
                 return self.eager.mix(x, self.conv, self.bn, self.kfscale)
         real, knockoff = self.parts(x)

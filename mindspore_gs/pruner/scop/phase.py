@@ -70,9 +70,9 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
         raise PruningError(f"{type(net).__name__} is in the knockoff phase already; end it first, "
                            "or build a new network.")
     if not pairs:
-        raise PruningError(f"no convolution of {type(net).__name__} can get knockoffs: that takes an nn.Conv2d that is "
-                           "computed once in a forward pass and whose channels may be removed. ChannelPruner prunes "
-                           "without a knockoff phase.")
+        raise PruningError(f"no convolution of {type(net).__name__} can get knockoffs: that takes an nn.Conv2d whose "
+                           "weight nothing else reads and whose channels may be removed. ChannelPruner prunes without "
+                           "a knockoff phase, by any other criterion.")
     reuse = REUSE if generator is None else 1
     found = {path: (get_cell(net, path), None if norm is None else get_cell(net, norm))
              for path, norm in pairs.items()}

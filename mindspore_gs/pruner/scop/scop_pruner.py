@@ -4,7 +4,6 @@ Source: Tang et al., SCOP: Scientific Control for Reliable Neural Network Prunin
 that of MindSpore Golden Stick.
 """
 
-import logging
 from typing import Any
 
 import mindspore as ms
@@ -24,8 +23,6 @@ from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
 from mindspore_gs.pruner.scop.phase import end_phase, in_phase, phase_of, scales, start_phase
 from mindspore_gs.record import Record, drop_record, has_record, record_of, set_record
-
-_log = logging.getLogger("mindspore_gs")
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
 
@@ -87,16 +84,13 @@ class PrunerKfCompressAlgo(CompAlgo):
         """
         check_cell(self, network)
         if has_record(network):
-            raise PruningError("PrunerKfCompressAlgo has been applied to this network already; build a new one.")
+            raise PruningError(f"an algorithm of this package has been applied to this {type(network).__name__} already; "
+                               "go on with it, or build a new network.")
         config = self._config
         graph = trace(network, *(config.input_shape or ()))
         groups = free_groups(self, graph, config.residual, config.ignore)
         try_out(network, graph, groups)
         remember_names(network)
-        if not competitors(graph, groups):
-            _log.warning("no convolution of %s can have knockoffs, so there is nothing to train in this phase. Go on "
-                         "with PrunerFtCompressAlgo and a criterion such as 'l1', or use ChannelPruner.",
-                         type(network).__name__)
         start_phase(network, competitors(graph, groups), config.knockoff, _examples(graph, config.input_shape),
                     config.batch_axis)
         set_record(network, Record(graph, config.residual, groups))
