@@ -84,8 +84,8 @@ class PrunerKfCompressAlgo(CompAlgo):
         """
         check_cell(self, network)
         if has_record(network):
-            raise PruningError(f"an algorithm of this package has been applied to this {type(network).__name__} already; "
-                               "go on with it, or build a new network.")
+            raise PruningError(f"an algorithm of this package has been applied to this {type(network).__name__} "
+                               "already; go on with it, or build a new network.")
         config = self._config
         graph = trace(network, *(config.input_shape or ()))
         groups = free_groups(self, graph, config.residual, config.ignore)
