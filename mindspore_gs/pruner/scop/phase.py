@@ -1,7 +1,8 @@
 """The knockoff phase of a network: begin it, read its scales, and end it, which gives the very network back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import mindspore as ms
@@ -191,13 +192,13 @@ def _name_scales(net: nn.Cell, layers: Mapping[str, KfConv2d]) -> None:
     taken = {p.name for p in net.get_parameters()}
     for path, layer in layers.items():
         prefix = layer.conv.weight.name.rpartition(".")[0]
-        names = (f"{key}.kfscale" if key else "kfscale" for key in (prefix, path, *_numbered(path)))
+        names = (f"{key}.kfscale" if key else "kfscale" for key in chain((prefix, path), _numbered(path)))
         layer.kfscale.name = next(name for name in names if name not in taken)
         taken.add(layer.kfscale.name)
 
 
-def _numbered(path: str) -> Iterable[str]:
-    return (f"{path}_{k}" for k in range(1, 1_000_000))
+def _numbered(path: str) -> Iterator[str]:
+    return (f"{path}_{k}" for k in count(1))
 
 
 def _freeze(parameters: Iterable[ms.Parameter]) -> None:
