@@ -46,7 +46,7 @@ def run(net, value=1.0):
 def test_mixed_in_and_taken_out(kind, mode):
     net = mix_in(kind(), Plus, step=4.0)
     assert has(net, Plus) and not has(net, Twice) and isinstance(net, kind) and original_class(net) is kind
-    assert type(net).__name__ == f"Plus{kind.__name__}"
+    assert type(net) is not kind and type(net).__name__ == kind.__name__
     assert run(net) == 7
     assert type(take_out(net, Plus)) is kind
     assert [p.name for p in net.get_parameters()] == ["weight"]
@@ -104,9 +104,9 @@ def test_a_bound_construct_goes_with_the_copy():
 
 def test_each_mixin_once():
     net = mix_in(Net(), Plus)
-    with pytest.raises(ValueError, match="Plus is mixed into this PlusNet already"):
+    with pytest.raises(ValueError, match="Plus is mixed into this Net already"):
         mix_in(net, Plus)
-    with pytest.raises(ValueError, match="Twice is not mixed into this PlusNet"):
+    with pytest.raises(ValueError, match="Twice is not mixed into this Net"):
         take_out(net, Twice)
 
 

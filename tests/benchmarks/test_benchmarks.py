@@ -31,7 +31,8 @@ def is_spread(value):
 
 def test_training(tmp_path):
     _, rows = measure(training, tmp_path, "--net", "chain4", "--size", "16", "--batch", "4", "--runs", "2")
-    assert [row["network"] for row in rows] == ["dense", "knockoff", "masked", "slim keep", "slim couple"]
+    assert [row["network"] for row in rows] == ["dense", "knockoff", "masked", "slim keep", "slim couple",
+                                                 "slim inner"]
     assert all(is_spread(row["ratio"]) for row in rows)
     assert rows[0]["ratio"] == {"median": 1, "low": 1, "high": 1}
     for row in rows[3:]:
@@ -53,8 +54,8 @@ def test_inference(tmp_path):
     record, rows = measure(inference, tmp_path, "--net", "chain4", "--size", "16", "--batch", "2", "--rate", "0.5",
                            "--round-to", "2", "--runs", "2")
     assert [(row["size"], row["batch"], row["residual"], row["round_to"], row["rate"]) for row in rows] == [
-        (16, 2, "keep", 2, 0.5), (16, 2, "couple", 2, 0.5)]
-    assert 0 < rows[0]["gathers"] < 1 and rows[1]["gathers"] == 0
+        (16, 2, "keep", 2, 0.5), (16, 2, "couple", 2, 0.5), (16, 2, "inner", 2, 0.5)]
+    assert 0 < rows[0]["gathers"] < 1 and rows[1]["gathers"] == rows[2]["gathers"] == 0
     for row in rows:
         assert is_spread(row["ratio"]) and is_spread(row["speed_up"])
         assert 0 < row["macs_ratio"] < 1 and 0 < row["params_ratio"] < 1

@@ -173,10 +173,12 @@ class Loss(nn.Cell):
         return self.loss(self.model(x), y)
 
 
-@pytest.mark.parametrize("residual", ["keep", "couple"])
+@pytest.mark.parametrize("residual, context", [("keep", ms.PYNATIVE_MODE), ("couple", ms.GRAPH_MODE)],
+                         ids=["keep-pynative", "couple-graph"])
 @pytest.mark.parametrize("wrapped", ["dense", "knockoff", "masked", "slim"])
-def test_names_never_matter(wrapped, residual, mode, tmp_path):
+def test_names_never_matter(wrapped, residual, context, tmp_path):
     """A loss cell around the network renames all parameters, in whatever phase; files have the constructor's names."""
+    ms.set_context(mode=context)
     net, x = randomise(networks.Long()), image(2, 3, 8, 8)
     phases = {"dense": net}
 

@@ -1,6 +1,6 @@
 """Whatever a network is made of, and whatever is removed: the slim network equals the masked one.
 
-``RANDOM_NETWORKS=2000`` tries that many networks instead of 30.
+``RANDOM_NETWORKS=2000`` tries that many networks instead of 15.
 """
 
 import os
@@ -21,7 +21,7 @@ policies = st.sampled_from(["keep", "couple"])
 # SCOP refuses a layer that the data may leave out in the training step that it looks at
 trained_networks = networks.filter(lambda stages: all(kind is not Choice for kind, _ in stages))
 builders = st.sampled_from([RandomNet, RandomNet, WithOutputs])
-few = settings(max_examples=int(os.environ.get("RANDOM_NETWORKS", "30")), deadline=None, derandomize=True,
+few = settings(max_examples=int(os.environ.get("RANDOM_NETWORKS", "15")), deadline=None, derandomize=True,
                suppress_health_check=list(HealthCheck))
 
 
@@ -43,7 +43,7 @@ def test_a_random_network_without_random_channels(build, stages, residual, seed)
     small(x)  # what only training runs is slim as well
 
 
-@settings(few, max_examples=10)
+@settings(few, max_examples=6)
 @given(trained_networks, policies, st.sampled_from([0.3, 0.6]))
 def test_the_pruner_on_a_random_network(stages, residual, rate):
     net = randomise(RandomNet([*stages, (Plain, 4)]))  # the last one may always be pruned

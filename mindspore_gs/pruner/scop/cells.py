@@ -8,6 +8,7 @@ from mindspore import nn, ops
 
 from mindspore_gs._device import pynative_on_a_cpu
 from mindspore_gs._precision import FLAGS, OwnPrecision
+from mindspore_gs._recompute import recompute_options
 from mindspore_gs.pruner.scop.eager import EagerMixture
 
 DOSE = 0.2
@@ -201,7 +202,8 @@ class KfConv2d(OwnPrecision, nn.Cell):
 
     def __call__(self, x: ms.Tensor) -> ms.Tensor:
         """Remember that PyNative mode calls; Graph mode compiles ``construct`` without coming here."""
-        self.__dict__["eagerly"] = self.eager is not None and type(self.share) is RealShare and pynative_on_a_cpu()
+        plain = self.eager is not None and type(self.share) is RealShare and recompute_options(self) is None
+        self.__dict__["eagerly"] = plain and pynative_on_a_cpu()
         try:
             return super().__call__(x)
         finally:
