@@ -1,7 +1,7 @@
 """masked == slim == reloaded MindIR, within 1e-5, for the ResNet family; and the exact parameter counts.
 
-By default every network runs with both residual policies at one rate in Graph mode, and ResNet-18 and -20 in PyNative
-mode too. The whole matrix (4 networks x 2 policies x 3 rates x 2 modes, about 15 minutes) runs with
+By default ResNet-20 runs with both residual policies at one rate in both modes, and each other network with one policy in
+Graph mode. The whole matrix (4 networks x 2 policies x 3 rates x 2 modes, about 15 minutes) runs with
 
     python -m pytest tests/test_exactness.py -m "slow or not slow"
 """
@@ -28,13 +28,12 @@ SHAPE = (1, 3, 32, 32)
 NETWORKS, POLICIES, RATES = ("resnet20", "resnet18", "resnet56", "resnet50"), ("keep", "couple"), (0.2, 0.45, 0.7)
 MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
 DEFAULT = {("resnet20", "keep"): 0.45, ("resnet20", "couple"): 0.7, ("resnet18", "keep"): 0.7,
-           ("resnet18", "couple"): 0.2, ("resnet56", "keep"): 0.2, ("resnet56", "couple"): 0.45,
-           ("resnet50", "keep"): 0.45, ("resnet50", "couple"): 0.45}
+           ("resnet56", "couple"): 0.45, ("resnet50", "keep"): 0.45}
 
 
 def matrix():
     for name, policy, rate, context in itertools.product(NETWORKS, POLICIES, RATES, MODES):
-        fast = DEFAULT[name, policy] == rate and (context == "graph" or name in ("resnet18", "resnet20"))
+        fast = DEFAULT.get((name, policy)) == rate and (context == "graph" or name == "resnet20")
         yield pytest.param(name, policy, rate, context, id=f"{name}-{policy}-{rate}-{context}",
                            marks=() if fast else pytest.mark.slow)
 

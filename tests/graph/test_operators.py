@@ -85,7 +85,7 @@ def test_zero_is_known_for_each_part_of_a_concat():
     (operators.Recurrent, (1, 3, 4, 8), "conv", ("bn.gamma", "bn.beta"), (5, 3, 3, 3)),
     (lambda: operators.Recurrent(nn.GRU), (1, 3, 4, 8), "conv", ("bn.gamma", "bn.beta"), (5, 3, 3, 3)),
     (lambda: operators.Recurrent(nn.RNN), (1, 3, 4, 8), "conv", ("bn.gamma", "bn.beta"), (5, 3, 3, 3))])
-def test_other_layers_than_conv2d(build, shape, name, silent, weight, mode):
+def test_other_layers_than_conv2d(build, shape, name, silent, weight):
     gone = {0, 3, 6}
     small, full = slim_by_group(build, (shape,), name, gone)
     for parameter in silent:

@@ -133,11 +133,11 @@ def _appended(value, made, places, sizes):
     knockoff = made if places is None else ops.gather(value, places, axis)
     if knockoff.shape[axis] > knockoffs:
         mean = knockoff.mean(axis, True) if knockoff.is_floating_point() else knockoff
-        knockoff = ops.narrow(mean, axis, 0, 1)
+        knockoff = _front(mean, axis, 1)
     knockoff = ops.stop_gradient(knockoff)
     if missing == 0:
         return ops.concat((value, knockoff), axis)
-    first = ops.narrow(value, axis, 0, 1)
+    first = _front(value, axis, 1)
     filled = ops.tile(first, (1,) * axis + (missing,) + (1,) * (value.ndim - axis - 1))
     return ops.concat((value, filled, knockoff), axis)
 
@@ -166,11 +166,16 @@ def _cut(output, cuts, count, total):
     for axis, outer in cuts:
         length = output.shape[axis] // total
         if outer == 1:
-            output = ops.narrow(output, axis, 0, length * count)
+            output = _front(output, axis, length * count)
         else:
             blocks = outer if outer > 0 else length
             shape = output.shape
             apart = output.reshape(shape[:axis] + (blocks, -1) + shape[axis + 1:])
-            apart = ops.narrow(apart, axis + 1, 0, apart.shape[axis + 1] // total * count)
+            apart = _front(apart, axis + 1, apart.shape[axis + 1] // total * count)
             output = apart.reshape(shape[:axis] + (-1,) + shape[axis + 1:])
     return output
+
+
+def _front(value, axis, size):
+    """The first entries along an axis. A slice where it can be one: it takes sizes that are not known yet."""
+    return value[:size] if axis == 0 else ops.narrow(value, axis, 0, size)
