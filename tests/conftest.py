@@ -1,5 +1,6 @@
 """What every test needs before MindSpore is imported, and the mode back after each test."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,14 @@ import mindspore as ms  # noqa: E402
 import pytest  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_collections():
+    """MindSpore collects garbage at every compilation; what is alive after a file need not be looked at again."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

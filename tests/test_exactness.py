@@ -1,7 +1,7 @@
 """masked == slim == reloaded MindIR, within 1e-5, for the ResNet family; and the exact parameter counts.
 
-By default ResNet-20 runs with both residual policies at one rate in both modes, and each other network with one policy in
-Graph mode. The whole matrix (4 networks x 2 policies x 3 rates x 2 modes, about 15 minutes) runs with
+By default ResNet-20 runs with both residual policies at one rate in both modes, and each other network with one policy
+in Graph mode. The whole matrix (4 networks x 2 policies x 3 rates x 2 modes, about 15 minutes) runs with
 
     python -m pytest tests/test_exactness.py -m "slow or not slow"
 """

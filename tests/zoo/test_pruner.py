@@ -15,7 +15,8 @@ SHAPE = (1, 3, 64, 64)
 
 
 @pytest.mark.parametrize("name, residual, layers", [
-    ("mobilenet_v3_small_075", "couple", 52), ("seresnet18", "keep", 16), pytest.param("shufflenet_v2_x0_5", "couple", 56, marks=pytest.mark.slow)])
+    ("mobilenet_v3_small_075", "couple", 52), ("seresnet18", "keep", 16),
+    pytest.param("shufflenet_v2_x0_5", "couple", 56, marks=pytest.mark.slow)])
 def test_masked_slim_and_less(name, residual, layers):
     net = randomise(getattr(models, name)(num_classes=10), 0)
     before = sum(p.size for p in net.trainable_params())
