@@ -14,7 +14,7 @@ from mindspore_gs._cells import parameters_by_name
 from mindspore_gs.errors import CheckpointError, PlanError, first_line
 from mindspore_gs.record import has_record
 from mindspore_gs.slim import PrunePlan
-from mindspore_gs.slim.slim import slice_network
+from mindspore_gs.slim.slimming import slice_network
 
 _PLAN = "mindspore_gs.plan"
 

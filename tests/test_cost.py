@@ -6,7 +6,7 @@ import pytest
 from mindspore_gs.cost import CostModel, count_parameters, layer_macs
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import PrunePlan
-from mindspore_gs.slim.slim import slice_network
+from mindspore_gs.slim.slimming import slice_network
 from tests import networks
 from tests.helpers import example_network
 

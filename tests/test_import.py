@@ -1,6 +1,8 @@
 """Importing the package prints nothing and loads nothing heavy. (Its cost is measured in benchmarks, not here.)"""
 
+import inspect
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -64,3 +66,12 @@ def test_mindspores_private_interfaces_are_touched_in_one_file():
     root = Path(mindspore_gs.__file__).parent
     files = [f.relative_to(root).as_posix() for f in sorted(root.rglob("*.py")) if "mind_ir_pb2" in f.read_text()]
     assert files == ["graph/_decode.py", "graph/_mindir.py"]
+
+
+def test_no_module_is_shadowed_by_a_function_of_its_name():
+    """Otherwise ``import mindspore_gs.slim.slim`` would give the module or the function, as the wind blows."""
+    root = Path(mindspore_gs.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        name = ".".join(file.relative_to(root.parent).with_suffix("").parts)
+        if not name.endswith("__"):
+            assert inspect.ismodule(pkgutil.resolve_name(name)), name

@@ -8,6 +8,6 @@ from mindspore_gs.graph.blocked import Blocked, BlockedBy  # noqa: E402
 from mindspore_gs.graph.groups import RESIDUAL_POLICIES, ChannelGraph, Group, Slice  # noqa: E402
 from mindspore_gs.graph.ir import verify  # noqa: E402
 from mindspore_gs.graph.roles import Role  # noqa: E402
-from mindspore_gs.graph.trace import trace  # noqa: E402
+from mindspore_gs.graph.tracing import trace  # noqa: E402
 
 __all__ = ["RESIDUAL_POLICIES", "Blocked", "BlockedBy", "ChannelGraph", "Group", "Role", "Slice", "trace", "verify"]

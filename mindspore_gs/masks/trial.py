@@ -14,7 +14,7 @@ from mindspore_gs.masks.masks import Masks
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal, random_inputs
 from mindspore_gs.slim.difference import parts
-from mindspore_gs.slim.slim import slice_network
+from mindspore_gs.slim.slimming import slice_network
 
 
 def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:

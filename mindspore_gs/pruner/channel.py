@@ -29,7 +29,7 @@ from mindspore_gs.record import has_record, record_of
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal
-from mindspore_gs.slim.slim import slice_network
+from mindspore_gs.slim.slimming import slice_network
 
 
 class ChannelPruner(CompAlgo):

@@ -14,7 +14,7 @@ from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.pruner.select import best
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import random_inputs
-from mindspore_gs.slim.slim import slice_network
+from mindspore_gs.slim.slimming import slice_network
 from mindspore_gs.timing import take_turns
 
 RUNS = 21

@@ -15,7 +15,7 @@ from mindspore import nn
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
 from mindspore_gs.masks import Masks
 from mindspore_gs.pruner.scop import scop_pruner
-from mindspore_gs.slim.slim import slice_network
+from mindspore_gs.slim.slimming import slice_network
 
 
 class Block(nn.Cell):
