@@ -72,7 +72,7 @@ def cell_inside(net: nn.Cell, path: str) -> nn.Cell:
     """The cell at a path that was written down before mixed precision put cells around others."""
     found = net
     for key in path.split(".") if path else ():
-        while _is_cast(found):
+        while _is_cast(found) and key != "_backbone":  # which the path names where the cast was there before it
             found = found._backbone
         found = get_cell(found, key)
     while _is_cast(found):

@@ -10,6 +10,7 @@ import pytest
 from mindspore import amp, nn
 from mindspore.dataset import NumpySlicesDataset
 
+from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, load_pruned, save_pruned
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.optimizers import check_optimizer
 from mindspore_gs.pruner.scop import doubling
@@ -146,6 +147,31 @@ def test_mixed_precision_that_was_on_before_the_phase_stays(level, mode):
     assert np.abs(net.set_train(True)(x).asnumpy() - expected).max(1).min() > 1e-3
     end_phase(net)
     assert np.array_equal(evaluate(net, x).asnumpy(), expected)
+
+
+@pytest.mark.parametrize("level", ["O2", "O3", "auto"])
+def test_mixed_precision_that_was_on_before_goes_the_whole_way(level, tmp_path):
+    """The paths of such a network lead through the cells that mixed precision put around others."""
+    def build():
+        return amp.auto_mixed_precision(randomise(Features()), level)
+
+    x = image(4, 3, 8, 8)
+    net = PrunerKfCompressAlgo({"input_shape": (1, 3, 8, 8)}).apply(build())
+    net.set_train(True)(x)
+    ft = PrunerFtCompressAlgo({"prune_rate": 0.5})
+    masked = ft.apply(net)
+    small = ft.convert(masked)
+    assert sum(p.size for p in small.get_parameters()) < sum(p.size for p in build().get_parameters())
+    expected = evaluate(masked, x).asnumpy()
+    np.testing.assert_allclose(evaluate(small, x).asnumpy(), expected, atol=1e-2 * np.abs(expected).max())
+    save_pruned(small, tmp_path / "small.ckpt")
+    assert np.array_equal(evaluate(load_pruned(build, tmp_path / "small.ckpt"), x), evaluate(small, x))
+
+
+def test_a_network_whose_classes_mixed_precision_has_rewritten_is_refused():
+    net = amp.auto_mixed_precision(randomise(Features()), "O1")
+    with pytest.raises(PruningError, match="amp_level='O1' of mixed precision makes such classes: use 'O2' or 'auto'"):
+        PrunerKfCompressAlgo({"input_shape": (1, 3, 8, 8)}).apply(net)
 
 
 # What the callback says

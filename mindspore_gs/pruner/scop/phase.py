@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import forget_compilation, get_cell, keeping_names, replace_everywhere
+from mindspore_gs._cells import every_cell, forget_compilation, get_cell, keeping_names, replace_everywhere
 from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs._precision import Precision, holder, precision_of, restore_precision
 from mindspore_gs._recompute import take_all_recompute
@@ -72,8 +72,8 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
                            "or build a new network.")
     if not pairs:
         raise PruningError(f"no convolution of {type(net).__name__} can get knockoffs: that takes an nn.Conv2d whose "
-                           "weight nothing else reads and whose channels may be removed. ChannelPruner prunes without "
-                           "a knockoff phase, by any other criterion.")
+                           f"weight nothing else reads and whose channels may be removed.{_derived(net)} ChannelPruner "
+                           "prunes without a knockoff phase, by any other criterion.")
     reuse = REUSE if generator is None else 1
     found = {path: (get_cell(net, path), None if norm is None else get_cell(net, norm))
              for path, norm in pairs.items()}
@@ -152,6 +152,15 @@ def scales(net: nn.Cell) -> dict[str, np.ndarray]:
         PruningError: the network is not in the phase.
     """
     return {path: layer.scale() for path, layer in phase_of(net).layers.items()}
+
+
+def _derived(net: nn.Cell) -> str:
+    """What to say of convolutions whose class is derived from Conv2d: it may compute something else."""
+    names = sorted({type(cell).__name__ for cell in every_cell(net)
+                    if isinstance(cell, nn.Conv2d) and type(cell) is not nn.Conv2d})
+    return "" if not names else (
+        f" Its {', '.join(names)} are classes of their own (amp_level='O1' of mixed precision makes such classes: use "
+        "'O2' or 'auto' instead, or switch it on after the pruning).")
 
 
 def _competing(layer: KfConv2d) -> KfConv2d:
