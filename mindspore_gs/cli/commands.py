@@ -1,24 +1,38 @@
 """The commands of ``mindspore-gs``. Each reads its options, calls the library, and turns failures into one line."""
 
+import json
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import click
 
+from mindspore_gs import __version__
+from mindspore_gs.checkpoint import load_pruned
+from mindspore_gs.cli.doctor import Finding, examine
 from mindspore_gs.cli.errors import CommandError
 from mindspore_gs.cli.inspection import inspect_graph
+from mindspore_gs.cli.page import page
 from mindspore_gs.cli.plot import draw, plot_path
+from mindspore_gs.cli.pruning import RESULTS, Order, carry_out, load_weights, parse_options
+from mindspore_gs.cli.run_record import RunRecord, read_document
 from mindspore_gs.cli.table import print_tables
 from mindspore_gs.cli.target import build, importing_from_here, parse_shape
 from mindspore_gs.errors import PruningError
+from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mindspore-gs")
 def commands() -> None:
-    """Structured pruning for MindSpore."""
+    """Structured pruning for MindSpore.
+
+    Exit codes: 0 all is well, 1 it cannot be done, 2 the command was called wrongly.
+    """
 
 
 @contextmanager
@@ -27,19 +41,42 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except (CommandError, PruningError) as error:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(error.exit_code if isinstance(error, CommandError) else 1)
+        _fail(error, error.exit_code if isinstance(error, CommandError) else 1)
+    except (TypeError, ValueError) as error:
+        if not str(error).startswith("For '"):  # the library's words for an option that is wrong
+            raise
+        _fail(error, 2)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+
+
+def _fail(what: object, code: int) -> None:
+    click.echo(f"error: {' '.join(str(what).split())}", err=True)
+    sys.exit(code)
+
+
+def network_options(function: Callable) -> Callable:
+    """What every command takes that is about a network."""
+    for decorate in (
+            click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE",
+                         help="Argument of the callable: a JSON or Python literal, else text. May be repeated."),
+            click.option("--input", "inputs", multiple=True, metavar="N,C,H,W",
+                         help="Shape of an input; once for each input. Default: one image of a usual size that the "
+                              "network takes."),
+            click.argument("target")):
+        function = decorate(function)
+    return function
+
+
+residual_option = click.option(
+    "--residual", type=click.Choice(RESIDUAL_POLICIES), default="couple", show_default=True,
+    help="couple: the layers that add into one stream lose the same channels. keep: each stands for itself, "
+         "and the first convolution and projections stay whole. inner: what adds into a stream stays whole.")
 
 
 @commands.command("inspect")
-@click.argument("target")
-@click.option("--input", "inputs", multiple=True, metavar="N,C,H,W",
-              help="Shape of an input; once for each input. Default: one image of a usual size that the network takes.")
-@click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE",
-              help="Argument of the callable: a JSON or Python literal, else text. May be repeated.")
-@click.option("--residual", type=click.Choice(RESIDUAL_POLICIES), default="couple", show_default=True,
-              help="couple: the layers that add into one stream lose the same channels. keep: each stands for itself, "
-                   "and the first convolution and projections stay whole. inner: what adds into a stream stays whole.")
+@network_options
+@residual_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option("--plot", "plot", metavar="FILE", help="Also draw the channels into a .png or .svg file.")
 def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], residual: str, as_json: bool,
@@ -61,3 +98,122 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
         click.echo(result.to_json())
     else:
         print_tables(result)
+
+
+@commands.command("prune")
+@network_options
+@click.option("--checkpoint", metavar="FILE", help="Trained weights of the network. Default: as the callable makes it.")
+@click.option("--macs", type=float, metavar="SHARE", help="Share of the MACs that stays, such as 0.5 (the default).")
+@click.option("--params", type=float, metavar="SHARE", help="Share of the parameters that stays.")
+@click.option("--latency", type=float, metavar="SHARE", help="Share of the time that stays, measured here.")
+@click.option("--prune-rate", type=float, metavar="RATE", help="Share of its channels that each layer loses.")
+@click.option("--criterion", default="l1", show_default=True, metavar="NAME",
+              help="Which channels matter: a name, or module:function for a criterion of your own.")
+@residual_option
+@click.option("--scope", type=click.Choice(("layer", "global")), default="layer", show_default=True,
+              help="layer: one rate for all layers. global: all channels ranked together.")
+@click.option("--round-to", type=int, default=1, show_default=True, help="Kept channels are a multiple of this.")
+@click.option("--min-channels", type=int, default=1, show_default=True, help="Smallest number of channels of a layer.")
+@click.option("--ignore", multiple=True, metavar="LAYER", help="Layer or pattern that stays whole. May be repeated.")
+@click.option("--rate", "rates", multiple=True, metavar="LAYER=RATE", help="Rate of a layer. May be repeated.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For criteria that draw random numbers.")
+@click.option("--onnx", is_flag=True, help="Also write slim.onnx.")
+@click.option("--out", default="pruned", show_default=True, metavar="FOLDER", help="Where the files go.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
+                  macs: float | None, params: float | None, latency: float | None, prune_rate: float | None,
+                  criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], onnx: bool, out: str, as_json: bool,
+                  **others: Any) -> None:
+    """Remove channels from a trained network, and write the small one.
+
+    TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
+    slim.mindir, results.json and report.html. The small network is compared with the masked one, and each file with
+    the small network. Fine-tune the small network afterwards.
+    """
+    amounts = {"macs": macs, "params": params, "latency": latency, "prune_rate": prune_rate}
+    with _one_line():
+        shapes = tuple(parse_shape(text) for text in inputs)
+        with importing_from_here(), redirect_stdout(sys.stderr):
+            options = parse_options(criterion, amounts, rates, others | {"ignore": list(ignore)})
+            net = build(target, arguments)
+            if checkpoint is not None:
+                load_weights(net, checkpoint)
+            order = Order(target, net, shapes, options, Path(out), onnx, shlex.join(["mindspore-gs", *sys.argv[1:]]),
+                          lambda text: click.echo(text, err=True))
+            document = _written(carry_out(order), order.out)
+    click.echo(json.dumps(document, indent=2) if as_json else _lines(document, out))
+
+
+def _written(record: RunRecord, folder: Path) -> dict[str, Any]:
+    """Write what a run leaves: results.json and report.html."""
+    document = record.document()
+    (folder / RESULTS).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(page(document), encoding="utf-8")
+    return document
+
+
+def _lines(document: dict[str, Any], out: str) -> str:
+    pairs = [f"{name:10} {document[key]['after']:,} of {document[key]['before']:,} ({document[key]['ratio']:.1%})"
+             for name, key in (("parameters", "params"), ("MACs", "macs"))]
+    files = ", ".join([*document["files"], RESULTS, "report.html"])
+    return "\n".join([*pairs, f"written to {out}: {files}"])
+
+
+@commands.command("export")
+@network_options
+@click.option("--checkpoint", required=True, metavar="FILE", help="What save_pruned wrote.")
+@click.option("--format", "kind", type=click.Choice(("mindir", "onnx")), default="mindir", show_default=True)
+@click.option("--out", metavar="FILE", help="Default: the checkpoint's name with the format's suffix.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def export_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str, kind: str,
+                   out: str | None, as_json: bool) -> None:
+    """Write a slim checkpoint as MindIR or ONNX, and compare the file with the network.
+
+    TARGET is module:callable of the original network, at full width.
+    """
+    with _one_line():
+        shapes = [parse_shape(text) for text in inputs]
+        path = Path(out) if out is not None else Path(checkpoint).with_suffix(f".{kind}")
+        with importing_from_here(), redirect_stdout(sys.stderr):
+            small = load_pruned(lambda: build(target, arguments), checkpoint)
+            shapes = shapes or [shape for shape, _ in trace(small).inputs]
+            written = {"mindir": export_mindir, "onnx": export_onnx}[kind](
+                small, shapes if len(shapes) > 1 else shapes[0], path)
+        size = written.stat().st_size
+    click.echo(json.dumps({"file": str(written), "bytes": size}) if as_json else f"{written}: {size:,} bytes")
+
+
+@commands.command("report")
+@click.argument("results")
+@click.option("--out", metavar="FILE", help="Default: report.html beside the results.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, and write no page.")
+def report_command(results: str, out: str | None, as_json: bool) -> None:
+    """Make an HTML page from the results.json of a run. The page needs no other file."""
+    with _one_line():
+        document = read_document(results)
+        path = Path(out) if out is not None else Path(results).with_name("report.html")
+        if not as_json:
+            path.write_text(page(document), encoding="utf-8")
+    click.echo(json.dumps(document, indent=2) if as_json else str(path))
+
+
+@commands.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor_command(as_json: bool) -> None:
+    """Look for what goes wrong with this installation or machine, and say what to do.
+
+    Exit code 1: there is a problem.
+    """
+    with redirect_stdout(sys.stderr):
+        findings = examine()
+    if as_json:
+        click.echo(json.dumps([finding.document() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            click.echo(_finding(finding))
+    sys.exit(int(any(finding.level == "problem" for finding in findings)))
+
+
+def _finding(finding: Finding) -> str:
+    line = f"{finding.level:8} {finding.check:12} {finding.found}"
+    return line + (f"\n{'':9}-> {finding.remedy}" if finding.remedy else "")

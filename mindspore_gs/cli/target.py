@@ -39,7 +39,7 @@ def build(target: str, arguments: Sequence[str] = ()) -> nn.Cell:
         CommandError: exit code 2 where there is no such module, callable or argument, or it gives no Cell; exit
             code 1 where the user's own code fails.
     """
-    found = _find(target)
+    found = named(target)
     keywords = dict(parse_argument(text) for text in arguments)
     if isinstance(found, nn.Cell):
         if keywords:
@@ -92,7 +92,12 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _find(target: str) -> Any:
+def named(target: str) -> Any:
+    """What ``module:name`` names.
+
+    Raises:
+        CommandError: there is no such module, or it has no such name.
+    """
     module_name, colon, path = target.partition(":")
     if not colon or not module_name or not path:
         raise CommandError(f"TARGET must be module:callable, such as mindcv.models:resnet50, but got {target!r}.")

@@ -1,0 +1,90 @@
+"""doctor: each kind of trouble is found, with its remedy; and help needs no extra."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mindspore_gs.cli import doctor
+
+pytest.importorskip("click", reason="click is not installed (extra 'cli')")
+
+from click.testing import CliRunner  # noqa: E402
+
+from mindspore_gs.cli.commands import commands  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+def distribution_in(folder, name, version):
+    """A distribution as pip leaves it: a folder with metadata."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    return folder
+
+
+@pytest.fixture
+def found_first(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_numpy_2_is_found(found_first):
+    distribution_in(found_first, "numpy", "2.1.0")
+    finding = doctor.numpy_version()
+    assert (finding.level, finding.found) == ("problem", "2.1.0") and "pip install 'numpy<2'" in finding.remedy
+
+
+def test_golden_stick_beside_it_is_found(found_first):
+    assert doctor.owner_of_the_package().level == "ok"
+    distribution_in(found_first, "mindspore-gs", "1.4.1")
+    finding = doctor.owner_of_the_package()
+    assert finding.level == "problem" and "mindspore-gs 1.4.1" in finding.found
+    assert "pip uninstall mindspore-gs mindspore-gs-pruner" in finding.remedy
+
+
+def test_another_mindspore_is_found(found_first):
+    distribution_in(found_first, "mindspore", "2.5.0")
+    finding = doctor.mindspore_version()
+    assert finding.level == "problem" and "2.7 to 2.10" in finding.remedy
+
+
+@pytest.mark.parametrize(("speed", "level"), [(0.6, "problem"), (60.0, "ok")])
+def test_slow_convolutions_are_found(speed, level):
+    finding = doctor.convolution(lambda: speed)
+    assert finding.level == level and f"{speed} GFLOP/s" in finding.found
+    assert ("ONEDNN_MAX_CPU_ISA=AVX2" in finding.remedy) == (level == "problem")
+
+
+def test_a_convolution_that_fails_is_a_finding():
+    def fails():
+        raise SystemError("pyboost_zeros")
+
+    finding = doctor.convolution(fails)
+    assert finding.level == "problem" and "SystemError: pyboost_zeros" in finding.found
+
+
+def test_a_convolution_is_really_measured():
+    assert doctor.measure_convolution() > 0.01
+
+
+def test_the_command_says_it_with_its_exit_code(monkeypatch):
+    findings = [doctor.Finding("a", "ok", "1"), doctor.Finding("b", "problem", "2", "do this")]
+    monkeypatch.setattr("mindspore_gs.cli.commands.examine", lambda: findings)
+    result = CliRunner().invoke(commands, ["doctor"])
+    assert result.exit_code == 1 and "-> do this" in result.stdout
+    result = CliRunner().invoke(commands, ["doctor", "--json"])
+    assert [row["level"] for row in json.loads(result.stdout)] == ["ok", "problem"]
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_need_no_extra(option):
+    code = f"import sys; sys.modules['click'] = None; sys.argv = ['x', {option!r}]"
+    code += "; from mindspore_gs.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0 and "mindspore-gs" in done.stdout, done.stderr

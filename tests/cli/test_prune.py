@@ -1,0 +1,110 @@
+"""prune, export, report: the files that they leave are right, and mistakes are one line."""
+
+import json
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mindspore_gs import load_mindir, load_pruned
+from tests import networks
+from tests.helpers import evaluate, image
+
+pytest.importorskip("click", reason="click is not installed (extra 'cli')")
+
+from click.testing import CliRunner  # noqa: E402
+
+from mindspore_gs.cli.commands import commands  # noqa: E402
+
+SHAPE = ("--input", "1,3,8,8")
+
+
+def run(*arguments):
+    return CliRunner().invoke(commands, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory):
+    """A folder that ``prune`` wrote, from trained weights in a file."""
+    folder = tmp_path_factory.mktemp("cli")
+    net = networks.Long()
+    ms.save_checkpoint(net, str(folder / "dense.ckpt"))
+    result = run("prune", "tests.networks:Long", *SHAPE, "--checkpoint", folder / "dense.ckpt", "--prune-rate", 0.5,
+                 "--criterion", "l2", "--out", folder / "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    return folder, net, json.loads(result.stdout)
+
+
+def test_the_files_hold_the_small_network(pruned):
+    folder, _, document = pruned
+    small = load_pruned(networks.Long, folder / "out" / "slim.ckpt")
+    x = image(1, 3, 8, 8)
+    expected = evaluate(small, x).asnumpy()
+    np.testing.assert_allclose(load_mindir(folder / "out" / "slim.mindir")(x).asnumpy(), expected, atol=1e-5)
+    assert document["params"]["after"] == sum(p.size for p in small.trainable_params())
+    assert document["params"]["after"] < document["params"]["before"]
+    assert document["files"]["slim.ckpt"] == (folder / "out" / "slim.ckpt").stat().st_size
+    assert json.loads((folder / "out" / "results.json").read_text()) == document
+
+
+def test_the_weights_are_those_of_the_checkpoint(pruned):
+    folder, net, _ = pruned
+    small = load_pruned(networks.Long, folder / "out" / "slim.ckpt")
+    own = {p.name: p.asnumpy() for p in net.get_parameters()}
+    for p in small.get_parameters():
+        assert np.isin(p.asnumpy(), own[p.name]).all(), p.name
+
+
+def test_a_name_in_the_page_is_text(pruned, tmp_path):
+    document = pruned[2] | {"network": "<script>alert(1)</script>"}
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    result = run("report", tmp_path / "results.json")
+    text = (tmp_path / "report.html").read_text()
+    assert result.exit_code == 0 and "<script" not in text and "&lt;script&gt;alert(1)" in text
+    assert all(f"<td>{row['layer']}</td>" in text for row in document["layers"])
+    assert "http" not in text and "src=" not in text  # it needs nothing else
+
+
+def test_export_writes_what_it_was_asked_for(pruned, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+    folder = pruned[0]
+    result = run("export", "tests.networks:Long", *SHAPE, "--checkpoint", folder / "out" / "slim.ckpt", "--format",
+                 "onnx", "--out", tmp_path / "x.onnx", "--json")
+    assert result.exit_code == 0, result.stderr
+    written = tmp_path / "x.onnx"
+    assert json.loads(result.stdout) == {"file": str(written), "bytes": written.stat().st_size}
+
+
+@pytest.mark.parametrize(("options", "code", "message"), [
+    (("--macs", "2"), 2, "the 'target['macs']' must be in range of (0.0, 1.0), but got 2.0"),
+    (("--macs", "0.5", "--prune-rate", "0.5"), 2, "give one of --macs, --prune-rate, not several"),
+    (("--criterion", "best"), 2, "or module:function for one of your own, but got 'best'"),
+    (("--criterion", "tests.networks:nothing"), 2, "module 'tests.networks' has no 'nothing'"),
+    (("--ignore", "nowhere"), 2, "the 'ignore' 'nowhere' matches no layer"),
+    (("--rate", "layer"), 2, "--rate must be LAYER=RATE, such as layer1=0.2, but got 'layer'"),
+    (("--checkpoint", "missing.ckpt"), 1, "there is no checkpoint at missing.ckpt"),
+], ids=lambda value: value[0] if isinstance(value, tuple) else "")
+def test_a_mistake_is_one_line(options, code, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("prune", "tests.networks:Long", *SHAPE, *options)
+    assert result.exit_code == code and result.stdout == ""
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and message in last and "Traceback" not in result.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run("prune", "tests.networks:Long", *SHAPE, "--out", tmp_path / "file" / "out")
+    assert result.exit_code == 1 and result.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"format": 2}', "{"])
+def test_results_of_something_else(text, tmp_path):
+    (tmp_path / "r.json").write_text(text)
+    result = run("report", tmp_path / "r.json")
+    assert result.exit_code == 2 and result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
+def test_results_that_are_missing(tmp_path):
+    result = run("report", tmp_path / "none.json")
+    assert result.exit_code == 2 and "none.json cannot be read (No such file or directory)" in result.stderr
