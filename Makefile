@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 CANDIDATES := $(PYTHON) python3 python3.12 python3.11 python3.10
 SUITED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: demo test test-slow bench coverage lint clean
+.PHONY: demo test test-slow bench coverage lite lint clean
 
 demo: $(STAMP)
 	$(PY) examples/resnet50_cifar10/train.py --config_path demo_digits.yaml
@@ -21,6 +21,10 @@ bench: $(STAMP)
 
 coverage: $(STAMP)
 	$(PY) benchmarks/coverage.py --table docs/coverage.md
+
+lite: $(STAMP)
+	PYTHON=$(abspath $(PY)) bash examples/on_device/build.sh output/lite
+	$(PY) examples/on_device/table.py output/lite
 
 lint: $(STAMP)
 	$(PY) -m pip install --quiet ruff mypy types-PyYAML

@@ -25,6 +25,10 @@ class ExportError(PruningError):
     """An exported file could not be written, or differs from the network."""
 
 
+class EngineError(PruningError):
+    """An engine that shall run a file is not installed, or fails."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text that says something, or the error's type; MindSpore's go on for pages."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

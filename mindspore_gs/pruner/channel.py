@@ -12,6 +12,7 @@ from mindspore_gs._config import with_option
 from mindspore_gs.checkpoint import fits_masks, load_parameters, read_checkpoint
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.cost import CostModel
+from mindspore_gs.engines import engine
 from mindspore_gs.errors import CheckpointError, PlanError, PruningError
 from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
 from mindspore_gs.masks import Masks, masked_groups
@@ -79,8 +80,10 @@ class ChannelPruner(CompAlgo):
       :math:`s_j` is negative): the score over the mean magnitude of its layer's, and what one channel of the layer
       costs in the dense network. Expensive layers come down to ``min_channels``; give a floor such as 4, since
       layers of one channel cost much accuracy.
-    - ``{"latency": t}``: slim candidates along the same order are exported to MindIR and timed in turns with the
-      dense network, for the input that the network was traced with (median of 21 runs). At most 8 are measured;
+    - ``{"latency": t}``: slim candidates along the same order are exported and timed in turns with the dense network,
+      for the input that the network was traced with (median of 21 runs). ``{"latency": t, "engine": "onnxruntime"}``
+      times them in another engine: ``"mindspore"`` (default), ``"onnxruntime"``, ``"lite"``, or a function that takes
+      the path of an ONNX file and returns seconds; see :func:`mindspore_gs.engines.engine`. At most 8 are measured;
       where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
       time holds for this machine only, a busy machine gives uncertain times, and each process measures for itself.
 
@@ -227,7 +230,7 @@ class ChannelPruner(CompAlgo):
             rates = [config.prune_rate if rate is None else rate for rate in own]
             return [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
         fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
-        measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores)
+        measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
         return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure)
 
     def _dense(self, network: nn.Cell) -> nn.Cell:

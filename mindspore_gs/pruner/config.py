@@ -8,6 +8,7 @@ from typing import Any
 import mindspore as ms
 
 from mindspore_gs._config import CommonConfig, integer, option, positive, wrong_type
+from mindspore_gs.engines import ENGINES
 from mindspore_gs.graph import RESIDUAL_POLICIES
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.widths import KINDS, SCOPES, Target
@@ -33,16 +34,21 @@ def _target(owner: str, name: str, value: Any) -> Target | None:
         return None
     if not isinstance(value, Mapping):
         raise wrong_type(owner, name, "dict", value)
+    value = dict(value)
+    which = value.pop("engine", "mindspore") if "latency" in value else "mindspore"
+    if not callable(which) and which not in ENGINES:
+        raise ValueError(f"For '{owner}', the '{name}['engine']' must be one of {tuple(ENGINES)} or a function that "
+                         f"takes the path of an ONNX file and returns seconds, but got {which!r}.")
     if len(value) != 1 or next(iter(value)) not in KINDS:
         raise ValueError(f"For '{owner}', the '{name}' must have exactly one key of {KINDS}, such as "
-                         f"{{'macs': 0.5}}, but got {dict(value)!r}.")
+                         f"{{'macs': 0.5}}, but got {value!r}.")
     kind, share = next(iter(value.items()))
     if not isinstance(share, float):
         raise wrong_type(owner, f"{name}[{kind!r}]", "float", share)
     if not 0.0 < share < 1.0:
         raise ValueError(f"For '{owner}', the '{name}[{kind!r}]' must be in range of (0.0, 1.0), but got {share} with "
                          f"type 'float'.")
-    return Target(kind, share)
+    return Target(kind, share, which)
 
 
 def _scope(owner: str, name: str, value: Any) -> str:

@@ -2,23 +2,17 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs.export import export_mindir, load_mindir
+from mindspore_gs.engines import Engine
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.pruner.select import best
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import random_inputs
 from mindspore_gs.slim.slimming import slice_network
-from mindspore_gs.timing import take_turns
-
-RUNS = 21
-WARM_UP = 3
 
 
 class LatencyMeter:
@@ -29,18 +23,20 @@ class LatencyMeter:
         graph: its channel graph; what it was traced with is what the networks are run with.
         groups: the groups that lose channels.
         scores: one number for each channel of each group; the highest stay.
+        engine: what runs the exported files.
     """
 
     def __init__(self, dense: Callable[[], nn.Cell], graph: ChannelGraph, groups: Sequence[Group],
-                 scores: Sequence[np.ndarray]):
+                 scores: Sequence[np.ndarray], engine: Engine):
         self._make_dense, self._dense = dense, None
-        self._graph, self._groups, self._scores = graph, groups, scores
+        self._graph, self._groups, self._scores, self._engine = graph, groups, scores, engine
 
     def __call__(self, kept: np.ndarray) -> float:
         """The share, for the number of channels that each group keeps.
 
         Raises:
-            ExportError: a network cannot be exported to MindIR.
+            ExportError: a network cannot be exported for the engine.
+            EngineError: the engine fails.
         """
         if self._dense is None:
             self._dense = self._make_dense()
@@ -48,22 +44,7 @@ class LatencyMeter:
         small = slice_network(self._dense, PrunePlan.from_groups(self._graph, stays))
         inputs = random_inputs(self._graph.inputs)
         with tempfile.TemporaryDirectory() as folder:
-            files = [export_mindir(net, inputs, Path(folder) / name)
+            files = [self._engine.export(net, inputs, Path(folder) / name)
                      for net, name in ((self._dense, "dense"), (small, "slim"))]
-            before, after = median_seconds(files, inputs)
+            before, after = self._engine.time(files, inputs)
         return after / before
-
-
-def median_seconds(files: Sequence[Path], inputs: tuple[Any, ...]) -> list[float]:
-    """Median time of :data:`RUNS` runs of each MindIR file; they take turns, so that all see the same machine."""
-    cells = [load_mindir(file) for file in files]
-    seconds = take_turns([partial(_run, cell, inputs) for cell in cells], RUNS, WARM_UP)
-    medians: list[float] = np.median(seconds, axis=0).tolist()
-    return medians
-
-
-def _run(cell: nn.Cell, inputs: tuple[Any, ...]) -> None:
-    """Until the outputs are computed."""
-    outputs = cell(*inputs)
-    for value in outputs if isinstance(outputs, (tuple, list)) else (outputs,):
-        value.asnumpy()

@@ -40,10 +40,14 @@ _log = logging.getLogger("mindspore_gs")
 
 @dataclass(frozen=True)
 class Target:
-    """The share of ``kind`` ("macs", "params" or "latency") that is left of the dense network, in (0, 1)."""
+    """The share of ``kind`` ("macs", "params" or "latency") that is left of the dense network, in (0, 1).
+
+    A latency is measured in ``engine``; see :func:`mindspore_gs.engines.engine`.
+    """
 
     kind: str
     share: float
+    engine: str | Callable = "mindspore"
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, summary
+from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, engines, summary
 from mindspore_gs._cells import copy_network
 from mindspore_gs.cost import CostModel
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
-from mindspore_gs.pruner import latency
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import number_kept
 from mindspore_gs.pruner.widths import CLOSE, Target, global_path, layer_path, meet, meet_latency, numbers_kept
@@ -303,16 +302,16 @@ def test_a_latency_out_of_reach(measure):
 @pytest.mark.parametrize("scope, residual", [("layer", "keep"), ("global", "couple")])
 def test_slim_candidates_are_exported_and_run_against_the_dense_network(scope, residual, monkeypatch):
     """The clock is the size of the MindIR file; the true one is called too, and must give two times."""
-    measured, clock = [], latency.median_seconds
+    measured, clock = [], engines._in_turns
 
-    def fake(files, inputs):
-        times = clock(files, inputs)
+    def fake(load, files, inputs):
+        times = clock(load, files, inputs)
         assert len(times) == 2 and min(times) > 0 and inputs[0].shape == SHAPE
         measured.append([file.stat().st_size for file in files])
         return measured[-1]
 
-    monkeypatch.setattr(latency, "median_seconds", fake)
-    monkeypatch.setattr(latency, "RUNS", 3)
+    monkeypatch.setattr(engines, "_in_turns", fake)
+    monkeypatch.setattr(engines, "RUNS", 3)
     net = knockoff(residual)
     dense = evaluate(net, image(*SHAPE))
     ft = PrunerFtCompressAlgo(target={"latency": 0.6}, criterion="l1", scope=scope)
