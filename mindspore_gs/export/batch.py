@@ -65,7 +65,12 @@ class _Merge:
         inputs = {name: self._sizes(shape, other.inputs[self.names[name]], f"input {name!r}")
                   for name, shape in one.inputs.items()}
         nodes = tuple(self._node(*pair) for pair in zip(one.nodes, other.nodes))
-        return replace(one, nodes=nodes, inputs=inputs, constants=self.constants)
+        outputs = tuple(self._output(a, b) for a, b in zip(one.outputs, other.outputs))
+        return replace(one, nodes=nodes, inputs=inputs, constants=self.constants, outputs=outputs)
+
+    def _output(self, a: str, b: str) -> str:
+        """The name to return; a constant that follows the batch gets one of its own."""
+        return self._input(a, b, Node("output", "Return", (), scope="the network"), 0)
 
     def _first_operator(self) -> str:
         for left, right in zip(self.one.nodes, self.other.nodes):

@@ -60,10 +60,11 @@ def export_onnx(net: nn.Cell, inputs: Any, file_name: str | os.PathLike, *,
 
     Raises:
         TypeError: ``net`` is not a Cell.
-        ValueError: another size than that of the batch is left open, a size is not positive, or the names do not fit.
-        ExportError: an operator has no rule, the batch cannot be open although it is demanded, the file cannot be
-            written, or it computes something else (more than 1e-5 relative in float32; see
-            :func:`~mindspore_gs.slim.check.check_equal` for outputs that are random or at the mercy of rounding).
+        ValueError: another size than that of the batch is left open, or a size is not positive.
+        ExportError: an operator has no rule, the batch cannot be open although it is demanded, the names are not as
+            many as inputs or outputs, the file cannot be written, or it computes something else (more than 1e-5
+            relative in float32; see :func:`~mindspore_gs.slim.check.check_equal` for outputs that are random or at
+            the mercy of rounding).
 
     Examples:
         >>> import tempfile

@@ -28,8 +28,8 @@ def build_model(graph: Graph, weights: Mapping[str, np.ndarray], dtypes: Mapping
         output_names: names for the outputs; ``output``, or ``output_0`` and so on, where None.
 
     Raises:
-        ValueError: there are more or fewer names than inputs or outputs.
-        ExportError: an operator has no rule, or the weights are too large for one file.
+        ExportError: an operator has no rule, there are more or fewer names than inputs or outputs, or the weights are
+            too large for one file.
     """
     from onnx import helper, numpy_helper
 
@@ -62,7 +62,7 @@ def _names(given: Sequence[str] | None, what: str, count: int, default: tuple[st
         return list(default) or ([what] if count == 1 else [f"{what}_{k}" for k in range(count)])
     if isinstance(given, str) or len(given) != count or len(set(given)) != count or not all(
             isinstance(name, str) and name for name in given):
-        raise ValueError(f"{what}_names must be {count} different names, one for each {what}, but got {given!r}.")
+        raise ExportError(f"{what}_names must be {count} different names, one for each {what}, but got {given!r}.")
     return list(given)
 
 

@@ -70,6 +70,9 @@ class Writer:
     def operand(self, name: str, dtype: str) -> str:
         """The ONNX name of a value as ``dtype``; numbers of the code become constants of this type."""
         value = self.graph.constants.get(name)
+        if isinstance(value, Multiple):
+            number = self.add("Squeeze", self.vector([value]), self.array([0], np.int64))
+            return self.add("Cast", number, to=self.type_number(dtype))
         if value is not None and not isinstance(value, Repeated):
             return self.array(np.asarray(value, dtype=dtype))
         return self.tensor(name, dtype)
