@@ -1,10 +1,11 @@
 """What a network is exported with: tensors of fixed shapes, or with an open batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 
 from mindspore_gs._cells import as_inputs
 from mindspore_gs.slim.check import random_inputs
@@ -13,22 +14,65 @@ _BATCHES = (1, 3)  # with these, a file with an open batch is tried
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One input.
+
+    Attributes:
+        shape: its sizes; None in front for an open batch.
+        dtype: MindSpore's type.
+        values: what the user gave, where these are data and not one number everywhere.
+    """
+
+    shape: tuple[int | None, ...]
+    dtype: Any
+    values: np.ndarray | None = None
+
+    def at(self, batch: int, opened: bool) -> ms.Tensor:
+        """The tensor: the user's data, repeated or cut to the batch, or random numbers."""
+        shape = tuple(batch if n is None or (opened and axis == 0) else n for axis, n in enumerate(self.shape))
+        if self.values is None:
+            return random_inputs(((shape, str(self.dtype)),))[0]
+        if shape == self.values.shape:
+            return ms.Tensor(self.values)
+        return ms.Tensor(np.take(self.values, np.arange(shape[0]) % len(self.values), axis=0))
+
+
+@dataclass(frozen=True)
 class ExportInputs:
     """What a network is exported with.
 
     Attributes:
-        exported: what ``mindspore.export`` gets.
-        probes: random tensors of these shapes, so that the comparison sees more than zeros; two sets with different
-            batches where the batch is open.
+        entries: the inputs.
+        open_batch: whether the user leaves the batch open.
     """
 
-    exported: tuple[ms.Tensor, ...]
-    probes: tuple[tuple[ms.Tensor, ...], ...]
+    entries: tuple[Entry, ...]
+    open_batch: bool
 
     @property
-    def open_batch(self) -> bool:
-        """Whether the file takes any batch."""
-        return len(self.probes) > 1
+    def exported(self) -> tuple[ms.Tensor, ...]:
+        """What ``mindspore.export`` gets."""
+        return tuple(ms.Tensor(shape=list(entry.shape), dtype=entry.dtype) if None in entry.shape
+                     else entry.at(_BATCHES[0], False) for entry in self.entries)
+
+    @property
+    def probes(self) -> tuple[tuple[ms.Tensor, ...], ...]:
+        """What network and file are compared on: the user's data, or random numbers, so that it is more than zeros;
+        two sets with different batches where the batch is open."""
+        return tuple(self.with_batch(batch) for batch in (_BATCHES if self.open_batch else _BATCHES[:1]))
+
+    def with_batch(self, batch: int) -> tuple[ms.Tensor, ...]:
+        """Tensors in which the sizes that are left open are ``batch``."""
+        return tuple(entry.at(batch, False) for entry in self.entries)
+
+    def opened(self) -> "ExportInputs | None":
+        """The same with an open batch; None where the inputs have no first size in common."""
+        firsts = {entry.shape[0] if entry.shape else 0 for entry in self.entries}
+        if self.open_batch:
+            return self
+        if len(firsts) != 1 or 0 in firsts:
+            return None
+        return ExportInputs(tuple(replace(entry, shape=(None, *entry.shape[1:])) for entry in self.entries), True)
 
     @classmethod
     def of(cls, inputs: Any) -> "ExportInputs":
@@ -38,15 +82,8 @@ class ExportInputs:
             ValueError: a size is not positive, or another size than the first is left open.
         """
         several = isinstance(inputs, Sequence) and not _is_shape(inputs)
-        shapes = [_shape_and_type(value) for value in (inputs if several else (inputs,))]
-        batches = _BATCHES if any(shape and shape[0] is None for shape, _ in shapes) else (1,)
-        probes = tuple(random_inputs(tuple((_with_batch(shape, batch), str(dtype)) for shape, dtype in shapes))
-                       for batch in batches)
-        if len(batches) == 1:
-            return cls(probes[0], probes)
-        exported = tuple(ms.Tensor(shape=list(shape), dtype=dtype) if None in shape else probe
-                         for (shape, dtype), probe in zip(shapes, probes[0]))
-        return cls(exported, probes)
+        entries = tuple(_entry(value) for value in (inputs if several else (inputs,)))
+        return cls(entries, any(None in entry.shape for entry in entries))
 
 
 def _is_shape(value: Any) -> bool:
@@ -54,19 +91,29 @@ def _is_shape(value: Any) -> bool:
         n is None or (isinstance(n, int) and not isinstance(n, bool)) for n in value)
 
 
-def _shape_and_type(value: Any) -> tuple[tuple[int | None, ...], Any]:
-    """Shape and type of an input; an open batch is None."""
+def _entry(value: Any) -> Entry:
+    values = None
     if _is_shape(value) and value:
         shape, dtype = tuple(value), ms.float32
     else:
         tensor = value if isinstance(value, ms.Tensor) else as_inputs((value,))[0]
         shape, dtype = tuple(tensor.shape), tensor.dtype
+        values = _data(tensor)
+    return Entry(_opened(shape), dtype, values)
+
+
+def _data(tensor: ms.Tensor) -> np.ndarray | None:
+    """The numbers of a tensor, unless it has none, or only one that fills it."""
+    if -1 in tensor.shape or tensor.size == 0 or tensor.dtype == ms.bfloat16:
+        return None
+    array = tensor.asnumpy()
+    return None if np.all(array == array.reshape(-1)[0]) or not np.all(np.isfinite(array)) else array
+
+
+def _opened(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """The shape with None for an open batch."""
     opened = tuple(None if n == -1 and axis == 0 else n for axis, n in enumerate(shape))
     if any(n is None or n < 0 for n in opened[1:]) or any(n is not None and n < 0 for n in opened[:1]):
         raise ValueError("an input's shape consists of positive sizes, and of None or -1 for an open batch in front, "
                          f"such as (None, 3, 224, 224), but got {shape}.")
-    return opened, dtype
-
-
-def _with_batch(shape: tuple[int | None, ...], batch: int) -> tuple[int, ...]:
-    return tuple(batch if n is None else n for n in shape)
+    return opened

@@ -101,7 +101,7 @@ class _Decoder:
         if op == "TupleGetItem" and isinstance(reads[0], tuple):
             return reads[0][int(self.constants[reads[1]])]
         inputs = tuple(n for part in reads for n in _names(part))
-        self.nodes.append(Node(name, op, inputs, attrs, _shape(item), _scope(item)))
+        self.nodes.append(Node(name, op, inputs, attrs, _shape(item), _scope(item), _dtype(item)))
         self._note_effects(item, op, attrs, values, name)
         return name
 
@@ -137,7 +137,7 @@ class _Decoder:
     def _joined(self, op: str, parts: list[Any], name: str, item: Any) -> str:
         inputs = tuple(n for part in parts for n in _names(part) if self.constants.get(n, "") is not None)
         scope = _scope(item) if "/" in item.domain or not self.nodes else self.nodes[-1].scope
-        self.nodes.append(Node(name, op, inputs, {}, _shape(item), scope))
+        self.nodes.append(Node(name, op, inputs, {}, _shape(item), scope, _dtype(item)))
         return name
 
     def _written_out(self, function: str, arguments: list[Any]) -> Any:
@@ -232,6 +232,22 @@ def _shape(item: Any) -> tuple[Any, ...]:
         if attribute.name == "shape":
             return _shape_of(attribute)
     return ()
+
+
+def _dtype(item: Any) -> Any:
+    """The type of what an operator computes: a name, or a tuple of names."""
+    for attribute in item.attribute:
+        if attribute.name == "shape":
+            return _dtype_of(attribute)
+    return ""
+
+
+def _dtype_of(attribute: Any) -> Any:
+    kind = mind_ir_pb2.AttributeProto.AttributeType.Name(attribute.type)
+    if kind in ("TUPLE", "LIST"):
+        return tuple(_dtype_of(v) for v in attribute.values)
+    dtype = _NUMPY_TYPES.get(attribute.tensors[0].data_type) if attribute.tensors else None
+    return np.dtype(dtype).name if dtype else ""
 
 
 def _shape_of(attribute: Any) -> tuple[Any, ...]:

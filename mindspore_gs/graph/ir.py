@@ -23,6 +23,8 @@ class Node:
             the operator, where it is an attribute of one.
         shape: shape of the output; a tuple of shapes where there are several.
         scope: place in the network, such as ``"Default/layer1-SequentialCell/0-Block"``.
+        dtype: NumPy name of the output's type, such as ``"float32"``; a tuple of them where there are several, and
+            ``""`` where it is no tensor.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Node:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[Any, ...] = ()
     scope: str = ""
+    dtype: Any = ""
 
     def __str__(self) -> str:
         return f"{self.op} ({self.scope})"

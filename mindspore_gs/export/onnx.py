@@ -1,0 +1,197 @@
+"""Export a network to ONNX from its traced graph, and prove that the file computes the same."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._export_inputs import ExportInputs
+from mindspore_gs.errors import ExportError, TraceError, first_line
+from mindspore_gs.export.batch import FixedBatchError, with_open_batch
+from mindspore_gs.export.files import exporting, with_suffix
+from mindspore_gs.export.onnx_model import build_model
+from mindspore_gs.export.proof import first_doubt, refuse
+from mindspore_gs.graph._mindir import export_graph
+from mindspore_gs.graph.ir import Graph
+from mindspore_gs.slim.check import Verdict
+from mindspore_gs.slim.fold import fold_batch_norm as folded
+
+_log = logging.getLogger("mindspore_gs")
+
+_TRACED = (2, 3)  # batches whose graphs are compared: MindSpore leaves operators out where the batch is 1
+_OTHER = (3, 1)  # the batch that an open file is tried with besides the user's own
+
+
+def export_onnx(net: nn.Cell, inputs: Any, file_name: str | os.PathLike, *,
+                input_names: Sequence[str] | None = None, output_names: Sequence[str] | None = None,
+                fold_batch_norm: bool = True) -> Path:
+    """Export ``net`` to ONNX, and compare what the file computes with what ``net`` computes.
+
+    The file is written from the traced graph, one rule for each operator, in opset 17. Weights keep their names.
+
+    The batch is open wherever the network allows it, whatever batch ``inputs`` have: the network is traced with two
+    batches, and each size that differs becomes a multiple of the batch. Otherwise the file takes the batch of
+    ``inputs`` only; a warning of the logger ``mindspore_gs`` and the file's metadata (``batch``) say why.
+
+    The file passes ONNX's checker. Where onnxruntime is installed, it runs the file with the batch of ``inputs`` and,
+    where the batch is open, with another one.
+
+    Args:
+        net: the network, usually a slim one.
+        inputs: what it is called with: a tensor, an array, a shape, or a list of them. A first size of None or -1, as
+            in ``(None, 3, 224, 224)``, demands an open batch. The comparison uses the data of a tensor or array, and
+            random numbers where there are none, or one number everywhere.
+        file_name: path of the file; ``.onnx`` is appended where it is missing. It is replaced only once it is complete
+            and equal. Spaces and letters of any language are allowed.
+        input_names: a name for each input; default: the names of ``construct``'s arguments.
+        output_names: a name for each tensor that the network returns, in order; default: ``output``, or ``output_0``,
+            ``output_1`` where there are several.
+        fold_batch_norm: make BatchNorms part of the convolutions in front of them
+            (:func:`~mindspore_gs.slim.fold_batch_norm`), unless the folded network differs by more than is allowed.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        TypeError: ``net`` is not a Cell.
+        ValueError: another size than that of the batch is left open, or a size is not positive.
+        ExportError: an operator has no rule, the batch cannot be open although it is demanded, the names are not as
+            many as inputs or outputs, the file cannot be written, or it computes something else (more than 1e-5
+            relative in float32; see :func:`~mindspore_gs.slim.check.check_equal` for outputs that are random or at
+            the mercy of rounding).
+
+    Examples:
+        >>> import tempfile
+        >>> from mindspore import nn
+        >>> from mindspore_gs import export_onnx
+        >>> net = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     export_onnx(net, (1, 3, 16, 16), folder + "/net").name
+        'net.onnx'
+    """
+    if not isinstance(net, nn.Cell):
+        raise TypeError(f"the network to export must be a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    taken, path = ExportInputs.of(inputs), with_suffix(file_name, ".onnx")
+    _need_onnx()
+    with exporting(net, path, " with an open batch" if taken.open_batch else "") as place:
+        _write_equal(net, taken, place, _Names(input_names, output_names), fold_batch_norm)
+    return path
+
+
+@dataclass(frozen=True)
+class _Names:
+    inputs: Sequence[str] | None
+    outputs: Sequence[str] | None
+
+
+def _need_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise ExportError("export_onnx() needs the package onnx: pip install 'mindspore-gs-pruner[onnx]'.") from error
+
+
+def _write_equal(net: nn.Cell, inputs: ExportInputs, path: Path, names: _Names, fold: bool) -> None:
+    """Write the network folded or as it is, with an open batch or a fixed one: the first of these that is equal."""
+    doubt = None
+    for candidate in _candidates(net, inputs, fold):
+        graph, reason = _traced(candidate, inputs)
+        _save(candidate, graph, inputs, path, names, reason)
+        if reason is None and not inputs.open_batch:
+            reason = _why_not_open(net, inputs, path)
+            if reason is not None:
+                _save(candidate, _closed(candidate, inputs), inputs, path, names, reason)
+        doubt = _doubt(net, path, inputs.probes)
+        if doubt is None:
+            if reason is not None:
+                _log.warning("%s: the batch of the ONNX file is fixed: %s", type(net).__name__, reason)
+            return
+    if doubt is not None:
+        refuse(doubt, "ONNX")
+
+
+def _candidates(net: nn.Cell, inputs: ExportInputs, fold: bool) -> Iterator[nn.Cell]:
+    if fold:
+        yield folded(net, *inputs.probes[0]).set_train(False)
+    yield net
+
+
+def _traced(net: nn.Cell, inputs: ExportInputs) -> tuple[Graph, str | None]:
+    """The graph, and why its batch is fixed; None where it is open."""
+    opened = inputs.opened()
+    if opened is None:
+        return _closed(net, inputs), "the inputs have no first size in common"
+    try:
+        one, other = (export_graph(net, opened.with_batch(batch)) for batch in _TRACED)
+        return with_open_batch(one, other, _TRACED), None
+    except (TraceError, FixedBatchError) as error:
+        if inputs.open_batch:
+            raise ExportError(f"the batch is not open: {error}") from error
+        return _closed(net, inputs), str(error)
+
+
+def _closed(net: nn.Cell, inputs: ExportInputs) -> Graph:
+    return export_graph(net, inputs.probes[0])
+
+
+def _save(net: nn.Cell, graph: Graph, inputs: ExportInputs, path: Path, names: _Names, reason: str | None) -> None:
+    """Write the model; ONNX's checker looks at types and shapes as well."""
+    import onnx
+
+    dtypes = {name: tensor.asnumpy().dtype.name for name, tensor in zip(graph.inputs, inputs.probes[0])}
+    model = build_model(graph, _weights(net, graph), dtypes, names.inputs, names.outputs)
+    batch = "open" if reason is None else f"fixed: {reason}"
+    onnx.helper.set_model_props(model, {"batch": batch})
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+
+
+def _weights(net: nn.Cell, graph: Graph) -> Mapping[str, np.ndarray]:
+    values = {parameter.name: parameter for parameter in net.get_parameters()}
+    unknown = [name for name in graph.parameters if name not in values]
+    if unknown:
+        raise ExportError(f"the traced network reads the parameter {unknown[0]!r}, which is none of its own")
+    return {name: values[name].asnumpy() for name in graph.parameters}
+
+
+def _why_not_open(net: nn.Cell, inputs: ExportInputs, path: Path) -> str | None:
+    """Try the file with a batch that is not the user's; what went wrong, or None."""
+    opened = inputs.opened()
+    if opened is None:
+        return None
+    batch = next(size for size in _OTHER if size != inputs.entries[0].shape[0])
+    try:
+        doubt = _doubt(net, path, (opened.with_batch(batch),))
+    except ExportError as error:
+        return f"with batch {batch}, {error}"
+    return None if doubt is None else f"with batch {batch} it computes something else"
+
+
+def _doubt(net: nn.Cell, path: Path, probes: Sequence[tuple[ms.Tensor, ...]]) -> Verdict | None:
+    """What :func:`first_doubt` finds; None where onnxruntime is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        _log.warning("the ONNX file has not been run: onnxruntime is not installed")
+        return None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ExportError(f"onnxruntime cannot load the file: {first_line(error)}") from error
+    names = [entry.name for entry in session.get_inputs()]
+
+    def run(tensors: tuple[ms.Tensor, ...]) -> Any:
+        try:
+            return session.run(None, dict(zip(names, (x.asnumpy() for x in tensors))))
+        except Exception as error:
+            raise ExportError(f"onnxruntime cannot run the file: {first_line(error)}") from error
+
+    return first_doubt(net, run, probes)

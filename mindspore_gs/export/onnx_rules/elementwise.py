@@ -1,0 +1,234 @@
+"""ONNX rules of operators that compute each number from the numbers at the same place."""
+
+import numpy as np
+
+from mindspore_gs.export.onnx_rules.registry import onnx_rule
+from mindspore_gs.export.onnx_writer import Writer
+from mindspore_gs.graph.ir import Node
+
+_UNARY = {"ReLU": "Relu", "InplaceReLU": "Relu", "Sigmoid": "Sigmoid", "Tanh": "Tanh", "Exp": "Exp",
+          "InplaceExp": "Exp", "Log": "Log", "InplaceLog": "Log", "Sqrt": "Sqrt", "Neg": "Neg", "Abs": "Abs",
+          "Erf": "Erf", "Floor": "Floor", "InplaceFloor": "Floor", "Ceil": "Ceil", "Round": "Round", "Rint": "Round",
+          "Sin": "Sin", "Cos": "Cos", "Tan": "Tan", "Asin": "Asin", "Acos": "Acos", "Atan": "Atan", "Sinh": "Sinh",
+          "Cosh": "Cosh", "Sign": "Sign", "Reciprocal": "Reciprocal", "Inv": "Reciprocal", "Softsign": "Softsign",
+          "HSwish": "HardSwish", "LogicalNot": "Not", "Identity": "Identity", "StopGradient": "Identity",
+          "IsNan": "IsNaN", "IsInf": "IsInf", "Softplus": "Softplus", "Mish": "Mish"}
+_BINARY = {"Add": "Add", "Adds": "Add", "Sub": "Sub", "Subs": "Sub", "Mul": "Mul", "Muls": "Mul", "Div": "Div",
+           "Divs": "Div", "RealDiv": "Div", "Pow": "Pow", "PowTensorScalar": "Pow", "PowScalarTensor": "Pow",
+           "InplaceMul": "Mul", "InplaceMuls": "Mul", "InplaceDiv": "Div", "InplaceDivs": "Div", "Maximum": "Max",
+           "Minimum": "Min"}
+_COMPARING = {"Equal": "Equal", "Greater": "Greater", "GreaterEqual": "GreaterOrEqual", "Less": "Less",
+              "LessEqual": "LessOrEqual", "LogicalAnd": "And", "LogicalOr": "Or", "LogicalXor": "Xor",
+              "EqualScalar": "Equal", "GreaterScalar": "Greater", "GreaterEqualScalar": "GreaterOrEqual",
+              "LessScalar": "Less", "LessEqualScalar": "LessOrEqual"}
+
+
+@onnx_rule(*_UNARY)
+def _unary(node: Node, writer: Writer) -> str:
+    x = writer.tensor(node.inputs[0])
+    if _UNARY[node.op] == "Mish":  # an operator of its own only from opset 18 on
+        return writer.add("Mul", x, writer.add("Tanh", writer.add("Softplus", x)))
+    return writer.add(_UNARY[node.op], x)
+
+
+@onnx_rule(*_BINARY)
+def _binary(node: Node, writer: Writer) -> str:
+    return writer.add(_BINARY[node.op], *(writer.operand(name, node.dtype) for name in node.inputs[:2]))
+
+
+@onnx_rule("FloorDiv")
+def _floor_divided(node: Node, writer: Writer) -> str:
+    x, y = (writer.operand(name, node.dtype) for name in node.inputs[:2])
+    if np.issubdtype(np.dtype(node.dtype), np.floating):
+        return writer.add("Floor", writer.add("Div", x, y))
+    rest = writer.add("Mod", x, y)  # of the divisor's sign, so that the division is exact
+    return writer.add("Div", writer.add("Sub", x, rest), y)
+
+
+@onnx_rule("FloorMod", "RemainderTensorTensor", "RemainderTensorScalar")
+def _remainder(node: Node, writer: Writer) -> str:
+    x, y = (writer.operand(name, node.dtype) for name in node.inputs[:2])
+    if not np.issubdtype(np.dtype(node.dtype), np.floating):
+        return writer.add("Mod", x, y)
+    return writer.add("Sub", x, writer.add("Mul", writer.add("Floor", writer.add("Div", x, y)), y))
+
+
+@onnx_rule("AddExt", "InplaceAddExt", "SubExt", "InplaceSubExt", "AddScalar", "SubScalar", "InplaceAddsExt",
+           "InplaceSubScalar")
+def _scaled_sum(node: Node, writer: Writer) -> str:
+    """x + alpha * y."""
+    x, y = (writer.operand(name, node.dtype) for name in node.inputs[:2])
+    alpha = writer.argument(node, 2, 1)
+    if alpha != 1:
+        y = writer.add("Mul", y, writer.array(alpha, node.dtype))
+    return writer.add("Sub" if "Sub" in node.op else "Add", x, y)
+
+
+@onnx_rule(*_COMPARING)
+def _comparison(node: Node, writer: Writer) -> str:
+    dtype = _common_type(node, writer)
+    return writer.add(_COMPARING[node.op], *(writer.operand(name, dtype) for name in node.inputs[:2]))
+
+
+@onnx_rule("NotEqual", "NotEqualScalar")
+def _different(node: Node, writer: Writer) -> str:
+    dtype = _common_type(node, writer)
+    return writer.add("Not", writer.add("Equal", *(writer.operand(name, dtype) for name in node.inputs[:2])))
+
+
+def _common_type(node: Node, writer: Writer) -> str:
+    """The type of the operands of a comparison: that of a tensor where the other is a number of the code."""
+    types = [np.dtype(dtype) for dtype in map(writer.dtype, node.inputs[:2]) if dtype]
+    return np.result_type(*types).name if types else "float32"
+
+
+@onnx_rule("AddN", "AccumulateNV2")
+def _sum_of_all(node: Node, writer: Writer) -> str:
+    return writer.add("Sum", *writer.tensors(node.inputs[0]))
+
+
+@onnx_rule("BiasAdd")
+def _bias(node: Node, writer: Writer) -> str:
+    """The bias lies along axis 1."""
+    bias = writer.tensor(node.inputs[1], node.dtype)
+    if len(node.shape) > 2:
+        bias = writer.reshape(bias, (-1, *(1 for _ in node.shape[2:])))
+    return writer.add("Add", writer.tensor(node.inputs[0]), bias)
+
+
+@onnx_rule("Square")
+def _square(node: Node, writer: Writer) -> str:
+    x = writer.tensor(node.inputs[0])
+    return writer.add("Mul", x, x)
+
+
+@onnx_rule("SquaredDifference")
+def _squared_difference(node: Node, writer: Writer) -> str:
+    difference = writer.add("Sub", *(writer.operand(name, node.dtype) for name in node.inputs[:2]))
+    return writer.add("Mul", difference, difference)
+
+
+@onnx_rule("Rsqrt")
+def _inverse_root(node: Node, writer: Writer) -> str:
+    return writer.add("Reciprocal", writer.add("Sqrt", writer.tensor(node.inputs[0])))
+
+
+@onnx_rule("Expm1")
+def _exponential_minus_one(node: Node, writer: Writer) -> str:
+    return writer.add("Sub", writer.add("Exp", writer.tensor(node.inputs[0])), writer.array(1, node.dtype))
+
+
+@onnx_rule("Log1p")
+def _logarithm_of_one_more(node: Node, writer: Writer) -> str:
+    return writer.add("Log", writer.add("Add", writer.tensor(node.inputs[0]), writer.array(1, node.dtype)))
+
+
+@onnx_rule("ReLU6", "Hardtanh", "InplaceHardtanh", "ClampScalar", "ClampTensor", "ClipByValue")
+def _clipped(node: Node, writer: Writer) -> str:
+    """Between two bounds; either may be missing, or a tensor of any shape that can be broadcast."""
+    x = writer.tensor(node.inputs[0], node.dtype)
+    if node.op == "ReLU6":
+        return writer.add("Clip", x, writer.array(0, node.dtype), writer.array(6, node.dtype))
+    for name, op in zip(node.inputs[1:3], ("Max", "Min")):
+        if name not in writer.graph.constants or writer.graph.constants[name] is not None:
+            x = writer.add(op, x, writer.operand(name, node.dtype))
+    return x
+
+
+@onnx_rule("HSigmoid")
+def _hard_sigmoid(node: Node, writer: Writer) -> str:
+    return writer.add("HardSigmoid", writer.tensor(node.inputs[0]), alpha=1 / 6, beta=0.5)
+
+
+@onnx_rule("SiLU", "InplaceSiLU", "Swish")
+def _silu(node: Node, writer: Writer) -> str:
+    x = writer.tensor(node.inputs[0])
+    return writer.add("Mul", x, writer.add("Sigmoid", x))
+
+
+@onnx_rule("GeLU")
+def _gelu_by_tanh(node: Node, writer: Writer) -> str:
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))."""
+    x = writer.tensor(node.inputs[0])
+    cube = writer.add("Mul", writer.add("Mul", x, x), x)
+    inner = writer.add("Add", x, writer.add("Mul", cube, writer.array(0.044715, node.dtype)))
+    tanh = writer.add("Tanh", writer.add("Mul", inner, writer.array(np.sqrt(2 / np.pi), node.dtype)))
+    return _half_of_one_more(x, tanh, node, writer)
+
+
+@onnx_rule("GeluExt", "GeLUExt")
+def _gelu_ext(node: Node, writer: Writer) -> str:
+    """0.5 x (1 + erf(x / sqrt(2))), or with tanh where the code says so."""
+    if writer.argument(node, 1, 0) in (1, "tanh"):
+        return _gelu_by_tanh(node, writer)
+    x = writer.tensor(node.inputs[0])
+    erf = writer.add("Erf", writer.add("Div", x, writer.array(np.sqrt(2), node.dtype)))
+    return _half_of_one_more(x, erf, node, writer)
+
+
+def _half_of_one_more(x: str, factor: str, node: Node, writer: Writer) -> str:
+    more = writer.add("Add", factor, writer.array(1, node.dtype))
+    return writer.add("Mul", writer.add("Mul", x, more), writer.array(0.5, node.dtype))
+
+
+@onnx_rule("FastGeLU", "FastGelu")
+def _fast_gelu(node: Node, writer: Writer) -> str:
+    """x sigmoid(1.702 x), as MindSpore writes it: x exp(0.851 (x - |x|)) / (1 + exp(-1.702 |x|))."""
+    x = writer.tensor(node.inputs[0])
+    return writer.add("Mul", x, writer.add("Sigmoid", writer.add("Mul", x, writer.array(1.702, node.dtype))))
+
+
+@onnx_rule("Elu", "EluExt")
+def _elu(node: Node, writer: Writer) -> str:
+    alpha = node.attrs["alpha"] if "alpha" in node.attrs else writer.argument(node, 1, 1.0)
+    return writer.add("Elu", writer.tensor(node.inputs[0]), alpha=float(alpha))
+
+
+@onnx_rule("SeLU", "SeLUExt")
+def _selu(node: Node, writer: Writer) -> str:
+    return writer.add("Selu", writer.tensor(node.inputs[0]))
+
+
+@onnx_rule("LeakyReLU", "LeakyReLUExt")
+def _leaky(node: Node, writer: Writer) -> str:
+    slope = node.attrs["negative_slope"] if "negative_slope" in node.attrs else writer.argument(node, 1, 0.01)
+    return writer.add("LeakyRelu", writer.tensor(node.inputs[0]), alpha=float(slope))
+
+
+@onnx_rule("PReLU")
+def _prelu(node: Node, writer: Writer) -> str:
+    """One slope for all channels, or one for each along axis 1."""
+    slope = writer.tensor(node.inputs[1], node.dtype)
+    if len(node.shape) > 2:
+        slope = writer.reshape(slope, (-1, *(1 for _ in node.shape[2:])))
+    return writer.add("PRelu", writer.tensor(node.inputs[0]), slope)
+
+
+@onnx_rule("Softmax", "LogSoftmax", "LogSoftmaxExt")
+def _softmax(node: Node, writer: Writer) -> str:
+    """Over one axis; over several it is written out."""
+    x, axes = writer.tensor(node.inputs[0]), writer.argument(node, 1, -1)
+    axes = axes if isinstance(axes, tuple) else (axes,)
+    if len(axes) == 1:
+        return writer.add("Softmax" if node.op == "Softmax" else "LogSoftmax", x, axis=int(axes[0]))
+    powers = writer.add("Exp", writer.add("Sub", x, writer.add("ReduceMax", x, axes=list(axes), keepdims=1)))
+    return writer.add("Div", powers, writer.add("ReduceSum", powers, writer.array(axes, np.int64), keepdims=1))
+
+
+@onnx_rule("Cast")
+def _cast(node: Node, writer: Writer) -> str:
+    if node.inputs[0] in writer.graph.constants:
+        return writer.operand(node.inputs[0], node.dtype)
+    return writer.tensor(node.inputs[0], node.dtype)
+
+
+@onnx_rule("Select", "Where")
+def _where(node: Node, writer: Writer) -> str:
+    condition, *values = node.inputs[:3]
+    return writer.add("Where", writer.tensor(condition, "bool"), *(writer.operand(v, node.dtype) for v in values))
+
+
+@onnx_rule("MaskedFill", "MaskedFillScalar", "InplaceMaskedFillScalar", "InplaceMaskedFillTensor")
+def _masked(node: Node, writer: Writer) -> str:
+    x, mask, value = node.inputs[:3]
+    return writer.add("Where", writer.tensor(mask, "bool"), writer.operand(value, node.dtype), writer.tensor(x))

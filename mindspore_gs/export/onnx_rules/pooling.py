@@ -1,0 +1,118 @@
+"""ONNX rules of pooling."""
+
+from typing import Any
+
+import numpy as np
+
+from mindspore_gs.errors import ExportError
+from mindspore_gs.export.onnx_rules.products import as_many, needs_channels_first, paired, same_padding
+from mindspore_gs.export.onnx_rules.registry import onnx_rule
+from mindspore_gs.export.onnx_writer import Writer
+from mindspore_gs.graph.ir import Node
+
+
+@onnx_rule("MaxPool", "MaxPool3D", "AvgPool3D")
+def _pool(node: Node, writer: Writer) -> str:
+    needs_channels_first(node)
+    rank = len(node.shape) - 2
+    kernel, strides = (as_many(node.attrs[key], rank) for key in ("kernel_size", "strides"))
+    pads = _pads(str(node.attrs["pad_mode"]), node, writer, kernel, strides)
+    if node.op != "AvgPool3D":
+        return writer.add("MaxPool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads,
+                          ceil_mode=int(bool(node.attrs.get("ceil_mode"))))
+    if node.attrs.get("divisor_override"):
+        raise ExportError(f"{node} divides by a number of its own (divisor_override), which ONNX has no form for")
+    return writer.add("AveragePool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads,
+                      ceil_mode=int(bool(node.attrs.get("ceil_mode"))),
+                      count_include_pad=int(bool(node.attrs.get("count_include_pad", True))))
+
+
+def _pads(mode: str, node: Node, writer: Writer, kernel: list[int], strides: list[int]) -> list[int]:
+    mode = mode.lower()
+    if mode in ("same", "1"):
+        return same_padding(tuple(writer.shape(node.inputs[0])[2:]), kernel, strides, [1] * len(kernel))
+    if mode in ("valid", "2"):
+        return [0, 0] * len(kernel)
+    return paired(node.attrs.get("pad_list", 0), len(kernel))
+
+
+@onnx_rule("AvgPool")
+def _average(node: Node, writer: Writer) -> str:
+    """Padded places do not count."""
+    kernel, strides = (as_many(writer.argument(node, place), 2) for place in (1, 2))
+    pads = _pads(str(writer.argument(node, 3)), node, writer, kernel, strides)
+    return writer.add("AveragePool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads,
+                      count_include_pad=0)
+
+
+@onnx_rule("AvgPool2D")
+def _average_ext(node: Node, writer: Writer) -> str:
+    if writer.argument(node, 6) is not None:
+        raise ExportError(f"{node} divides by a number of its own (divisor_override), which ONNX has no form for")
+    kernel = as_many(writer.argument(node, 1), 2)
+    strides = as_many(writer.argument(node, 2, tuple(kernel)) or tuple(kernel), 2)
+    return writer.add("AveragePool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides,
+                      pads=as_many(writer.argument(node, 3, 0), 2) * 2, ceil_mode=int(writer.argument(node, 4, False)),
+                      count_include_pad=int(writer.argument(node, 5, True)))
+
+
+@onnx_rule("MaxPoolWithMask", "MaxPoolWithIndices", "MaxPoolWithArgmaxV2")
+def _maximum(node: Node, writer: Writer) -> tuple[str, str]:
+    """The maxima; where they were is written only for a reader that wants it, and none does in a deployed network."""
+    values = [writer.argument(node, place) for place in range(1, len(node.inputs))] or [
+        node.attrs.get(key) for key in ("kernel_size", "strides", "pads", "dilation", "ceil_mode")]
+    kernel, strides, pads, dilations = (as_many(value if value is not None else 1, 2) for value in values[:4])
+    _refuse_indices(node, writer)
+    output = writer.add("MaxPool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads * 2,
+                        dilations=dilations, ceil_mode=int(bool(values[4])))
+    return output, ""
+
+
+def _refuse_indices(node: Node, writer: Writer) -> None:
+    """Only the first output of a maximum may be read."""
+    for reader in writer.graph.consumers_of(node.name):
+        if reader.op != "TupleGetItem" or writer.argument(reader, 1) != 0:
+            raise ExportError(f"{node} is asked where its maxima are, and ONNX counts these places otherwise; "
+                              "use export_mindir()")
+
+
+@onnx_rule("AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt")
+def _adaptive(node: Node, writer: Writer) -> str:
+    """Means over windows that need not be equally long: products with a matrix of shares on each side."""
+    rows, columns = (_shares(int(n), int(m)) for n, m in zip(writer.shape(node.inputs[0])[-2:], node.shape[-2:]))
+    x = writer.tensor(node.inputs[0])
+    if rows.shape[0] == columns.shape[0] == 1 and len(node.shape) == 4:
+        return writer.add("GlobalAveragePool", x)
+    across = writer.add("MatMul", x, writer.array(columns.T, node.dtype))
+    return writer.add("MatMul", writer.array(rows, node.dtype), across)
+
+
+def _shares(size: int, parts: int) -> Any:
+    """Row i has the share of each position in the mean over floor(i n / m) to ceil((i + 1) n / m)."""
+    matrix = np.zeros((parts, size))
+    for k in range(parts):
+        begin, end = k * size // parts, -(-(k + 1) * size // parts)
+        matrix[k, begin:end] = 1 / (end - begin)
+    return matrix
+
+
+@onnx_rule("AdaptiveMaxPool2D")
+def _adaptive_maximum(node: Node, writer: Writer) -> Any:
+    """The maxima of windows that are cut out one by one."""
+    several = bool(node.shape) and isinstance(node.shape[0], tuple)
+    if several:
+        _refuse_indices(node, writer)
+    shape = node.shape[0] if several else node.shape
+    value, rank = writer.tensor(node.inputs[0]), len(shape)
+    for axis, size in zip((rank - 2, rank - 1), writer.shape(node.inputs[0])[-2:]):
+        value = _window_maxima(value, axis, int(size), int(shape[axis]), writer)
+    return (value, "") if several else value
+
+
+def _window_maxima(value: str, axis: int, size: int, parts: int, writer: Writer) -> str:
+    windows = []
+    for k in range(parts):
+        begin, end = k * size // parts, -(-(k + 1) * size // parts)
+        window = writer.add("Slice", value, *(writer.array([n], np.int64) for n in (begin, end, axis)))
+        windows.append(writer.add("ReduceMax", window, axes=[axis], keepdims=1))
+    return writer.add("Concat", *windows, axis=axis)

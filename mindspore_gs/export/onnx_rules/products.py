@@ -1,0 +1,140 @@
+"""ONNX rules of convolutions and matrix products."""
+
+from typing import Any
+
+import numpy as np
+
+from mindspore_gs.errors import ExportError
+from mindspore_gs.export.onnx_rules.registry import onnx_rule
+from mindspore_gs.export.onnx_writer import Writer
+from mindspore_gs.graph.ir import Node
+
+
+def needs_channels_first(node: Node) -> None:
+    """Refuse an operator whose channels are the last axis.
+
+    Raises:
+        ExportError: it has them there.
+    """
+    layout = node.attrs.get("format", node.attrs.get("data_format", "NCHW"))
+    if layout not in ("NCHW", "NCDHW", "DefaultFormat"):
+        raise ExportError(f"{node} has the data format {layout!r}, but ONNX has channels in front; use NCHW")
+
+
+def as_many(value: Any, rank: int) -> list[int]:
+    """One number for each spatial axis, from a number or the last ones of a tuple."""
+    return [int(n) for n in value[-rank:]] if isinstance(value, tuple) and len(value) >= rank else [
+        int(value[0] if isinstance(value, tuple) else value)] * rank
+
+
+def same_padding(sizes: tuple[int, ...], kernel: list[int], strides: list[int], dilations: list[int]) -> list[int]:
+    """ONNX's padding, begins and then ends, that makes the output ceil(size / stride) long; odd rests go to the end."""
+    totals = [max((-(-int(n) // s) - 1) * s + (k - 1) * d + 1 - int(n), 0)
+              for n, k, s, d in zip(sizes, kernel, strides, dilations)]
+    return [t // 2 for t in totals] + [t - t // 2 for t in totals]
+
+
+def paired(pads: Any, rank: int) -> list[int]:
+    """ONNX's padding from MindSpore's: (begin, end) of each axis, or one number for each axis."""
+    if isinstance(pads, tuple) and len(pads) == 2 * rank:
+        return [int(n) for n in (*pads[0::2], *pads[1::2])]
+    return as_many(pads, rank) * 2
+
+
+@onnx_rule("Conv2D", "Conv3D")
+def _convolution(node: Node, writer: Writer) -> str:
+    needs_channels_first(node)
+    x, weight = node.inputs[:2]
+    rank = len(node.shape) - 2
+    kernel = [int(n) for n in writer.shape(weight)[2:]]
+    strides, dilations = (as_many(_first(node, *keys), rank) for keys in (("stride", "strides"),
+                                                                          ("dilation", "dilations")))
+    pads = _pads(node, tuple(writer.shape(x)[2:]), kernel, strides, dilations)
+    return writer.add("Conv", writer.tensor(x), writer.tensor(weight, node.dtype), kernel_shape=kernel, pads=pads,
+                      strides=strides, dilations=dilations, group=int(_first(node, "group", "groups")))
+
+
+def _first(node: Node, *keys: str) -> Any:
+    return next(node.attrs[key] for key in keys if key in node.attrs)
+
+
+def _pads(node: Node, sizes: tuple[int, ...], kernel: list[int], strides: list[int], dilations: list[int]) -> list[int]:
+    mode = str(node.attrs["pad_mode"]).lower()
+    if mode in ("same", "1"):
+        return same_padding(sizes, kernel, strides, dilations)
+    if mode in ("valid", "2"):
+        return [0, 0] * len(kernel)
+    return paired(node.attrs["pad"], len(kernel))
+
+
+@onnx_rule("Conv1DExt", "Conv2DExt", "Conv3DExt", "Conv1DPadding", "Conv2DPadding", "Conv3DPadding")
+def _convolution_ext(node: Node, writer: Writer) -> str:
+    x, weight = node.inputs[:2]
+    rank = len(node.shape) - 2
+    kernel = [int(n) for n in writer.shape(weight)[2:]]
+    strides, dilations = as_many(writer.argument(node, 3, 1), rank), as_many(writer.argument(node, 5, 1), rank)
+    padding = writer.argument(node, 4, 0)
+    if padding in ("same", 1) and node.op.endswith("Padding"):
+        pads = same_padding(tuple(writer.shape(x)[2:]), kernel, strides, dilations)
+    elif padding in ("valid", 2) and node.op.endswith("Padding"):
+        pads = [0, 0] * rank
+    else:
+        pads = as_many(padding, rank) * 2
+    return writer.add("Conv", writer.tensor(x), writer.tensor(weight, node.dtype), *_bias(node, 2, writer),
+                      kernel_shape=kernel, pads=pads, strides=strides, dilations=dilations,
+                      group=int(writer.argument(node, 6, 1)))
+
+
+def _bias(node: Node, place: int, writer: Writer) -> tuple[str, ...]:
+    """The bias as an input of the operator; nothing where there is none."""
+    name = node.inputs[place]
+    return () if writer.graph.constants.get(name, 0) is None else (writer.tensor(name, node.dtype),)
+
+
+@onnx_rule("Conv2DTranspose", "Conv2DBackpropInput", "Conv3DTranspose")
+def _transposed_convolution(node: Node, writer: Writer) -> str:
+    needs_channels_first(node)
+    x, weight = node.inputs[:2]
+    rank = len(node.shape) - 2
+    kernel = [int(n) for n in writer.shape(weight)[2:]]
+    strides, dilations = (as_many(_first(node, *keys), rank) for keys in (("stride", "strides"),
+                                                                          ("dilation", "dilations")))
+    sizes = tuple(int(n) for n in node.shape[2:])
+    pads = _pads(node, sizes, kernel, strides, dilations)
+    reached = [(int(n) - 1) * s + (k - 1) * d + 1 - a - b for n, s, k, d, a, b in zip(
+        writer.shape(x)[2:], strides, kernel, dilations, pads[:rank], pads[rank:])]
+    return writer.add("ConvTranspose", writer.tensor(x), writer.tensor(weight, node.dtype), kernel_shape=kernel,
+                      pads=pads, strides=strides, dilations=dilations, group=int(_first(node, "group", "groups")),
+                      output_padding=[n - r for n, r in zip(sizes, reached)])
+
+
+@onnx_rule("MatMul", "BatchMatMul", "MatMulExt", "Dense")
+def _product(node: Node, writer: Writer) -> str:
+    """x y, either of them transposed; a dense layer's weight always is."""
+    left, right = (writer.tensor(name, node.dtype) for name in node.inputs[:2])
+    flags = [False, True] if node.op == "Dense" else [False, False]
+    if node.op in ("MatMul", "BatchMatMul"):
+        flags = [bool(writer.argument(node, k, False)) for k in (2, 3)]
+    left, right = (_swapped(value, len(writer.shape(name)), writer) if flag else value
+                   for value, name, flag in zip((left, right), node.inputs, flags))
+    product = writer.add("MatMul", left, right)
+    bias = _bias(node, 2, writer) if node.op == "Dense" else ()
+    return writer.add("Add", product, *bias) if bias else product
+
+
+def _swapped(value: str, rank: int, writer: Writer) -> str:
+    """The last two axes change places."""
+    return writer.add("Transpose", value, perm=[*range(rank - 2), rank - 1, rank - 2])
+
+
+@onnx_rule("Embedding")
+def _embedding(node: Node, writer: Writer) -> str:
+    return writer.add("Gather", writer.tensor(node.inputs[1]), writer.tensor(node.inputs[0]), axis=0)
+
+
+@onnx_rule("OneHot", "OneHotExt")
+def _one_hot(node: Node, writer: Writer) -> str:
+    indices, depth, on, off = node.inputs[:4]
+    values = writer.add("Concat", *(writer.reshape(writer.operand(v, node.dtype), (1,)) for v in (off, on)), axis=0)
+    return writer.add("OneHot", writer.tensor(indices), writer.array(writer.constant(depth), np.int64), values,
+                      axis=int(writer.argument(node, 4, -1)))

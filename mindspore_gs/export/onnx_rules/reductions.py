@@ -1,0 +1,84 @@
+"""ONNX rules of operators that make one number of many along axes."""
+
+from typing import Any
+
+import numpy as np
+
+from mindspore_gs.export.onnx_rules.registry import onnx_rule
+from mindspore_gs.export.onnx_writer import Writer
+from mindspore_gs.graph.ir import Node
+
+_REDUCTIONS = {"ReduceMean": "ReduceMean", "MeanExt": "ReduceMean", "ReduceSum": "ReduceSum", "SumExt": "ReduceSum",
+               "ReduceMax": "ReduceMax", "Amax": "ReduceMax", "Max": "ReduceMax", "ReduceMin": "ReduceMin",
+               "Amin": "ReduceMin", "Min": "ReduceMin", "ReduceProd": "ReduceProd", "ProdExt": "ReduceProd",
+               "LogSumExp": "ReduceLogSumExp"}
+
+
+def reduced(op: str, value: str, axes: tuple[int, ...] | None, keep: bool, writer: Writer) -> str:
+    """A reduction of ``value`` over ``axes``; over all where they are None or empty."""
+    if op == "ReduceSum":
+        extra = (writer.array(axes, np.int64),) if axes else ()
+        return writer.add(op, value, *extra, keepdims=int(keep))
+    attributes: dict[str, Any] = {"axes": list(axes)} if axes else {}
+    return writer.add(op, value, keepdims=int(keep), **attributes)
+
+
+def _axes(node: Node, writer: Writer) -> tuple[int, ...] | None:
+    axes = writer.argument(node, 1)
+    return tuple(int(n) for n in axes) if isinstance(axes, tuple) else None if axes is None else (int(axes),)
+
+
+@onnx_rule(*_REDUCTIONS)
+def _reduction(node: Node, writer: Writer) -> str:
+    return reduced(_REDUCTIONS[node.op], writer.tensor(node.inputs[0], node.dtype), _axes(node, writer),
+                   bool(writer.argument(node, 2, False)), writer)
+
+
+@onnx_rule("ReduceAll", "ReduceAny")
+def _logical(node: Node, writer: Writer) -> str:
+    numbers = writer.add("Cast", writer.tensor(node.inputs[0]), to=writer.type_number("int32"))
+    op = "ReduceMin" if node.op == "ReduceAll" else "ReduceMax"
+    result = reduced(op, numbers, _axes(node, writer), bool(writer.argument(node, 2, False)), writer)
+    return writer.add("Cast", result, to=writer.type_number("bool"))
+
+
+@onnx_rule("Var", "Std", "ReduceStd", "VarMean", "StdMean")
+def _variance(node: Node, writer: Writer) -> Any:
+    """Sum of squared distances from the mean, over their number less the correction."""
+    x, several = node.inputs[0], isinstance(node.dtype, tuple)
+    dtype = node.dtype[0] if several else node.dtype
+    axes = _axes(node, writer) or tuple(range(len(writer.shape(x))))
+    correction, keep = int(writer.argument(node, 2, 1)), bool(writer.argument(node, 3, False))
+    value = writer.tensor(x)
+    squares = writer.add("Sub", value, reduced("ReduceMean", value, axes, True, writer))
+    mean = reduced("ReduceMean", writer.add("Mul", squares, squares), axes, keep, writer)
+    count = int(np.prod([writer.shape(x)[axis] for axis in axes]))
+    result = writer.add("Mul", mean, writer.array(count / max(count - correction, 1), dtype)) if correction else mean
+    if node.op.startswith(("Std", "ReduceStd")):
+        result = writer.add("Sqrt", result)
+    return (result, reduced("ReduceMean", value, axes, keep, writer)) if several else result
+
+
+@onnx_rule("Norm", "LpNormV2", "LinalgVectorNorm", "LpNorm")
+def _norm(node: Node, writer: Writer) -> str:
+    """(sum |x|^p)^(1/p) for p of 1 and 2, and powers otherwise."""
+    old = node.op == "LpNorm"
+    power = float(node.attrs.get("p", 2) if old else writer.argument(node, 1, 2.0))
+    axes = node.attrs.get("axis") if old else writer.argument(node, 2)
+    axes = axes if isinstance(axes, tuple) or axes is None else (axes,)
+    keep = bool(node.attrs.get("keep_dims", False) if old else writer.argument(node, 3, False))
+    x = writer.add("Abs", writer.tensor(node.inputs[0], node.dtype))
+    if power == np.inf:
+        return reduced("ReduceMax", x, axes, keep, writer)
+    if power in (1.0, 2.0):
+        return reduced("ReduceL1" if power == 1 else "ReduceL2", x, axes, keep, writer)
+    total = reduced("ReduceSum", writer.add("Pow", x, writer.array(power, node.dtype)), axes, keep, writer)
+    return writer.add("Pow", total, writer.array(1 / power, node.dtype))
+
+
+@onnx_rule("CumSum", "CumsumExt")
+def _running_sum(node: Node, writer: Writer) -> str:
+    flags = {key: int(bool(writer.argument(node, place, False))) for key, place in (("exclusive", 2), ("reverse", 3))}
+    axis = writer.array(int(writer.argument(node, 1)), np.int64)
+    return writer.add("CumSum", writer.tensor(node.inputs[0], node.dtype), axis,
+                      **(flags if node.op == "CumSum" else {}))

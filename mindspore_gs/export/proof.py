@@ -1,0 +1,53 @@
+"""Does a file compute what the network computes?"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs.errors import ExportError
+from mindspore_gs.slim.check import Verdict, compare
+from mindspore_gs.slim.difference import differences
+
+Run = Callable[[tuple[ms.Tensor, ...]], Any]
+
+
+def first_doubt(net: nn.Cell, run: Run, probes: Iterable[tuple[ms.Tensor, ...]]) -> Verdict | None:
+    """The first set of inputs on which the file is not known to be equal; None where it is equal on all.
+
+    Args:
+        net: the network, in evaluation mode.
+        run: runs the file on a set of inputs.
+        probes: the sets of inputs.
+    """
+    for probe in probes:
+        found = differences(tensors_of(run(probe)), tensors_of(net(*probe)))
+        verdict = compare(net, None, probe, found, tensors_of)
+        if verdict.different or verdict.unknown or not verdict.counted:
+            return verdict
+    return None
+
+
+def refuse(verdict: Verdict, kind: str) -> NoReturn:
+    """Raise the error that tells why a file is not kept.
+
+    Raises:
+        ExportError: always.
+    """
+    if verdict.different:
+        raise ExportError(f"the reloaded {kind} differs from the network by {verdict.worst:.1e} (relative, allowed "
+                          f"{verdict.allowed:.0e}).")
+    why = "one rounding of the input changes an output as much" if verdict.unknown else "every output is random"
+    raise ExportError(f"whether the reloaded {kind} equals the network is unknown: {why}. mindspore.export() writes "
+                      "a MindIR without a comparison.")
+
+
+def tensors_of(output: Any) -> list[Any]:
+    """The tensors of an output in their order: a file keeps neither the keys of dicts nor what is no tensor."""
+    if isinstance(output, Mapping):
+        output = tuple(output.values())
+    if isinstance(output, (tuple, list)):
+        return [tensor for item in output for tensor in tensors_of(item)]
+    return [output] if isinstance(output, (ms.Tensor, np.ndarray)) else []

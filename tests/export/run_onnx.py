@@ -1,0 +1,22 @@
+"""Run an ONNX file."""
+
+import numpy as np
+
+from mindspore_gs.export.proof import tensors_of
+from tests.helpers import evaluate
+
+
+def run_onnx(path, *inputs):
+    """What the file computes from MindSpore tensors: a list of arrays."""
+    import onnxruntime
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {entry.name: x.asnumpy() for entry, x in zip(session.get_inputs(), inputs)})
+
+
+def worst_difference(path, net, *inputs):
+    """The largest relative difference of an output of file and network; infinite where their number differs."""
+    got, expected = run_onnx(path, *inputs), [x.asnumpy() for x in tensors_of(evaluate(net, *inputs))]
+    if [x.shape for x in got] != [x.shape for x in expected] or [x.dtype for x in got] != [x.dtype for x in expected]:
+        return np.inf
+    return max(float(np.max(np.abs(a.astype(np.float64) - b) / np.maximum(1, np.abs(b)), initial=0))
+               for a, b in zip(got, expected))
