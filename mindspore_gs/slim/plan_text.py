@@ -12,7 +12,7 @@ from mindspore_gs.errors import PlanError
 
 FORMAT = 1
 _CHECKSUM = "checksum"
-_LARGEST_INPUT = 2 ** 28  # numbers in one input of the self-check, 1 GiB in float32
+_LARGEST_INPUT = 2 ** 31  # numbers in one input of the self-check, 8 GiB in float32
 
 
 def with_checksum(document: Mapping[str, Any]) -> dict[str, Any]:
