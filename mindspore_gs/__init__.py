@@ -1,8 +1,9 @@
 """Structured pruning for MindSpore, with the interface of MindSpore Golden Stick."""
 
-from mindspore_gs._distribution import refuse_mixture
+from mindspore_gs._distribution import refuse_mixture, refuse_numpy_2
 
 refuse_mixture()
+refuse_numpy_2()
 
 from mindspore_gs._exit import register  # noqa: E402
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
 from typing import Any
 
 Check = Callable[[str, str, Any], Any]
@@ -68,16 +69,30 @@ def path(owner: str, name: str, value: Any) -> str:
 
 
 def integer(owner: str, name: str, value: Any) -> int:
-    """Accept an int that is no bool."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """Accept an int, or one of NumPy's, that is no bool."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise wrong_type(owner, name, "int", value)
-    return value
+    return int(value)
 
 
 def positive(owner: str, name: str, value: Any) -> int:
     """Accept an int of at least 1."""
     if integer(owner, name, value) < 1:
         raise ValueError(f"For '{owner}', the '{name}' must be at least 1, but got {value}.")
+    return int(value)
+
+
+def not_negative(owner: str, name: str, value: Any) -> int:
+    """Accept an int of at least 0."""
+    if integer(owner, name, value) < 0:
+        raise ValueError(f"For '{owner}', the '{name}' must be at least 0, but got {value}.")
+    return int(value)
+
+
+def one_of(owner: str, name: str, value: Any, allowed: tuple[str, ...], also: str = "") -> str:
+    """Accept one of a few words. ``also`` says for the message what else the option takes."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"For '{owner}', the '{name}' must be one of {allowed}{also}, but got {value!r}.")
     return value
 
 

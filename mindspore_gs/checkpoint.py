@@ -1,8 +1,6 @@
 """One file for a slim network: its weights and the plan that rebuilds its architecture."""
 
 import os
-import stat
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -11,12 +9,22 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import parameters_by_name
+from mindspore_gs._checkpoint_file import DamagedError, check_file
+from mindspore_gs._files import checked_path, whole_file
+from mindspore_gs._finite import check_finite, check_finite_values
+from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import CheckpointError, PlanError, first_line
 from mindspore_gs.record import has_record
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.slimming import slice_network
 
 _PLAN = "mindspore_gs.plan"
+_INSTEAD = {
+    "slim": "load_pruned() reads this file.",
+    "knockoff": "Load it into the knockoff network, and apply PrunerFtCompressAlgo to that.",
+    "dense": "Load it with mindspore.load_checkpoint(), apply a pruner, and convert what apply() returns.",
+    "masked": "convert() makes it small: convert(net, path), with a network like the original one.",
+}
 
 
 def load_parameters(net: nn.Cell, values: Mapping[str, ms.Tensor], path: str | os.PathLike) -> nn.Cell:
@@ -28,7 +36,7 @@ def load_parameters(net: nn.Cell, values: Mapping[str, ms.Tensor], path: str | o
         path: the file, for messages.
 
     Raises:
-        CheckpointError: a parameter is missing, or a shape differs.
+        CheckpointError: a parameter is missing, a shape differs, or a number is not finite.
     """
     own = parameters_by_name(net)
     values = _without_prefix(values, own)
@@ -37,6 +45,7 @@ def load_parameters(net: nn.Cell, values: Mapping[str, ms.Tensor], path: str | o
         if tuple(values[name].shape) != tuple(parameter.shape):
             raise CheckpointError(f"{path} has shape {tuple(values[name].shape)} for {name!r}, but the network has "
                                   f"{tuple(parameter.shape)}; it belongs to another network.")
+    check_finite_values(net, values, path)
     for name, parameter in own.items():
         parameter.set_data(ms.Tensor(values[name].asnumpy(), parameter.dtype))
     return net
@@ -46,11 +55,16 @@ def fits_masks(net: nn.Cell, values: Mapping[str, ms.Tensor], path: str | os.Pat
     """The entries of a masked checkpoint, with masks of ones for the layers of ``net`` that it has no mask for.
 
     Raises:
-        CheckpointError: it has masks for layers that have none in ``net``.
+        CheckpointError: it has no masks, masks for layers that have none in ``net``, or a damaged name.
     """
+    kind = kind_of(values)
+    if kind != "masked":
+        raise CheckpointError(f"{path} holds a {kind} network, but the checkpoint of a masked one is needed. "
+                              f"{_INSTEAD[kind]}")
     own = parameters_by_name(net)
     values = _without_prefix(values, own)
     _check_complete([name for name in own if not is_mask(name)], values, path)
+    _check_names(own, values, path)
     strangers = [name for name in values if name.endswith(".out_index") and name not in own]
     if strangers:
         raise CheckpointError(f"{path} masks {strangers[0]!r}, which the network does not; it was made with another "
@@ -64,6 +78,18 @@ def _check_complete(own: Collection[str], values: Mapping[str, ms.Tensor], path:
     if missing:
         raise CheckpointError(f"{path} has no entry for {missing[0]!r} ({len(missing)} of {len(own)} are missing); "
                               "it belongs to another network.")
+
+
+def _check_names(own: Iterable[str], values: Mapping[str, ms.Tensor], path: str | os.PathLike) -> None:
+    """Refuse a file in which one letter of a mask's name is wrong: the mask would count as not there."""
+    strangers = [name for name in values if name not in set(own)]
+    for name in own:
+        if name in values:
+            continue
+        for other in strangers:
+            if len(other) == len(name) and sum(a != b for a, b in zip(other, name)) == 1:
+                raise CheckpointError(f"{path} is damaged: it has an entry {other!r} where {name!r} is expected; copy "
+                                      "it again, or save it again.")
 
 
 def is_mask(name: str) -> bool:
@@ -87,15 +113,37 @@ def _without_prefix(values: Mapping[str, ms.Tensor], own: Iterable[str]) -> dict
 def read_checkpoint(path: str | os.PathLike) -> dict[str, ms.Parameter]:
     """The entries of a checkpoint.
 
+    The sizes in the file are compared with its bytes, and its contents with its checksum where it was saved with
+    ``crc_check=True``, before MindSpore reads it. :func:`save_pruned` saves with a checksum.
+
     Raises:
-        CheckpointError: the file cannot be read.
+        TypeError, ValueError: ``path`` is no path of a file.
+        CheckpointError: the file is not there, is damaged, or is no checkpoint.
     """
-    if not Path(path).is_file():
+    path = checked_path("a checkpoint", "path", path)
+    if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}.")
     try:
+        check_file(path)
         return ms.load_checkpoint(str(path))
+    except DamagedError as error:
+        raise CheckpointError(f"{path} {error}; copy it again, or save it again.") from error
     except Exception as error:
         raise CheckpointError(f"{path} is no readable MindSpore checkpoint: {first_line(error)}") from error
+
+
+def kind_of(values: Iterable[str]) -> str:
+    """What the entries of a checkpoint with these names are: a slim, masked, knockoff or dense network.
+
+    >>> kind_of(["conv.weight", "conv.out_index"]), kind_of(["conv.weight"])
+    ('masked', 'dense')
+    """
+    names = list(values)
+    if _PLAN in names:
+        return "slim"
+    if any(is_mask(name) for name in names):
+        return "masked"
+    return "knockoff" if any(name.endswith(".kfscale") for name in names) else "dense"
 
 
 def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = None) -> Path:
@@ -110,7 +158,9 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
         Path of the file.
 
     Raises:
-        TypeError: ``net`` is not a Cell.
+        TypeError: ``net`` is not a Cell, ``path`` is no path, or ``plan`` is no plan.
+        ValueError: ``path`` is empty or a folder.
+        PruningError: a number of the network is not finite.
         CheckpointError: ``net`` is not slim (it is dense, a knockoff network or a masked one), or the file
             cannot be written.
     """
@@ -119,19 +169,18 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
     if has_record(net):
         raise CheckpointError(f"{type(net).__name__} has knockoffs or masks; save the network that convert() returns. "
                               "mindspore.save_checkpoint saves a masked network.")
+    if plan is not None and not isinstance(plan, PrunePlan):
+        raise TypeError(f"for save_pruned(), 'plan' must be a PrunePlan or None, but got {type(plan).__name__!r}.")
     plan = plan or plan_of(net)
-    path = Path(path)
-    path = path if path.suffix == ".ckpt" else path.with_name(path.name + ".ckpt")
+    check_finite(net, "save_pruned()")
+    path = checked_path("save_pruned()", "path", path)
+    path = checked_path("save_pruned()", "path", path if path.suffix == ".ckpt" else f"{path}.ckpt")
     entries = [{"name": name, "data": ms.Tensor(p.asnumpy(), p.dtype)} for name, p in parameters_by_name(net).items()]
     text = np.frombuffer(plan.to_json().encode(), np.uint8)
     entries.append({"name": _PLAN, "data": ms.Tensor(text.astype(np.int32))})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            draft = Path(folder) / path.name
-            ms.save_checkpoint(entries, str(draft))
-            draft.chmod(stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
-            draft.replace(path)
+        with whole_file(path) as draft, nothing_left_behind():
+            ms.save_checkpoint(entries, str(draft), crc_check=True)
     except Exception as error:
         raise CheckpointError(f"{path} cannot be written: {first_line(error)}") from error
     return path
@@ -161,22 +210,38 @@ def load_pruned(constructor: Callable[[], nn.Cell], path: str | os.PathLike) -> 
         The slim network.
 
     Raises:
-        TypeError: ``constructor`` cannot be called or does not return a Cell.
-        CheckpointError: the file cannot be read, has no plan, or belongs to another network.
+        TypeError: ``constructor`` cannot be called or does not return a Cell, or ``path`` is no path.
+        ValueError: ``path`` is empty or a folder.
+        CheckpointError: the file cannot be read, is damaged, has no plan, or belongs to another network.
     """
     if isinstance(constructor, nn.Cell) or not callable(constructor):
         raise TypeError("load_pruned() takes a function that builds the original network, such as "
                         f"'lambda: resnet20()', but got {type(constructor).__name__!r}.")
     values = read_checkpoint(path)
     if _PLAN not in values:
-        raise CheckpointError(f"{path} has no plan inside; it was not written by save_pruned().")
+        kind = kind_of(values)
+        raise CheckpointError(f"{path} has no plan inside; it was not written by save_pruned(). It holds a {kind} "
+                              f"network. {_INSTEAD[kind]}")
     net = constructor()
     if not isinstance(net, nn.Cell):
         raise TypeError(f"the constructor must return a mindspore.nn.Cell, but returned {type(net).__name__!r}.")
+    if has_record(net):
+        raise CheckpointError(f"the constructor must build the original network, but {type(net).__name__} has "
+                              "knockoffs or masks.")
     try:
-        plan = PrunePlan.from_json(values[_PLAN].asnumpy().astype(np.uint8).tobytes().decode())
+        plan = PrunePlan.from_json(_plan_text(values[_PLAN].asnumpy()))
         small = slice_network(net, plan.since(vars(net).get("prune_plan")))
         small.prune_plan = plan
-    except (PlanError, KeyError, IndexError, UnicodeDecodeError) as error:
+    except PlanError as error:
         raise CheckpointError(f"{path} does not fit {type(net).__name__}: {error}") from error
     return load_parameters(small, values, path)
+
+
+def _plan_text(numbers: np.ndarray) -> str:
+    """The JSON of a plan, which a file holds as one number for each byte."""
+    if numbers.ndim != 1 or numbers.dtype.kind != "i" or numbers.min() < 0 or numbers.max() > 255:
+        raise PlanError("the plan inside is no text.")
+    try:
+        return numbers.astype(np.uint8).tobytes().decode()
+    except UnicodeDecodeError as error:
+        raise PlanError("the plan inside is no text.") from error

@@ -1,5 +1,9 @@
 """One family of exceptions. Wrong types and values stay the built-in ``TypeError`` and ``ValueError``."""
 
+from mindspore_gs._distribution import refuse_remains
+
+refuse_remains()  # nearly every module imports this one, so that what is left of an installation says so
+
 
 class PruningError(RuntimeError):
     """Base of every error that this package raises by itself."""

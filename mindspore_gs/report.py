@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import prod
+from numbers import Integral
 
 from mindspore import nn
 
@@ -89,6 +90,8 @@ def summary(before: nn.Cell, after: nn.Cell, input_shape: Sequence[int] | None =
         The report; ``.print()`` shows it as a table.
 
     Raises:
+        TypeError: ``before`` or ``after`` is not a Cell, or ``input_shape`` is no shape.
+        ValueError: the two networks are swapped.
         TraceError: a network cannot be traced with that shape.
 
     Examples:
@@ -97,10 +100,24 @@ def summary(before: nn.Cell, after: nn.Cell, input_shape: Sequence[int] | None =
         >>> summary(nn.Conv2d(3, 8, 1), nn.Conv2d(3, 4, 1), (1, 3, 10, 10)).macs_ratio
         0.5
     """
+    _check(before, after, input_shape)
     plan = vars(after).get("prune_plan")
     inputs = (tuple(input_shape),) if input_shape is not None else tuple(s for s, _ in plan.inputs) if plan else ()
     graph = trace(before, *inputs)
     return compare(graph, trace(after, *(shape for shape, _ in graph.inputs)))
+
+
+def _check(before: nn.Cell, after: nn.Cell, shape: Sequence[int] | None) -> None:
+    for name, net in (("before", before), ("after", after)):
+        if not isinstance(net, nn.Cell):
+            raise TypeError(f"for summary(), {name!r} must be a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    if "prune_plan" in vars(before) and "prune_plan" not in vars(after):
+        raise ValueError("for summary(), 'before' is slim and 'after' is not; give the original network first.")
+    sizes = () if shape is None else shape
+    if not isinstance(sizes, Sequence) or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1
+                                              for n in sizes):
+        raise TypeError("for summary(), 'input_shape' must be a shape of positive sizes such as (1, 3, 32, 32), but "
+                        f"got {shape!r}.")
 
 
 def compare(before: ChannelGraph, after: ChannelGraph) -> Report:

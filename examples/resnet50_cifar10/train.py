@@ -1,5 +1,6 @@
 """SCOP on CIFAR-10 from one command: dense network, knockoff phase, pruning, fine-tuning, export.
 
+A run that was interrupted goes on behind its last complete stage when the same command is given again.
 Without --data_path it runs on scikit-learn's digits. Every key can stand in the YAML file or on the command line.
 """
 from __future__ import annotations
@@ -20,6 +21,7 @@ from src.files import load_checkpoint, read_checkpoint, save_checkpoint, save_js
 from src.models import build
 from src.pruning import check_target, input_shape, knockoff_algorithm, pruning_algorithm, sizes
 from src.results import print_table, versions
+from src.resume import Run
 from src.stages import Stages
 
 from mindspore_gs import save_pruned
@@ -112,6 +114,7 @@ def main() -> None:
                                                           "command": command, "versions": versions()})
         print(f"results: {place}")
     print_table(results)
+    Run(config).end()
 
 
 if __name__ == "__main__":

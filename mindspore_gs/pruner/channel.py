@@ -9,6 +9,7 @@ from mindspore.train import Callback
 
 from mindspore_gs._cells import copy_network, remember_names
 from mindspore_gs._config import with_option
+from mindspore_gs._finite import check_finite
 from mindspore_gs.checkpoint import fits_masks, load_parameters, read_checkpoint
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.cost import CostModel
@@ -163,6 +164,7 @@ class ChannelPruner(CompAlgo):
         check_cell(self, net_opt)
         masked = self._load(net_opt, ckpt_path) if ckpt_path else net_opt
         plan = self.plan(masked)
+        check_finite(masked, f"{type(self).__name__}.convert()")
         small = slice_network(Masks(masked).detached(), plan)
         check_equal(masked, small, plan.inputs)
         return small
@@ -201,6 +203,7 @@ class ChannelPruner(CompAlgo):
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
+        check_finite(network, f"{type(self).__name__}.apply()")
         graph = trace(network, *(self._config.input_shape or ()))
         residual = self._config.residual or "keep"
         groups = free_groups(self, graph, residual, self._config.ignore)

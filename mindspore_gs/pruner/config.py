@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any
 
 import mindspore as ms
 
-from mindspore_gs._config import CommonConfig, integer, option, positive, wrong_type
+from mindspore_gs._config import CommonConfig, not_negative, one_of, option, positive, wrong_type
 from mindspore_gs.engines import ENGINES
 from mindspore_gs.graph import RESIDUAL_POLICIES
 from mindspore_gs.pruner.criteria import CRITERIA
@@ -26,6 +27,7 @@ def _rate(owner: str, name: str, value: Any) -> float:
 def _rates(owner: str, name: str, value: Any) -> Mapping[str, float]:
     if not isinstance(value, Mapping):
         raise wrong_type(owner, name, "dict", value)
+    patterns(owner, name, list(value))
     return MappingProxyType({pattern: _rate(owner, f"{name}[{pattern!r}]", rate) for pattern, rate in value.items()})
 
 
@@ -52,9 +54,7 @@ def _target(owner: str, name: str, value: Any) -> Target | None:
 
 
 def _scope(owner: str, name: str, value: Any) -> str:
-    if value not in SCOPES:
-        raise ValueError(f"For '{owner}', the '{name}' must be one of {SCOPES}, but got {value!r}.")
-    return value
+    return one_of(owner, name, value, SCOPES)
 
 
 def patterns(owner: str, name: str, value: Any) -> tuple[str, ...]:
@@ -67,16 +67,15 @@ def patterns(owner: str, name: str, value: Any) -> tuple[str, ...]:
 
 def residual(owner: str, name: str, value: Any) -> str | None:
     """Accept the name of a policy."""
-    if value is not None and value not in RESIDUAL_POLICIES:
-        raise ValueError(f"For '{owner}', the '{name}' must be one of {RESIDUAL_POLICIES}, but got {value!r}.")
-    return value
+    return None if value is None else one_of(owner, name, value, RESIDUAL_POLICIES)
 
 
 def _criterion(owner: str, name: str, value: Any) -> str | Callable:
-    if not callable(value) and value not in CRITERIA:
-        raise ValueError(f"For '{owner}', the '{name}' must be one of {tuple(CRITERIA)} or a function, "
-                         f"but got {value!r}.")
-    return value
+    return value if callable(value) else one_of(owner, name, value, tuple(CRITERIA), " or a function")
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 def input_shape(owner: str, name: str, value: Any) -> tuple[Any, ...] | None:
@@ -86,11 +85,11 @@ def input_shape(owner: str, name: str, value: Any) -> tuple[Any, ...] | None:
     several = isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple, ms.Tensor))
     found = []
     for part in tuple(value) if several else (value,):
-        shape = isinstance(part, (list, tuple)) and part and all(type(n) is int and n > 0 for n in part)
+        shape = isinstance(part, (list, tuple)) and part and all(_is_size(n) for n in part)
         if not shape and not isinstance(part, ms.Tensor):
             raise ValueError(f"For '{owner}', the '{name}' must be a shape such as (1, 3, 32, 32), a tensor, or a list "
                              f"of these for several inputs, but got {value!r}.")
-        found.append(part if isinstance(part, ms.Tensor) else tuple(part))
+        found.append(part if isinstance(part, ms.Tensor) else tuple(int(n) for n in part))
     return tuple(found)
 
 
@@ -108,7 +107,7 @@ class ChannelConfig(CommonConfig):
     min_channels: int = option(1, positive)
     residual: str | None = option("couple", residual)
     input_shape: tuple[Any, ...] | None = option(None, input_shape)
-    seed: int = option(0, integer)
+    seed: int = option(0, not_negative)
 
     @staticmethod
     def check_together(owner: str, config: Any, given: Set[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network
+from mindspore_gs._finite import check_finite
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.norms import batch_norms
@@ -32,12 +33,14 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
     Raises:
         TypeError: ``dataset`` is no data but, for example, a shape, or a batch holds other things than tensors.
         ValueError: there is no batch, or ``steps`` is negative.
-        PruningError: the network does not take a batch.
+        PruningError: the network does not take a batch, or a number in the network, in a batch or in what a BatchNorm
+            sees of it is not finite.
     """
     _check(net, dataset, steps)
+    check_finite(net, "recalibrate()")
     twin = copy_network(net)
     twin.set_train(False)
-    norms = list(batch_norms(twin).values())
+    paths, norms = list(batch_norms(twin)), list(batch_norms(twin).values())
     for norm in norms:
         norm.follow_batch()
     means: list[np.ndarray] = []
@@ -46,8 +49,9 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
         if count == steps:
             break
         _run(twin, batch, count)
-        count += 1
         found = [value.asnumpy() for norm in norms for value in (norm.mean, norm.variance)]
+        _check_statistics(found, paths, batch, count)
+        count += 1
         means = [m + (f - m) / count for m, f in zip(means, found)] if means else [f.copy() for f in found]
     if not count:
         raise ValueError("recalibrate() needs at least one batch, but the dataset is empty or 'steps' is 0.")
@@ -87,6 +91,16 @@ def _run(net: nn.Cell, batch: tuple[ms.Tensor, ...], count: int) -> None:
         shapes = ", ".join(str(tuple(x.shape)) for x in batch)
         raise PruningError(f"recalibrate(): {type(net).__name__} cannot be run on batch {count}, whose inputs have the "
                            f"shapes {shapes}: {first_line(error)}") from error
+
+
+def _check_statistics(found: list[np.ndarray], paths: list[str], batch: tuple[ms.Tensor, ...], count: int) -> None:
+    """Refuse statistics that are not finite: one such batch would spoil the mean over all of them."""
+    for k, (mean, variance) in enumerate(zip(found[::2], found[1::2])):
+        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+            clean = all(np.isfinite(x.asnumpy()).all() for x in batch if x.is_floating_point())
+            why = "its inputs are finite, the network overflows" if clean else "its inputs hold NaN or infinite numbers"
+            raise PruningError(f"recalibrate(): the statistics of {paths[k]!r} are not finite on batch {count}: {why}. "
+                               "The network keeps its old statistics.")
 
 
 def _batches(dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:

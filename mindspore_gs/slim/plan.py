@@ -9,8 +9,7 @@ import numpy as np
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.graph.restores import places_name, restore_path
-
-_FORMAT = 1
+from mindspore_gs.slim.plan_text import FORMAT, check_positions, read_document, with_checksum
 
 
 @dataclass(frozen=True)
@@ -152,33 +151,31 @@ class PrunePlan:
         return replace(self, keeps=tuple(keeps), restores=tuple(r for r in self.restores if r.cell not in restored))
 
     def to_json(self) -> str:
-        """The plan as JSON text. Equal index lists are stored once."""
+        """The plan as JSON text, with a checksum. Equal index lists are stored once."""
         lists: dict[tuple[int, ...], int] = {}
-        document = asdict(self) | {"format": _FORMAT}
+        document = asdict(self) | {"format": FORMAT}
         for entry in (*document["keeps"], *document["restores"]):
             entry["indices"] = lists.setdefault(tuple(entry["indices"]), len(lists))
-        return json.dumps(document | {"lists": [list(indices) for indices in lists]})
+        return json.dumps(with_checksum(document | {"lists": [list(indices) for indices in lists]}))
 
     @classmethod
     def from_json(cls, text: str) -> "PrunePlan":
         """The plan that :meth:`to_json` wrote.
 
+        Plans of earlier versions have no checksum and are read all the same.
+
         Raises:
-            PlanError: ``text`` is not such a plan.
+            PlanError: ``text`` is not such a plan, has been changed, or contradicts itself.
         """
-        try:
-            document = json.loads(text)
-            if document["format"] != _FORMAT:
-                raise PlanError(f"the plan has format {document['format']}, but this version reads {_FORMAT}.")
-            lists = [tuple(indices) for indices in document["lists"]]
-            keeps = tuple(Keep(**{**k, "indices": lists[k["indices"]]}) for k in document["keeps"])
-            restores = tuple(Restore(**{**r, "indices": lists[r["indices"]]}) for r in document["restores"])
-            zeros = tuple((name, axis) for name, axis in document["zeros"])
-            inputs = tuple((tuple(shape), kind) for shape, kind in document["inputs"])
-            attributes = tuple((path, name, value) for path, name, value in document.get("attributes", ()))
-            return cls(keeps, restores, document["grouped"], zeros, inputs, attributes)
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise PlanError(f"this is not the JSON of a PrunePlan ({type(error).__name__}: {error}).") from error
+        document = read_document(text)
+        lists = [tuple(indices) for indices in document["lists"]]
+        keeps = tuple(Keep(**{**k, "indices": lists[k["indices"]]}) for k in document["keeps"])
+        restores = tuple(Restore(**{**r, "indices": lists[r["indices"]]}) for r in document["restores"])
+        check_positions(keeps, restores)
+        zeros = tuple((name, axis) for name, axis in document["zeros"])
+        inputs = tuple((tuple(shape), kind) for shape, kind in document["inputs"])
+        attributes = tuple((path, name, value) for path, name, value in document.get("attributes", ()))
+        return cls(keeps, restores, document["grouped"], zeros, inputs, attributes)
 
 
 def _attributes(graph: ChannelGraph, masks: Mapping[tuple[str, int], np.ndarray],

@@ -14,11 +14,13 @@ from mindspore_gs._cells import (
     replace_cell,
     replace_everywhere,
 )
+from mindspore_gs._finite import check_finite
 from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph.restores import places_name, restore_path
 from mindspore_gs.slim.cells import RestoreChannels
 from mindspore_gs.slim.check import check_equal
+from mindspore_gs.slim.fits import check_against
 from mindspore_gs.slim.plan import Keep, PrunePlan
 
 _REMEDY = "make the plan from this network."
@@ -43,6 +45,7 @@ def slim(net: nn.Cell, plan: PrunePlan, check: bool = True) -> nn.Cell:
     Raises:
         TypeError: ``net`` is not a Cell or ``plan`` is not a PrunePlan.
         PlanError: the plan belongs to another network.
+        PruningError: a number of the network is not finite.
         ParityError: the slim network computes something else.
 
     Examples:
@@ -55,6 +58,7 @@ def slim(net: nn.Cell, plan: PrunePlan, check: bool = True) -> nn.Cell:
         >>> slim(net, plan)[0].weight.shape
         (6, 3, 3, 3)
     """
+    check_finite(_checked(net, plan), "slim()")
     small = slice_network(net, plan)
     if check and plan.inputs:
         check_equal(mask(net, plan), small, plan.inputs)
@@ -92,6 +96,7 @@ def _checked(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     strangers = [r.cell for r in plan.restores if r.cell not in paths] + [w for w in plan.grouped if w not in shapes]
     if strangers:
         raise PlanError(f"the plan names {strangers[0]!r}, which the network does not have; {_REMEDY}")
+    check_against(net, plan)
     return net
 
 

@@ -1,6 +1,7 @@
 """slim(): equal to the masked network for every kind of cell, a new network, and one that trains on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mindspore as ms
@@ -267,16 +268,18 @@ names = st.text(min_size=1, max_size=12)
 plans = st.builds(
     PrunePlan,
     keeps=st.lists(st.builds(lambda name, axis, case: Keep(name, axis, *case), names, st.integers(0, 3), positions),
-                   max_size=5).map(tuple),
-    restores=st.lists(st.builds(lambda name, case: Restore(name, *case), names, positions), max_size=3).map(tuple),
+                   max_size=5, unique_by=lambda keep: (keep.parameter, keep.axis)).map(tuple),
     grouped=st.dictionaries(names, st.integers(1, 99), max_size=3),
     zeros=st.lists(st.tuples(names, st.integers(0, 3)), max_size=4).map(tuple),
-    inputs=st.lists(st.tuples(st.lists(st.integers(1, 300), max_size=4).map(tuple),
+    inputs=st.lists(st.tuples(st.lists(st.integers(1, 200), max_size=4).map(tuple),
                               st.sampled_from(["Float32", "Float16", "Int32"])), max_size=2).map(tuple))
 
 
-@given(plans)
-def test_a_plan_comes_back_from_json(plan):
+@given(plans, st.lists(st.tuples(names, st.integers(0, 4)), max_size=3))
+def test_a_plan_comes_back_from_json(plan, places):
+    """What is put back somewhere is what a parameter keeps."""
+    kept = [(keep.size, keep.indices) for keep in plan.keeps]
+    plan = replace(plan, restores=tuple(Restore(name, *kept[k % len(kept)]) for name, k in places if kept))
     again = PrunePlan.from_json(plan.to_json())
     assert again == plan
     assert again.to_json() == plan.to_json()

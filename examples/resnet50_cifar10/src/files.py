@@ -2,27 +2,25 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 from mindspore import nn
+from mindspore_gs._files import whole_file
+from mindspore_gs.checkpoint import read_checkpoint as gs_read_checkpoint
 
 from src.errors import InputError
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Call `write` with a temporary path that keeps the ending, then put the result in place of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        if temporary.exists():
-            temporary.unlink()
+    """Call `write` with a temporary path that keeps the name, then put the result in place of `path`.
+
+    What an interrupted run has left of `path` is removed.
+    """
+    with whole_file(path) as draft:
+        write(draft)
     return path
 
 
@@ -34,7 +32,7 @@ def save_json(path: str | Path, values: dict[str, Any]) -> Path:
 
 def save_checkpoint(net: nn.Cell, path: Path) -> Path:
     """Write the parameters of `net`."""
-    return write_whole(path, lambda place: ms.save_checkpoint(net, str(place)))
+    return write_whole(path, lambda place: ms.save_checkpoint(net, str(place), crc_check=True))
 
 
 def load_checkpoint(net: nn.Cell, path: str) -> nn.Cell:
@@ -56,10 +54,10 @@ def load_checkpoint(net: nn.Cell, path: str) -> nn.Cell:
 
 
 def read_checkpoint(path: str) -> dict[str, ms.Parameter]:
-    """The parameters in a checkpoint file. Raises `InputError`."""
+    """The parameters in a checkpoint file, which is compared with its sizes and its checksum first.
+
+    Raises `InputError` where there is none, `CheckpointError` where it is damaged.
+    """
     if not Path(path).is_file():
         raise InputError(f"checkpoint {path!r} is no file")
-    try:
-        return ms.load_checkpoint(path)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path!r} is no MindSpore checkpoint: {str(error).strip().splitlines()[0]}") from None
+    return gs_read_checkpoint(path)

@@ -18,6 +18,7 @@ from src.files import load_checkpoint, save_checkpoint
 from src.lr import constant, cosine
 from src.models import build
 from src.pruning import knockoff_algorithm
+from src.resume import Run
 
 SCRATCH, KNOCKOFF, RECALIBRATE, FINE_TUNE = range(4)
 
@@ -29,6 +30,10 @@ class Stages:
     config: Config
     data: Data
     log: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    run: Run = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.run = Run(self.config)
 
     @property
     def folder(self) -> Path:
@@ -51,7 +56,10 @@ class Stages:
 
     def dense(self) -> nn.Cell:
         """The dense network: from `pretrained`, else trained from scratch. Saved as dense.ckpt."""
+        done = self.run.begin("dense")
         config, net = self.config, self.fresh()
+        if done:
+            return self._again("scratch", done, net, "dense.ckpt")
         if config.pretrained:
             load_checkpoint(net, config.pretrained)
         else:
@@ -60,15 +68,25 @@ class Stages:
             rates = cosine(config.lr, steps, min(steps, int(config.warmup_epochs * len(batches))))
             self.log["scratch"] = train(net, batches, config.epochs, self._sgd(net, rates), "training from scratch")
         save_checkpoint(net, self.folder / "dense.ckpt")
+        self.run.finish("dense", self.log.get("scratch", []))
         return net
+
+    def _again(self, log: str, done: dict[str, Any], net: nn.Cell, file: str) -> nn.Cell:
+        """What an earlier process has left of a stage."""
+        print(f"   already done: {self.folder / file}", flush=True)
+        if done["log"]:
+            self.log[log] = done["log"]
+        return load_checkpoint(net, str(self.folder / file))
 
     def knockoff(self, net: nn.Cell) -> nn.Cell:
         """Turn `net` into the knockoff network and train its scales; l1 and random need no training."""
-        config = self.config
+        config, done = self.config, self.run.begin("knockoff")
         algorithm = knockoff_algorithm(config)
         net = algorithm.apply(net)
         if config.criterion not in ("scop", "knockoff") or not (config.kf_steps or config.kf_epochs):
             return net
+        if done:
+            return self._again("knockoff", done, net, "knockoff.ckpt")
         batches = self.batches(KNOCKOFF, config.kf_steps or None)
         epochs = 1 if config.kf_steps else config.kf_epochs
         schedule = cosine if config.kf_schedule == "cosine" else constant
@@ -76,10 +94,12 @@ class Stages:
         optimizer = self._scale_optimizer(net, rates)
         self.log["knockoff"] = train(net, batches, epochs, optimizer, "", algorithm.callbacks())
         save_checkpoint(net, self.folder / "knockoff.ckpt")
+        self.run.finish("knockoff", self.log["knockoff"])
         return net
 
     def masked(self, net: nn.Cell, algorithm: PrunerFtCompressAlgo) -> nn.Cell:
         """Mask the channels that go and measure the BatchNorm statistics anew. Saved as masked.ckpt."""
+        self.run.begin("masked")
         net = algorithm.apply(net)
         steps = self.config.recalibrate_steps
         if steps:
@@ -90,6 +110,7 @@ class Stages:
     def fine_tune(self, net: nn.Cell) -> nn.Cell:
         """Train all of `net`, the masked or the slim one."""
         config = self.config
+        self.run.begin("fine_tune")
         if config.ft_epochs:
             batches = self.batches(FINE_TUNE)
             rates = cosine(config.ft_lr, config.ft_epochs * len(batches))

@@ -12,6 +12,7 @@ from mindspore import nn
 from mindspore.train import Callback
 
 from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell, restore_names
+from mindspore_gs._finite import check_finite
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
@@ -86,6 +87,7 @@ class PrunerKfCompressAlgo(CompAlgo):
         if has_record(network):
             raise PruningError(f"an algorithm of this package has been applied to this {type(network).__name__} "
                                "already; go on with it, or build a new network.")
+        check_finite(network, f"{type(self).__name__}.apply()")
         config = self._config
         graph = trace(network, *(config.input_shape or ()))
         groups = free_groups(self, graph, config.residual, config.ignore)
@@ -155,6 +157,7 @@ class PrunerFtCompressAlgo(ChannelPruner):
         """
         check_cell(self, network)
         record = self._record(network)
+        check_finite(network, f"{type(self).__name__}.apply()")
         evidence = {"kfscale": _by_weight(record.graph, scales(network))}
         choice = self._choose(network, record.graph, record.groups, evidence)
         return self._mask(network, choice)

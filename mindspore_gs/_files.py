@@ -1,0 +1,97 @@
+"""Files appear whole or not at all, and what an interrupted run left beside them is removed by the next one."""
+
+import glob
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FILE_MODE = 0o644
+_ENDING = ".draft"
+_LONGEST = 60
+
+
+def checked_path(owner: str, name: str, value: Any) -> Path:
+    """A user's path.
+
+    Args:
+        owner: who takes it, for messages, such as ``"save_pruned()"``.
+        name: name of the argument.
+        value: what the user gave.
+
+    Raises:
+        TypeError: it is neither text nor a path.
+        ValueError: it is empty, has a zero byte, or is a folder.
+
+    Examples:
+        >>> from mindspore_gs._files import checked_path
+        >>> checked_path("save_pruned()", "path", "small.ckpt").name
+        'small.ckpt'
+    """
+    if isinstance(value, bytes) or not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"for {owner}, {name!r} must be a path, text or os.PathLike, but got "
+                        f"{type(value).__name__!r}.")
+    text = os.fspath(value)
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError(f"for {owner}, {name!r} must be the path of a file, but got {text!r}.")
+    if Path(text).is_dir():
+        raise ValueError(f"for {owner}, {name!r} must be the path of a file, but {text} is a folder.")
+    return Path(text)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to; what lies there at the end takes the place of ``path`` at once.
+
+    The draft has the name of ``path`` and lies in a hidden folder beside it,
+    ``.<name>.<host>.<process>.<random>.draft``. Drafts of processes that are gone, because they were killed, are
+    removed first. The bytes are on the disk before the old file is replaced.
+
+    Args:
+        path: the file; folders above it are made.
+
+    Raises:
+        OSError: the place cannot be written; the old file is as it was, and no draft is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
+    prefix = f"{_draft_of(path)}.{os.getpid()}."
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=_ENDING, dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        yield draft
+        draft.chmod(FILE_MODE)
+        _to_disk(draft)
+        draft.replace(path)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the drafts of ``path`` whose process on this machine has ended."""
+    for folder in path.parent.glob(f"{glob.escape(_draft_of(path))}.*{_ENDING}"):
+        process = folder.name.split(".")[-3]
+        if process.isdigit() and not _alive(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _draft_of(path: Path) -> str:
+    """How the name of a draft begins: with the file's name and this machine's, both cut to a length that fits."""
+    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())
+    return f".{path.name[:_LONGEST]}.{host[:_LONGEST]}"
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
