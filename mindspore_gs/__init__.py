@@ -19,8 +19,10 @@ from mindspore_gs.pruner import (  # noqa: E402
     prune,
     recalibrate,
 )
+from mindspore_gs.quantization import SlbQuantAwareTraining, load_quantized, save_quantized  # noqa: E402
 from mindspore_gs.report import summary  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["ChannelPruner", "CompAlgo", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo", "export_mindir", "export_onnx",
-           "load_mindir", "load_pruned", "prune", "recalibrate", "save_pruned", "summary"]
+__all__ = ["ChannelPruner", "CompAlgo", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo",
+           "SlbQuantAwareTraining", "export_mindir", "export_onnx", "load_mindir", "load_pruned", "load_quantized",
+           "prune", "recalibrate", "save_pruned", "save_quantized", "summary"]

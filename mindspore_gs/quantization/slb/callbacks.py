@@ -1,0 +1,87 @@
+"""What SLB does between the epochs of ``Model.train``."""
+
+from typing import Any
+
+from mindspore import nn
+from mindspore.train import Callback
+
+from mindspore_gs._cells import every_cell
+from mindspore_gs.errors import PruningError
+from mindspore_gs.quantization.slb.layers import MARK, quantizers
+from mindspore_gs.quantization.slb.schedule import Schedule
+
+
+def set_epoch(net: nn.Cell, schedule: Schedule, epoch: int) -> None:
+    """Give every searched layer of a network the temperature of an epoch, counted from 1.
+
+    Raises:
+        PruningError: there is no searched layer.
+    """
+    found = quantizers(every_cell(net))
+    if not found:
+        raise PruningError(f"{type(net).__name__} has no layers with searched weights; call "
+                           "SlbQuantAwareTraining.apply() on the network first, and give its result to the Model.")
+    for quantizer in found:
+        quantizer.set_temperature(schedule.temperature(epoch))
+        quantizer.set_temperature_end_flag(schedule.ended(epoch))
+
+
+class TemperatureScheduler(Callback):
+    """Set the temperature at the beginning of each epoch.
+
+    Args:
+        model: the Model that trains the network.
+        schedule: the temperature of each epoch.
+        has_trained_epoch: epochs of an earlier run, which this one continues. Default: 0.
+    """
+
+    def __init__(self, model: Any, schedule: Schedule, has_trained_epoch: int = 0):
+        super().__init__()
+        self.model, self.schedule, self.has_trained_epoch = model, schedule, has_trained_epoch
+
+    def on_train_epoch_begin(self, run_context: Any) -> None:
+        """Set temperature and flag."""
+        epoch = run_context.original_args().cur_epoch_num + self.has_trained_epoch
+        set_epoch(self.model.train_network, self.schedule, epoch)
+
+
+class BNCalibrationCallback(Callback):
+    """Estimate the BatchNorm statistics anew after each epoch, with the weights that evaluation uses.
+
+    In training the layers see soft weights, so the moving statistics belong to another network than the one that is
+    evaluated. The statistics become the plain mean over the batches of ``dataset``, as
+    :func:`mindspore_gs.recalibrate` computes them on a copy: ``use_batch_statistics`` and the training flags of the
+    network are what they were.
+
+    Args:
+        model: the Model that trains the network.
+        dataset: the training data; the last column is the label.
+        schedule: says from which epoch on.
+        has_trained_epoch: epochs of an earlier run. Default: 0.
+    """
+
+    def __init__(self, model: Any, dataset: Any, schedule: Schedule, has_trained_epoch: int = 0):
+        super().__init__()
+        self.model, self.dataset = model, dataset
+        self.schedule, self.has_trained_epoch = schedule, has_trained_epoch
+
+    def on_train_epoch_end(self, run_context: Any) -> None:
+        """Calibrate, once the temperature rises."""
+        from mindspore_gs.pruner.recalibration import recalibrate
+
+        epoch = run_context.original_args().cur_epoch_num + self.has_trained_epoch
+        if self.schedule.begun(epoch):
+            recalibrate(searched_network(self.model.train_network), self.dataset)
+
+
+def searched_network(net: nn.Cell) -> nn.Cell:
+    """The network that ``apply`` returned, inside of the cells that a Model or a user put around it.
+
+    Raises:
+        PruningError: there is none.
+    """
+    for cell in every_cell(net):
+        if MARK in vars(cell):
+            return cell
+    raise PruningError(f"{type(net).__name__} has no layers with searched weights; call "
+                       "SlbQuantAwareTraining.apply() on the network first, and give its result to the Model.")

@@ -1,0 +1,181 @@
+"""Which layers of a network get searched weights, and how they get them."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import mint, nn
+
+from mindspore_gs._cells import forget_compilation, name_prefix, parameters_by_name
+from mindspore_gs._mixin import has, mix_in, original_class
+from mindspore_gs.errors import PruningError
+from mindspore_gs.graph import ChannelGraph, trace
+from mindspore_gs.quantization.slb.slb_fake_quantizer import SlbActQuantizer, SlbFakeQuantizerPerLayer
+from mindspore_gs.quantization.slb.slb_quant import (
+    LOGITS,
+    Conv2dSlbQuant,
+    DenseSlbQuant,
+    ObservedInput,
+    SearchedWeight,
+    SlbLayer,
+)
+from mindspore_gs.quantization.slb.values import best_scales, logits_for
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d,
+                *(getattr(mint.nn, name) for name in ("Conv1d", "Conv2d", "Conv3d") if hasattr(mint.nn, name)))
+DENSE = (nn.Dense, *(getattr(mint.nn, name) for name in ("Linear",) if hasattr(mint.nn, name)))
+MARK = "slb_network"
+
+
+def slb_layers(net: nn.Cell) -> dict[str, Any]:
+    """The cells with searched weights by path."""
+    return {path: cell for path, cell in net.cells_and_names() if isinstance(cell, SlbLayer)}
+
+
+def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
+    """The cells that get searched weights, by path.
+
+    Raises:
+        PruningError: there is none.
+        ValueError: a pattern of ``keep_float`` fits no layer.
+    """
+    kinds = CONVOLUTIONS + DENSE if config.dense else CONVOLUTIONS
+    found = {path: cell for path, cell in net.cells_and_names() if isinstance(cell, kinds)}
+    if not found:
+        raise PruningError(f"{type(net).__name__} has no convolution (nn.Conv1d, nn.Conv2d, nn.Conv3d or those of "
+                           f"mint.nn){' and no dense layer' if config.dense else ''}, so there are no weights to "
+                           "search. SLB takes dense layers with 'dense': True, and computes nothing for weights that "
+                           "a network's own code multiplies with.")
+    for pattern in config.keep_float:
+        if not any(fnmatchcase(path, pattern) for path in found):
+            raise ValueError(f"For 'SlbQuantAwareTraining', the 'keep_float' pattern {pattern!r} fits none of the "
+                             f"layers {', '.join(found)}.")
+    left = {path: cell for path, cell in found.items()
+            if not any(fnmatchcase(path, pattern) for pattern in config.keep_float)}
+    if config.keep_first_last:
+        weights = ends(trace(net, *(config.input_shape or ())))
+        own = {id(p): name for name, p in parameters_by_name(net).items()}
+        left = {path: cell for path, cell in left.items() if own.get(id(cell.weight)) not in weights}
+    if not left:
+        raise PruningError(f"'keep_float' and 'keep_first_last' leave none of the layers {', '.join(found)} of "
+                           f"{type(net).__name__} for SLB; keep fewer in float.")
+    return left
+
+
+def ends(graph: ChannelGraph) -> set[str]:
+    """Names of the weights of the first and the last layers, by dataflow.
+
+    A layer is one of the first if no other convolution or product lies between the network's inputs and it, and one of
+    the last if none lies between it and the outputs. A network with several inputs or outputs has several.
+    """
+    flow = graph.graph
+    weight_of = {node.name: weight for node in flow.nodes
+                 for weight in (_weight(flow, node),) if weight is not None}
+    behind: dict[str, bool] = {}
+    first: set[str] = set()
+    for node in flow.nodes:
+        before = any(behind.get(name, False) for name in node.inputs)
+        if node.name in weight_of and not before:
+            first.add(weight_of[node.name])
+        behind[node.name] = before or node.name in weight_of
+    ahead: dict[str, bool] = {}
+    last: set[str] = set()
+    for node in reversed(flow.nodes):
+        after = any(ahead.get(reader.name, False) for reader in flow.consumers_of(node.name))
+        if node.name in weight_of and not after:
+            last.add(weight_of[node.name])
+        ahead[node.name] = after or node.name in weight_of
+    return first | last
+
+
+def _weight(flow: Any, node: Any) -> str | None:
+    """The weight that a convolution or product multiplies with, where it is a parameter of at least two axes."""
+    if not any(word in node.op for word in ("Conv", "MatMul", "Dense", "Linear")):
+        return None
+    names = [name for value in node.inputs for name in flow.parameters_behind(value)]
+    return next((name for name in names if len(flow.parameters[name]) > 1), None)
+
+
+def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.Cell:
+    """Give these layers searched weights, in place. Nothing changes if it raises.
+
+    Raises:
+        PruningError: weights that cannot be started from: all zero, or not finite.
+    """
+    starts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for path, cell in layers.items():
+        if id(cell.weight) not in starts:
+            starts[id(cell.weight)] = start_of(path, cell.weight.asnumpy(), config)
+    shared: dict[int, tuple[Any, Any]] = {}
+    prefix = name_prefix(net)
+    for path, cell in layers.items():
+        parameter = cell.weight
+        dimensions = starts[id(parameter)][0].ndim - 1
+        place = prefix + (f"{path}." if path else "")
+        if id(parameter) not in shared:
+            logits, scale = starts[id(parameter)]
+            quantizer = SlbFakeQuantizerPerLayer(config.bits)
+            _name(quantizer, f"{place}_weight_quantizer.")
+            kind = parameter.dtype
+            shared[id(parameter)] = quantizer, ms.Parameter(ms.Tensor(scale, kind), name=f"{place}weight_scale",
+                                                            requires_grad=False)
+            parameter.set_data(ms.Tensor(logits, kind), slice_shape=True)
+        _make_searched(cell, dimensions, *shared[id(parameter)])
+        if config.enable_act_quant:
+            _observe(cell, place)
+    setattr(net, MARK, True)
+    forget_compilation(net)
+    return net
+
+
+def start_of(path: str, weight: np.ndarray, config: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and scales that a layer starts with; the mathematics is in :mod:`.values`.
+
+    Raises:
+        PruningError: the weights are all zero, or not finite.
+    """
+    if not np.isfinite(weight).all() or not weight.any():
+        raise PruningError(f"the weights of {path!r} are {'all zero' if not weight.any() else 'not finite'}, so SLB "
+                           "cannot start from them; load trained or initialised weights first, or leave the layer in "
+                           f"float with 'keep_float': [{path!r}].")
+    scale = best_scales(weight, config.bits)
+    if config.start == "random":
+        shape = (*weight.shape, 2 ** config.bits)
+        spread = np.sqrt(2 / (len(weight) * np.prod(weight.shape[2:])))
+        return np.random.default_rng(config.seed).normal(0, spread, shape).astype(np.float32), scale
+    rows = np.where(scale > 0, scale, 1).reshape(-1, *(1,) * (weight.ndim - 1))
+    return logits_for(weight / rows, config.bits, config.t_start_val), scale
+
+
+def _make_searched(cell: nn.Cell, dimensions: int, quantizer: nn.Cell, scale: ms.Parameter) -> None:
+    parameter, name, training = cell.weight, scale.name, cell.training
+    with_names = [(p, p.name) for p in quantizer.get_parameters()]
+    cell.weight_scale, cell._weight_quantizer = scale, quantizer
+    scale.name = name
+    for inner, own in with_names:
+        inner.name = own
+    vars(cell)[LOGITS] = parameter
+    dense = issubclass(original_class(cell), DENSE)
+    mix_in(cell, DenseSlbQuant if dense else Conv2dSlbQuant, weight=SearchedWeight(dimensions))
+    quantizer.set_train(training)
+
+
+def _observe(cell: nn.Cell, place: str) -> None:
+    quantizer = SlbActQuantizer(ema=True, ema_decay=0.99)
+    cell._input_quantizer = quantizer
+    _name(quantizer, f"{place}_input_quantizer.")
+    quantizer.set_train(cell.training)
+    if not has(cell, ObservedInput):
+        mix_in(cell, ObservedInput)
+
+
+def _name(cell: nn.Cell, place: str) -> None:
+    for parameter in cell.get_parameters():
+        parameter.name = place + parameter.name.rsplit(".", 1)[-1]
+
+
+def quantizers(cells: Sequence[nn.Cell]) -> list[SlbFakeQuantizerPerLayer]:
+    """The quantizers of weights among these cells."""
+    return [cell for cell in cells if isinstance(cell, SlbFakeQuantizerPerLayer)]

@@ -1,0 +1,50 @@
+"""Networks with the layers that SLB meets. In a file, because Graph mode reads the source."""
+
+from mindspore import mint, nn
+
+
+class Kinds(nn.Cell):
+    """Many kinds of convolutions.
+
+    Dilated, grouped, depthwise, unevenly padded and one-dimensional ones, with and without bias; one is called from a
+    tuple, and one, of a class of the user's own, twice.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, pad_mode="pad", padding=(1, 2, 0, 1), has_bias=True)
+        self.bn = nn.BatchNorm2d(8)
+        self.grouped = nn.Conv2d(8, 8, 3, group=4, dilation=2)
+        self.depthwise = nn.Conv2d(8, 8, 3, group=8)
+        self.steps = (self.depthwise, nn.ReLU())
+        self.own = Doubling(8, 8, 1)
+        self.line = nn.Conv1d(8, 6, 3, has_bias=True)
+        self.fc = nn.Dense(6, 4)
+
+    def construct(self, x):
+        x = self.bn(self.stem(x))
+        for step in self.steps:
+            x = step(x)
+        x = self.own(self.own(self.grouped(x)))
+        x = self.line(x.mean(3))
+        return self.fc(x.mean(2))
+
+
+class Doubling(nn.Conv2d):
+    """A convolution of the user's own."""
+
+    def construct(self, x):
+        return super().construct(x) * 2
+
+
+class Mint(nn.Cell):
+    """Layers of mint."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = mint.nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = mint.nn.BatchNorm2d(8)
+        self.conv2 = mint.nn.Conv2d(8, 4, 3, bias=False)
+
+    def construct(self, x):
+        return self.conv2(self.norm(self.conv(x))).mean((2, 3))
