@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn, ops
 
 from mindspore_gs.errors import PruningError
@@ -11,7 +12,7 @@ from mindspore_gs.graph.ir import Node
 
 ACTIVATIONS = ("ReLU", "ReLU6", "Sigmoid", "Tanh", "HSwish", "HSigmoid", "Elu", "SiLU", "Mish", "Softplus", "GeLU")
 KNOWN = (*ACTIVATIONS, "Add", "Sub", "Mul", "MaxPool", "AvgPool", "ReduceMean", "ReduceSum", "ReduceMax", "Pad",
-         "StridedSlice", "Reshape", "Transpose", "AddExt", "Concat")
+         "PadV3", "StridedSlice", "Reshape", "Transpose", "AddExt", "Concat")
 _BATCH_FIRST = {"Reshape": 0, "StridedSlice": 1}  # of the constants, the one that begins with the size of the batch
 _PAD_MODES = {0: "pad", 1: "same", 2: "valid"}
 
@@ -79,12 +80,16 @@ def operator_cell(node: Node, constants: dict[int, Any], batch: int) -> nn.Cell:
     tensors = [k for k in range(called) if k not in constants]
     if not tensors or tensors != list(range(tensors[0], tensors[-1] + 1)):
         raise PruningError(f"{node} has constants between its tensors, which is not expected of {node.op}.")
-    front = tuple(constants[k] for k in range(tensors[0]))
-    back = tuple(constants[k] for k in range(tensors[-1] + 1, called))
+    front = tuple(_argument(constants[k]) for k in range(tensors[0]))
+    back = tuple(_argument(constants[k]) for k in range(tensors[-1] + 1, called))
     place = _BATCH_FIRST.get(node.op, -1)
     if place >= 0 and not (len(back) > place and isinstance(back[place], tuple) and back[place][0] == batch):
         place = -1
     return Operator(kind(**options), front, back, place)
+
+
+def _argument(value: Any) -> Any:
+    return ms.Tensor(value) if isinstance(value, np.ndarray) else value
 
 
 def _plain(name: str, value: Any) -> Any:

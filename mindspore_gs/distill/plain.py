@@ -85,8 +85,8 @@ def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None) -> Residual:
     program = program_of(net, graph)
     blocks = tuple(block for block in (_block(program, node) for node in graph.sums) if block is not None)
     if not any(block.identity for block in blocks):
-        raise PruningError(f"{type(net).__name__} has no identity shortcut: in none of its {len(graph.sums)} sums of two "
-                           "activations is one addend without layers of its own. Give a residual network.")
+        raise PruningError(f"{type(net).__name__} has no identity shortcut: in none of its {len(graph.sums)} sums of "
+                           "two activations is one addend without layers of its own. Give a residual network.")
     return Residual(program, blocks, (1, *shape[1:]))
 
 
