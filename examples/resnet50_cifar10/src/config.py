@@ -72,6 +72,7 @@ class Config:
                           "slim", "masked")
     ft_epochs: int = _key(4, "epochs of fine-tuning; 0: none")
     ft_lr: float = _key(0.01, "learning rate of fine-tuning at its start; cosine to 0 over all steps")
+    ft_teacher: float = _key(0.0, "share of the dense network's answers in the loss of fine-tuning; 0: no teacher")
 
     export: bool = _key(True, "train.py exports the dense and the slim MindIR and times them")
     latency_runs: int = _key(50, "timed runs of each exported network, batch 1")
@@ -186,6 +187,8 @@ def _checked(config: Config) -> Config:
         raise InputError(f"prune_rate must be in [0, 1), but got {config.prune_rate}")
     if config.target_macs is not None and not 0 < config.target_macs < 1:
         raise InputError(f"target_macs must be in (0, 1), but got {config.target_macs}")
+    if not 0 <= config.ft_teacher <= 1:
+        raise InputError(f"ft_teacher must be in [0, 1], but got {config.ft_teacher}")
     if config.eval_on == "holdout" and config.holdout == 0:
         raise InputError("eval_on is holdout, but holdout is 0; try --holdout 5000")
     for pattern, rate in config.rates.items():

@@ -7,6 +7,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
+from mindspore_gs.distill import DistillLoss
 
 from src.batches import Batches, normalise
 from src.data import Images
@@ -31,12 +32,15 @@ def sgd(parameters: Iterable[ms.Parameter], rates: np.ndarray, momentum: float, 
 
 
 def train(net: nn.Cell, batches: Batches, epochs: int, optimizer: nn.Optimizer, title: str,
-          callbacks: Sequence[Any] = ()) -> list[dict[str, float]]:
-    """Train `net` with cross entropy for `epochs` passes; returns the log of `Progress`."""
+          callbacks: Sequence[Any] = (), teacher: nn.Cell | None = None,
+          teacher_weight: float = 0.5) -> list[dict[str, float]]:
+    """Train `net` with cross entropy, and a teacher if there is one, for `epochs` passes; returns `Progress`'s log."""
     progress = Progress(title, epochs, len(batches))
     loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
     net.set_train(True)
     model = ms.Model(net, loss, optimizer)
+    if teacher is not None:
+        model = ms.Model(DistillLoss(net, loss, teacher, weight=teacher_weight), optimizer=optimizer)
     on_device = ms.get_context("device_target") != "CPU"
     model.train(epochs, batches.dataset(), [progress, *callbacks], dataset_sink_mode=on_device)
     return progress.log

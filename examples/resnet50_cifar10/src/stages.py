@@ -108,13 +108,16 @@ class Stages:
         return net
 
     def fine_tune(self, net: nn.Cell) -> nn.Cell:
-        """Train all of `net`, the masked or the slim one."""
+        """Train all of `net`, the masked or the slim one, with the dense network as teacher where that is wanted."""
         config = self.config
         self.run.begin("fine_tune")
         if config.ft_epochs:
             batches = self.batches(FINE_TUNE)
             rates = cosine(config.ft_lr, config.ft_epochs * len(batches))
-            self.log["fine_tune"] = train(net, batches, config.ft_epochs, self._sgd(net, rates), "fine-tuning")
+            dense = str(self.folder / "dense.ckpt")
+            teacher = load_checkpoint(self.fresh(), dense) if config.ft_teacher else None
+            self.log["fine_tune"] = train(net, batches, config.ft_epochs, self._sgd(net, rates), "fine-tuning",
+                                          teacher=teacher, teacher_weight=config.ft_teacher)
         return net
 
     def _sgd(self, net: nn.Cell, rates: np.ndarray) -> nn.Optimizer:
