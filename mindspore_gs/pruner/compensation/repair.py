@@ -43,8 +43,8 @@ def compensate(net: nn.Cell, data: Any, samples: int = SAMPLES, seed: int = 0) -
     training and in evaluation mode.
 
     Every eighth sample is not fitted but judges: a layer that comes out no better on these, even with a ridge a
-    thousand times as strong, keeps its weights. Source: He et al., Channel Pruning for Accelerating Very Deep Neural Networks,
-    ICCV 2017, section 3.1 (there without intercept, stream, ridge and judge).
+    thousand times as strong, keeps its weights. Source: He et al., Channel Pruning for Accelerating Very Deep Neural
+    Networks, ICCV 2017, section 3.1 (there without intercept, stream, ridge and judge).
 
     Args:
         net: a masked network; its values are changed in place, its masks stay, and so the slim network equals it.
@@ -96,6 +96,8 @@ def _some(data: Any, samples: int) -> list[Batch]:
         if found and _number(found) + _number([batch]) > samples:
             break
         found.append(batch)
+        if _number(found) >= samples:
+            break
     if not found:
         raise ValueError("compensate() needs at least one batch, but the dataset is empty.")
     return found
