@@ -24,6 +24,19 @@ def check_data(caller: str, net: Any, dataset: Any) -> None:
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"{caller}() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    check_batches(caller, dataset)
+
+
+def check_batches(caller: str, dataset: Any) -> None:
+    """Refuse what is no data, before anything is read.
+
+    Args:
+        caller: name of the function or class that the user has called.
+        dataset: should be an iterable of batches.
+
+    Raises:
+        TypeError: it is something else.
+    """
     if isinstance(dataset, (tuple, list)) and dataset and all(isinstance(n, (int, type(None))) for n in dataset):
         raise TypeError(f"{caller}() got the shape {tuple(dataset)}. {_WANTED}")
     if isinstance(dataset, (ms.Tensor, np.ndarray)):

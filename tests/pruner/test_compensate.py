@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from mindspore_gs import ChannelPruner
+from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
 from mindspore_gs._cells import copy_network
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
@@ -129,12 +129,13 @@ CASES = [
     (networks.Branches, "couple", {"a": "output", "b": "output", "last": "output"}, set()),
     (networks.Flattened, "inner", {"conv": "output", "fc1": "output", "fc2": "output"}, set()),
     (networks.Twice, "couple", {"mid": "output", "last": "output"}, {"conv"}),
-    (networks.SharedWeight, "couple", {"mid": "output", "last": "output"}, {"a"}),
 ]
+SLOW = (networks.Gate, networks.Branches, networks.Flattened)
 
 
-@pytest.mark.parametrize(("kind", "residual", "targets", "skipped"), CASES,
-                         ids=[f"{case[0].__name__}-{case[1]}" for case in CASES])
+@pytest.mark.parametrize(("kind", "residual", "targets", "skipped"), [
+    pytest.param(*case, id=f"{case[0].__name__}-{case[1]}", marks=[pytest.mark.slow] if case[0] in SLOW else [])
+    for case in CASES])
 def test_every_reader_comes_closer_and_the_slim_network_is_equal(kind, residual, targets, skipped):
     pruner, net = pruned(randomise(kind()), residual=residual)
     dense = Masks(net).detached()
@@ -149,6 +150,15 @@ def test_every_reader_comes_closer_and_the_slim_network_is_equal(kind, residual,
     assert {group: keep.tolist() for group, keep in Masks(net).read().items()} == keeps
     small = pruner.convert(net)
     assert relative_difference(evaluate(small, BATCHES[1]), evaluate(net, BATCHES[1])) < 1e-5
+
+
+def test_a_weight_of_two_layers_stays():
+    _, net = pruned(randomise(networks.SharedWeight()))
+    before = net.a.weight.asnumpy().copy()
+    found = compensate(net, BATCHES)
+    assert found.skipped["a"] == "its weight belongs to no cell, or to several"
+    assert "mid" in [layer.name for layer in found.layers]
+    np.testing.assert_array_equal(net.a.weight.asnumpy(), before)
 
 
 def test_training_mode_computes_what_evaluation_mode_does():
@@ -198,6 +208,7 @@ def test_one_image_and_wide_layers():
     pruner.convert(net)
 
 
+@pytest.mark.slow
 def test_half_precision():
     pruner, net = pruned(randomise(networks.Options(ms.float16)), residual="inner")
     found = compensate(net, [x.astype(ms.float16) for x in BATCHES])
@@ -206,6 +217,7 @@ def test_half_precision():
     pruner.convert(net)
 
 
+@pytest.mark.slow
 def test_the_same_data_gives_the_same_weights():
     nets = [pruned(randomise(networks.Identity()))[1] for _ in range(2)]
     for net in nets:
@@ -244,3 +256,39 @@ def test_wrong_arguments(arguments, error, message):
 def test_a_network_without_masks():
     with pytest.raises(PruningError, match="has no knockoff or masked layers"):
         compensate(networks.Identity(), BATCHES)
+
+
+def test_in_one_call_the_network_stays_and_the_small_one_comes_closer():
+    net = randomise(networks.Identity())
+    before, expected = state(net), evaluate(net, BATCHES[0])
+    options = {"target": {"macs": 0.47}, "inputs": (1, 3, 8, 8), "residual": "inner", "data": BATCHES}
+    plain, repaired = (prune(net, compensate=wanted, **options) for wanted in (False, True))
+    assert same_state(before, state(net))
+    errors = [np.abs((evaluate(small, BATCHES[0]) - expected).asnumpy()).mean() for small in (plain, repaired)]
+    assert errors[1] < 0.8 * errors[0]
+    assert [p.shape for p in plain.get_parameters()] == [p.shape for p in repaired.get_parameters()]
+
+
+def test_scop_repairs_too():
+    net = PrunerKfCompressAlgo(input_shape=(1, 3, 8, 8)).apply(randomise(networks.Identity()))
+    algorithm = PrunerFtCompressAlgo(prune_rate=0.4, data=BATCHES, compensate=True)
+    algorithm.apply(net)
+    assert [(layer.name, layer.target) for layer in algorithm.compensation.layers] == [("b", "stream")]
+    algorithm.convert(net)
+
+
+def test_data_that_does_not_fit_leaves_the_network_as_it_was():
+    net = randomise(networks.Identity())
+    before = state(net)
+    with pytest.raises(PruningError, match="cannot be run on a batch"):
+        ChannelPruner(prune_rate=0.4, input_shape=(1, 3, 8, 8), data=[image(2, 5, 8, 8)], compensate=True).apply(net)
+    assert same_state(before, state(net))
+
+
+def test_options_that_do_not_go_together():
+    with pytest.raises(ValueError, match="'compensate' needs 'data'"):
+        ChannelPruner(compensate=True)
+    with pytest.raises(TypeError, match=r"ChannelPruner\(\) got one tensor of shape"):
+        ChannelPruner(data=BATCHES[0], compensate=True)
+    with pytest.raises(TypeError, match="'compensate' must be 'bool'"):
+        ChannelPruner(data=BATCHES, compensate=1)
