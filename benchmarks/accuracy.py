@@ -91,6 +91,8 @@ def measure(options: argparse.Namespace) -> dict:
             bench = bench or Bench(options)
             row = {"settings": settings, **asked, **bench.one(**asked)}
             write_json({**conditions(), **row}, place)
+            print(place, {kind: {name: round(value, 2) for name, value in row[kind].items()}
+                          for kind in ("before", "after")}, flush=True)
         rows.append(row)
     return {"rows": rows}
 

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
-
 
 @dataclass(frozen=True)
 class Repaired:
@@ -39,6 +36,9 @@ class Compensation:
 
     def print(self) -> None:
         """Print one line for each layer."""
+        from rich.console import Console
+        from rich.table import Table
+
         title = "Compensation: error of each layer, relative to the variance of its target"
         table = Table(title=title, title_justify="left")
         table.add_column("layer")
