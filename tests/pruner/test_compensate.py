@@ -6,14 +6,16 @@ import pytest
 from mindspore import nn
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
-from mindspore_gs._cells import copy_network
+from mindspore_gs._cells import copy_network, parameters_by_name
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
 from mindspore_gs.masks import Masks
+from mindspore_gs.norms import batch_norm
 from mindspore_gs.pruner.compensation import compensate
 from mindspore_gs.pruner.compensation.passes import Place, find_stream
 from mindspore_gs.pruner.compensation.patches import Layer
 from mindspore_gs.pruner.compensation.ridge import Rows
+from mindspore_gs.pruner.compensation.statistics import set_where, vector
 from tests import networks
 from tests.helpers import evaluate, image, randomise, relative_difference, same_state, state
 
@@ -206,6 +208,19 @@ def test_one_image_and_wide_layers():
     assert [layer.name for layer in found.layers] == ["3"] and found.layers[0].after < found.layers[0].before
     assert list(found.skipped) == ["7"] and "1 positions are too few" in found.skipped["7"]
     pruner.convert(net)
+
+
+def test_gamma_and_beta_under_a_mask_are_the_parameters_themselves():
+    """Those of mint's BatchNorms read as products with the masks. (Their operator does not run on a CPU.)"""
+    net = randomise(nn.SequentialCell(nn.Conv2d(3, 8, 3), ms.mint.nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1)))
+    graph = trace(net, (1, 3, 8, 8))
+    Masks.attach(net, graph, graph.groups()[:1])
+    norm = batch_norm(net[1])
+    assert not isinstance(net[1].weight, ms.Parameter)
+    for role, name in (("gamma", "1.weight"), ("beta", "1.bias")):
+        assert vector(norm, role) is parameters_by_name(net)[name]
+    set_where(vector(norm, "gamma"), np.full(8, 7.0), np.arange(8) < 2)
+    assert net[1].weight.asnumpy()[:2].tolist() == [7.0, 7.0] and 7.0 not in net[1].weight.asnumpy()[2:]
 
 
 @pytest.mark.slow

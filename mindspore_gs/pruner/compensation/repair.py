@@ -161,6 +161,8 @@ class _Repair:
         self.statistics.measure(self.batches)
         for path in self.statistics.short:
             self.skipped[path] = "its statistics stay: the data has too few values for each channel"
+        for path in self.statistics.left:
+            self.skipped[path] = "its statistics stay: evaluation does not reach it as a cell"
         return Compensation(tuple(layers), self.skipped)
 
     def _one(self, consumer: Consumer) -> Repaired | str:
@@ -170,8 +172,8 @@ class _Repair:
         columns = gathering.columns
         if columns * min(columns, samples * POSITIONS) > LARGEST:
             return f"{columns} weights for each of its channels are too many to solve for"
-        if not consumer.outputs.any():
-            return "all of its own channels went"
+        if not columns or not consumer.outputs.any():
+            return "all of its channels went"
         fit = gathering.all(self.batches, samples)
         return fit if isinstance(fit, str) else self._solve(consumer, fit)
 

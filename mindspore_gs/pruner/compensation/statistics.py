@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._precision import cell_inside
+from mindspore_gs.masks.cells import unmasked
 from mindspore_gs.norms import BatchNorm, batch_norm
 from mindspore_gs.pruner.compensation.consumers import Moved
 from mindspore_gs.pruner.compensation.passes import Batch, hooks, run, stop_at
@@ -59,13 +60,19 @@ class _Measured:
         The BatchNorm is :math:`a x + b` before and after.
         """
         factor, shift = self.norm.affine()
-        set_where(self.norm.gamma, factor * np.sqrt(variance + self.norm.eps), self.moved.channels)
-        set_where(self.norm.beta, shift + factor * mean, self.moved.channels)
+        set_where(vector(self.norm, "gamma"), factor * np.sqrt(variance + self.norm.eps), self.moved.channels)
+        set_where(vector(self.norm, "beta"), shift + factor * mean, self.moved.channels)
 
 
-def set_where(parameter: ms.Parameter | None, values: np.ndarray, where: np.ndarray) -> None:
+def vector(norm: BatchNorm, role: str) -> ms.Parameter:
+    """Gamma or beta itself, where a mask makes the attribute read as their product."""
+    attribute = norm.vectors[role]
+    own: ms.Parameter = vars(norm.inner).get(unmasked(attribute), getattr(norm.inner, attribute))
+    return own
+
+
+def set_where(parameter: ms.Parameter, values: np.ndarray, where: np.ndarray) -> None:
     """Set the entries of a vector that are true in ``where``; the others stay."""
-    assert parameter is not None
     old = parameter.float().asnumpy()
     parameter.set_data(ms.Tensor(np.where(where, values, old).astype(np.float32)).astype(parameter.dtype))
 
@@ -87,6 +94,11 @@ class Statistics:
     def keep_function(self, path: str) -> None:
         """This BatchNorm gets new statistics, and gamma and beta with which it computes what it did."""
         self._same.add(path)
+
+    @property
+    def left(self) -> list[str]:
+        """Paths of those that have not been measured."""
+        return list(self._pending)
 
     def measure(self, batches: Iterable[Batch], until: str | None = None, place: int | None = None) -> None:
         """Measure those in front of a cell, or all that are left.
