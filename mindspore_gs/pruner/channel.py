@@ -17,8 +17,10 @@ from mindspore_gs.engines import engine
 from mindspore_gs.errors import CheckpointError, PlanError, PruningError
 from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
 from mindspore_gs.masks import Masks, masked_groups
+from mindspore_gs.masks.masks import strip
 from mindspore_gs.masks.trial import try_out
 from mindspore_gs.pruner.channels import Evidence, channels_of, score
+from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.latency import LatencyMeter
@@ -67,6 +69,10 @@ class ChannelPruner(CompAlgo):
             - ``input_shape``: what the network is traced with: a shape, a tensor, or a list of these for several
               inputs. Default: one image of a usual size that the network takes.
             - ``seed`` (int): for criteria that draw random numbers. Default: 0.
+            - ``data``: training data, a ``mindspore.dataset`` or a list of batches; a batch is a tensor, or a tuple of
+              the network's inputs and the label. Default: None.
+            - ``compensate`` (bool): whether ``apply`` repairs the masked network without training, with 1,024 samples
+              of ``data`` at most, see :func:`~mindspore_gs.pruner.compensation.compensate`. Default: False.
             - ``save_mindir``, ``save_mindir_path``: see :class:`~mindspore_gs.CompAlgo`; what is exported is slim.
         options: the same as keywords.
 
@@ -104,6 +110,7 @@ class ChannelPruner(CompAlgo):
     """
 
     _config_type = ChannelConfig
+    compensation: Compensation | None = None  # what the last ``apply`` has repaired
 
     def set_prune_rate(self, prune_rate: float) -> None:
         """Set the share of channels that each layer loses.
@@ -129,7 +136,8 @@ class ChannelPruner(CompAlgo):
 
         Raises:
             TypeError: ``network`` is not a Cell.
-            PruningError: the network cannot be pruned, has masks already, or cannot meet the target.
+            PruningError: the network cannot be pruned, has masks already, cannot meet the target, or does not take the
+                data.
             ValueError: ``rates`` or ``ignore`` do not fit it.
         """
         check_cell(self, network)
@@ -137,6 +145,11 @@ class ChannelPruner(CompAlgo):
         choice = self._choose(network, graph, groups, {})
         remember_names(network)
         Masks.attach(network, graph, groups, residual).set(choice)
+        try:
+            self._compensate(network)
+        except PruningError:
+            strip(network)  # it does not take the data, and is the network that came in again
+            raise
         return network
 
     def callbacks(self, *args: Any, **kwargs: Any) -> list[Callback]:
@@ -235,6 +248,11 @@ class ChannelPruner(CompAlgo):
         fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
         measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
         return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure)
+
+    def _compensate(self, network: nn.Cell) -> None:
+        """Repair a masked network, if that is asked for."""
+        if self._config.compensate:
+            self.compensation = compensate(network, self._config.data)
 
     def _dense(self, network: nn.Cell) -> nn.Cell:
         """The network in its original form, for measurements."""

@@ -8,9 +8,10 @@ from typing import Any
 
 import mindspore as ms
 
-from mindspore_gs._config import CommonConfig, not_negative, one_of, option, positive, wrong_type
+from mindspore_gs._config import CommonConfig, boolean, not_negative, one_of, option, positive, wrong_type
 from mindspore_gs.engines import ENGINES
 from mindspore_gs.graph import RESIDUAL_POLICIES
+from mindspore_gs.pruner.batches import check_batches
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.widths import KINDS, SCOPES, Target
 
@@ -78,6 +79,12 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
 
 
+def _data(owner: str, name: str, value: Any) -> Any:
+    if value is not None:
+        check_batches(owner, value)
+    return value
+
+
 def input_shape(owner: str, name: str, value: Any) -> tuple[Any, ...] | None:
     """What the network is called with: a shape, a tensor, or a list of them. Becomes a tuple of shapes and tensors."""
     if value is None:
@@ -108,12 +115,17 @@ class ChannelConfig(CommonConfig):
     residual: str | None = option("couple", residual)
     input_shape: tuple[Any, ...] | None = option(None, input_shape)
     seed: int = option(0, not_negative)
+    data: Any = option(None, _data)
+    compensate: bool = option(False, boolean)
 
     @staticmethod
     def check_together(owner: str, config: Any, given: Set[str]) -> None:
-        """A target takes the place of the prune rate, and the scope is the target's."""
+        """A target takes the place of the prune rate, the scope is the target's, and compensation needs data."""
         if config.target is not None and "prune_rate" in given:
             raise ValueError(f"For '{owner}', 'prune_rate' and 'target' exclude each other, but got both; give one.")
         if config.target is None and config.scope != "layer":
             raise ValueError(f"For '{owner}', the 'scope' {config.scope!r} needs a 'target', such as {{'macs': 0.5}}, "
+                             "but got none.")
+        if config.compensate and config.data is None:
+            raise ValueError(f"For '{owner}', 'compensate' needs 'data', such as a list of batches of training images, "
                              "but got none.")

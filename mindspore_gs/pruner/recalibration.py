@@ -1,6 +1,5 @@
 """Estimate the BatchNorm statistics anew, after channels have been masked."""
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import mindspore as ms
@@ -12,6 +11,7 @@ from mindspore_gs._finite import check_finite
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.norms import batch_norms
+from mindspore_gs.pruner.batches import batches_of, check_data
 
 
 def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell:
@@ -45,7 +45,7 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
         norm.follow_batch()
     means: list[np.ndarray] = []
     count = 0
-    for batch in _batches(dataset):
+    for batch in batches_of("recalibrate", dataset):
         if count == steps:
             break
         _run(twin, batch, count)
@@ -61,20 +61,8 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
     return net
 
 
-_WANTED = ("It takes data: a mindspore.dataset, or a list of batches, where a batch is a tensor or a tuple of the "
-           "network's inputs and the label.")
-
-
 def _check(net: Any, dataset: Any, steps: Any) -> None:
-    if not isinstance(net, nn.Cell):
-        raise TypeError(f"recalibrate() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    if isinstance(dataset, (tuple, list)) and dataset and all(isinstance(n, (int, type(None))) for n in dataset):
-        raise TypeError(f"recalibrate() got the shape {tuple(dataset)}. {_WANTED}")
-    if isinstance(dataset, (ms.Tensor, np.ndarray)):
-        raise TypeError(f"recalibrate() got one tensor of shape {tuple(dataset.shape)}; a single batch goes into a "
-                        f"list: [x]. {_WANTED}")
-    if isinstance(dataset, (str, bytes, dict, nn.Cell)) or not isinstance(dataset, Iterable):
-        raise TypeError(f"recalibrate() got a {type(dataset).__name__!r}. {_WANTED}")
+    check_data("recalibrate", net, dataset)
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool)):
         raise TypeError(f"for recalibrate(), 'steps' must be 'int' or None, but got {type(steps).__name__!r}.")
     if steps is not None and steps < 0:
@@ -101,15 +89,3 @@ def _check_statistics(found: list[np.ndarray], paths: list[str], batch: tuple[ms
             why = "its inputs are finite, the network overflows" if clean else "its inputs hold NaN or infinite numbers"
             raise PruningError(f"recalibrate(): the statistics of {paths[k]!r} are not finite on batch {count}: {why}. "
                                "The network keeps its old statistics.")
-
-
-def _batches(dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
-    rows = dataset.create_tuple_iterator(num_epochs=1) if hasattr(dataset, "create_tuple_iterator") else dataset
-    for row in rows:
-        values = tuple(row) if isinstance(row, (tuple, list)) else (row,)
-        strange = [value for value in values if not isinstance(value, (ms.Tensor, np.ndarray))]
-        if strange or not values:
-            got = f"a {type(strange[0]).__name__!r}" if strange else "nothing"
-            raise TypeError(f"recalibrate() found {got} in a batch. {_WANTED}")
-        inputs = values[:-1] if len(values) > 1 else values
-        yield tuple(value if isinstance(value, ms.Tensor) else ms.Tensor(value) for value in inputs)

@@ -160,7 +160,9 @@ class PrunerFtCompressAlgo(ChannelPruner):
         check_finite(network, f"{type(self).__name__}.apply()")
         evidence = {"kfscale": _by_weight(record.graph, scales(network))}
         choice = self._choose(network, record.graph, record.groups, evidence)
-        return self._mask(network, choice)
+        network = self._mask(network, choice)
+        self._compensate(network)
+        return network
 
     def _record(self, network: nn.Cell) -> Record:
         record = record_of(network)

@@ -1,0 +1,68 @@
+"""A user's data as batches of a network's inputs."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+_WANTED = ("It takes data: a mindspore.dataset, or a list of batches, where a batch is a tensor or a tuple of the "
+           "network's inputs and the label.")
+
+
+def check_data(caller: str, net: Any, dataset: Any) -> None:
+    """Refuse what is no network or no data.
+
+    Args:
+        caller: name of the function that the user has called.
+        net: should be a network.
+        dataset: should be an iterable of batches.
+
+    Raises:
+        TypeError: one of them is something else.
+    """
+    if not isinstance(net, nn.Cell):
+        raise TypeError(f"{caller}() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    check_batches(caller, dataset)
+
+
+def check_batches(caller: str, dataset: Any) -> None:
+    """Refuse what is no data, before anything is read.
+
+    Args:
+        caller: name of the function or class that the user has called.
+        dataset: should be an iterable of batches.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(dataset, (tuple, list)) and dataset and all(isinstance(n, (int, type(None))) for n in dataset):
+        raise TypeError(f"{caller}() got the shape {tuple(dataset)}. {_WANTED}")
+    if isinstance(dataset, (ms.Tensor, np.ndarray)):
+        raise TypeError(f"{caller}() got one tensor of shape {tuple(dataset.shape)}; a single batch goes into a "
+                        f"list: [x]. {_WANTED}")
+    if isinstance(dataset, (str, bytes, dict, nn.Cell)) or not isinstance(dataset, Iterable):
+        raise TypeError(f"{caller}() got a {type(dataset).__name__!r}. {_WANTED}")
+
+
+def batches_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
+    """The network's inputs of each batch, without the label.
+
+    Args:
+        caller: name of the function that the user has called.
+        dataset: a ``mindspore.dataset`` or an iterable of batches; a batch is a tensor, or a tuple whose last entry is
+            the label.
+
+    Raises:
+        TypeError: a batch holds other things than tensors.
+    """
+    rows = dataset.create_tuple_iterator(num_epochs=1) if hasattr(dataset, "create_tuple_iterator") else dataset
+    for row in rows:
+        values = tuple(row) if isinstance(row, (tuple, list)) else (row,)
+        strange = [value for value in values if not isinstance(value, (ms.Tensor, np.ndarray))]
+        if strange or not values:
+            got = f"a {type(strange[0]).__name__!r}" if strange else "nothing"
+            raise TypeError(f"{caller}() found {got} in a batch. {_WANTED}")
+        inputs = values[:-1] if len(values) > 1 else values
+        yield tuple(value if isinstance(value, ms.Tensor) else ms.Tensor(value) for value in inputs)

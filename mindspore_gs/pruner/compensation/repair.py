@@ -1,0 +1,213 @@
+"""Repair a masked network without training: solve for the weights of whoever reads the channels that went."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+
+from mindspore_gs._cells import copy_network, evaluating, in_mode, parameters_by_name
+from mindspore_gs._precision import cell_inside
+from mindspore_gs._scratch import nothing_left_behind
+from mindspore_gs.errors import PruningError, first_line
+from mindspore_gs.masks import Masks
+from mindspore_gs.norms import batch_norm
+from mindspore_gs.pruner.batches import batches_of, check_data
+from mindspore_gs.pruner.compensation.consumers import Consumer, find_consumers, moved_norms
+from mindspore_gs.pruner.compensation.gather import POSITIONS, Fit, Gathering, factor_behind, weight_of
+from mindspore_gs.pruner.compensation.passes import Batch, Place, find_stream
+from mindspore_gs.pruner.compensation.report import Compensation, Repaired
+from mindspore_gs.pruner.compensation.statistics import Statistics, set_where
+from mindspore_gs.record import pruned_network, record_of
+from mindspore_gs.slim.difference import parts
+
+SAMPLES = 1024
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # of the ridge; the later ones where data is short
+LARGEST = 1 << 27  # entries of the matrix to solve, one gigabyte
+
+
+def compensate(net: nn.Cell, data: Any, samples: int = SAMPLES, seed: int = 0) -> Compensation:
+    r"""Give the layers that read removed channels the weights that make up for them best, in closed form.
+
+    For each such layer, in order of execution, with patches :math:`x_i` of what it is given in the network pruned so
+    far and outputs :math:`t_i` of the dense network, the weights become
+
+    .. math:: \min_{W, c} \sum_i |t_i - W x_i - c|^2 + \lambda |W - W_0|^2
+
+    with the old weights :math:`W_0` and :math:`\lambda` a thousandth of the mean diagonal of the patches' Gram matrix.
+    The intercept c goes into the BatchNorm behind the layer, or into its bias; without either there is none. Where a
+    layer's output is added to a residual stream, t is the dense network's stream behind the sum less what the pruned
+    network's shortcut carries, so that a block makes up for the blocks before it. Every BatchNorm in front of the layer
+    gets new statistics first. That behind it gets new statistics, and gamma and beta with which it computes the same in
+    training and in evaluation mode.
+
+    Every eighth sample is not fitted but judges: a layer that comes out no better on these, even with a ridge a
+    thousand times as strong, keeps its weights. Source: He et al., Channel Pruning for Accelerating Very Deep Neural
+    Networks, ICCV 2017, section 3.1 (there without intercept, stream, ridge and judge).
+
+    Args:
+        net: a masked network; its values are changed in place, its masks stay, and so the slim network equals it.
+        data: a ``mindspore.dataset`` or an iterable of batches; a batch is a tensor, or a tuple whose first entries
+            are the network's inputs (all but the last, which is the label). Labels are not used.
+        samples: how many samples are used at most. Default: 1024.
+        seed: of the positions that are drawn from feature maps. Default: 0.
+
+    Returns:
+        The error of each layer before and after, and what was left as it was, with the reason.
+
+    Raises:
+        TypeError: ``net`` is not a Cell, or ``data`` is no data.
+        ValueError: there is no batch, or ``samples`` is less than 1.
+        PruningError: ``net`` has no masks, or does not take a batch.
+
+    Examples:
+        >>> import numpy as np
+        >>> from mindspore import Tensor, nn
+        >>> from mindspore_gs import ChannelPruner
+        >>> from mindspore_gs.pruner.compensation import compensate
+        >>> net = nn.SequentialCell(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 2))
+        >>> masked = ChannelPruner(prune_rate=0.5, input_shape=(1, 4)).apply(net)
+        >>> x = Tensor(np.random.default_rng(0).standard_normal((256, 4)).astype(np.float32))
+        >>> found = compensate(masked, [x])
+        >>> [(layer.name, layer.after < layer.before) for layer in found.layers]
+        [('2', True)]
+    """
+    check_data("compensate", net, data)
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise ValueError(f"for compensate(), 'samples' must be an int of at least 1, but got {samples!r}.")
+    masks, batches = Masks(net), _some(data, samples)
+    with in_mode(ms.PYNATIVE_MODE):
+        dense, work = masks.detached(), copy_network(pruned_network(net))
+        with evaluating(dense), evaluating(work):
+            _try(dense, batches[0])
+            repair = _Repair(dense, work, masks, batches, seed)
+            found = repair.all()
+    targets = parameters_by_name(pruned_network(net))
+    for name, values in repair.changed().items():
+        targets[name].set_data(ms.Tensor(values).astype(targets[name].dtype))
+    return found
+
+
+def _some(data: Any, samples: int) -> list[Batch]:
+    """The first batches, with ``samples`` samples at most; the first one whole."""
+    found: list[Batch] = []
+    for batch in batches_of("compensate", data):
+        if found and _number(found) + _number([batch]) > samples:
+            break
+        found.append(batch)
+        if _number(found) >= samples:
+            break
+    if not found:
+        raise ValueError("compensate() needs at least one batch, but the dataset is empty.")
+    return found
+
+
+def _try(net: nn.Cell, batch: Batch) -> None:
+    """Run a batch, so that data that does not fit is refused before anything else is done."""
+    try:
+        with nothing_left_behind():
+            for value in parts(net(*batch)).values():
+                np.asarray(value)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(x.shape)) for x in batch)
+        raise PruningError(f"compensate(): {type(net).__name__} cannot be run on a batch whose inputs have the shapes "
+                           f"{shapes}: {first_line(error)}. Give batches of what the network takes, each a tensor or a "
+                           "tuple of its inputs and the label.") from error
+
+
+def _number(batches: Iterable[Batch]) -> int:
+    """How many samples there are."""
+    return sum(batch[0].shape[0] if batch[0].ndim else 1 for batch in batches)
+
+
+class _Repair:
+    """One compensation: the dense network, the one that is being repaired, and the data."""
+
+    def __init__(self, dense: nn.Cell, work: nn.Cell, masks: Masks, batches: Sequence[Batch], seed: int):
+        self.dense, self.work, self.batches = dense, work, batches
+        self.generator = np.random.default_rng(seed)
+        graph, choice = record_of(work).graph, masks.read()
+        self.consumers, self.skipped = find_consumers(dense, graph, choice)
+        self.streams = self._streams()
+        self.statistics = Statistics(work, moved_norms(dense, graph, choice))
+        self.parameters = parameters_by_name(work)
+        self.before = {name: parameter.float().asnumpy().copy() for name, parameter in self.parameters.items()}
+
+    def _streams(self) -> dict[Consumer, Place]:
+        """Where each layer that is added to a residual stream sees it. Of the addends of one sum, the last one does."""
+        found = {}
+        for consumer in self.consumers:
+            place = find_stream(self.dense, self.batches[0], consumer.norm or consumer.name, self.generator)
+            if place is not None:
+                found[place] = consumer
+        return {consumer: place for place, consumer in found.items()}
+
+    def changed(self) -> dict[str, np.ndarray]:
+        """The parameters that have other values than before, in float32."""
+        now = {name: parameter.float().asnumpy() for name, parameter in self.parameters.items()}
+        return {name: values for name, values in now.items() if not np.array_equal(values, self.before[name])}
+
+    def all(self) -> Compensation:
+        """Every layer in order of execution, then the statistics that are left."""
+        layers = []
+        for consumer in self.consumers:
+            self.statistics.measure(self.batches, consumer.name, consumer.place)
+            answer = self._one(consumer)
+            if isinstance(answer, Repaired):
+                layers.append(answer)
+            else:
+                self.skipped[consumer.name] = answer
+        self.statistics.measure(self.batches)
+        for path in self.statistics.short:
+            self.skipped[path] = "its statistics stay: the data has too few values for each channel"
+        for path in self.statistics.left:
+            self.skipped[path] = "its statistics stay: evaluation does not reach it as a cell"
+        return Compensation(tuple(layers), self.skipped)
+
+    def _one(self, consumer: Consumer) -> Repaired | str:
+        """Solve for one layer and write the solution down, or say why not."""
+        stream, samples = self.streams.get(consumer), _number(self.batches)
+        gathering = Gathering(self.dense, self.work, consumer, stream, self.generator)
+        columns = gathering.columns
+        if columns * min(columns, samples * POSITIONS) > LARGEST:
+            return f"{columns} weights for each of its channels are too many to solve for"
+        if not columns or not consumer.outputs.any():
+            return "all of its channels went"
+        fit = gathering.all(self.batches, samples)
+        return fit if isinstance(fit, str) else self._solve(consumer, fit)
+
+    def _solve(self, consumer: Consumer, fit: Fit) -> Repaired | str:
+        """The least ridge with which samples that are not fitted come out better."""
+        if not fit.held_out[0].count:
+            return f"{fit.fitted[0].count} positions are too few to solve for it"
+        intercept = consumer.norm is not None or consumer.bias is not None
+        scale = factor_behind(self.dense, consumer)[consumer.outputs] ** 2
+        whole = max(float((scale * fit.variance).sum()), float(np.finfo(np.float64).tiny))
+        before = float((scale * np.concatenate([rows.error() for rows in fit.held_out])).sum()) / whole
+        for strength in STRENGTHS:
+            solutions = [rows.solve(intercept, strength) for rows in fit.fitted]
+            errors = [rows.error(*found) for rows, found in zip(fit.held_out, solutions)]
+            after = float((scale * np.concatenate(errors)).sum()) / whole
+            if after < before:
+                self._write(consumer, solutions)
+                return Repaired(consumer.name, before, after, "stream" if consumer in self.streams else "output")
+        return f"no weights are better on samples that are not fitted ({before:.3g} before, {after:.3g} after)"
+
+    def _write(self, consumer: Consumer, solutions: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+        weight = weight_of(self.work, consumer)
+        shift = np.zeros(len(weight))
+        for own, (change, c) in zip(np.split(np.arange(len(weight)), consumer.layer.groups), solutions):
+            own = own[consumer.outputs[own]]
+            block = weight[own]
+            block[:, consumer.inputs] += change.reshape(len(own), -1, *consumer.layer.kernel).astype(np.float32)
+            weight[own], shift[own] = block, c
+        parameter = self.parameters[consumer.weight]
+        parameter.set_data(ms.Tensor(weight.reshape(parameter.shape)).astype(parameter.dtype))
+        norm = batch_norm(cell_inside(self.work, consumer.norm)) if consumer.norm else None
+        if norm is not None and consumer.norm is not None:
+            set_where(norm.mean, norm.mean.float().asnumpy() - shift, consumer.outputs)
+            self.statistics.keep_function(consumer.norm)
+        elif consumer.bias is not None:
+            bias = self.parameters[consumer.bias]
+            set_where(bias, bias.float().asnumpy() + shift, consumer.outputs)
