@@ -1,35 +1,44 @@
-# make demo, make test: both set everything up first, once, in .venv
+# make demo, make test: both set everything up first, once, in .venv; make help lists the rest
 VENV ?= .venv
 STAMP := $(VENV)/.installed
 PY := $(VENV)/bin/python
 CANDIDATES := $(PYTHON) python3 python3.12 python3.11 python3.10
 SUITED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: demo test test-slow bench coverage lite lint clean
+.DEFAULT_GOAL := demo
+.PHONY: help demo test test-slow bench coverage lite lint docs clean
 
-demo: $(STAMP)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(STAMP) ## train, prune, fine-tune and export a ResNet-20 on real images; up to 6 minutes
 	$(PY) examples/resnet50_cifar10/train.py --config_path demo_digits.yaml
 
-test: $(STAMP)
+test: $(STAMP) ## the default tests, with the examples in the docstrings
 	$(PY) -m pytest -n 2 --dist loadfile
 
-test-slow: $(STAMP)
+test-slow: $(STAMP) ## the tests that take longer than half a minute
 	$(PY) -m pytest -m slow
 
-bench: $(STAMP)
+bench: $(STAMP) ## the benchmarks with small settings, a table for each
 	$(PY) benchmarks/run.py $(BENCH)
 
-coverage: $(STAMP)
+coverage: $(STAMP) ## what can be pruned of mindcv's models, into docs/coverage.md
 	$(PY) benchmarks/coverage.py --table docs/coverage.md
 
-lite: $(STAMP)
+lite: $(STAMP) ## slim networks in MindSpore Lite: fetched, built, compared, timed
 	PYTHON=$(abspath $(PY)) bash examples/on_device/build.sh output/lite
 	$(PY) examples/on_device/table.py output/lite
 
-lint: $(STAMP)
+lint: $(STAMP) ## ruff and mypy
 	$(PY) -m pip install --quiet ruff mypy types-PyYAML
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+
+docs: $(STAMP) ## the pages of docs/ with the reference, into docs/_build; a warning is an error
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(PY) -m sphinx -W --keep-going -q docs docs/_build
+	@echo "docs/_build/index.html"
 
 $(STAMP): pyproject.toml
 	@found=; for python in $(CANDIDATES); do \
@@ -45,5 +54,5 @@ $(STAMP): pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[cli,examples,plot,onnx,test,zoo]'
 	@touch $(STAMP)
 
-clean:
-	rm -rf $(VENV) build *.egg-info
+clean: ## remove the environment and what was built
+	rm -rf $(VENV) build docs/_build *.egg-info

@@ -26,7 +26,7 @@ def data():
 
 @pytest.mark.parametrize("module", ["mindspore_gs", "mindspore_gs.quantization", "mindspore_gs.quantization.slb"])
 def test_scripts_find_the_class(module):
-    assert getattr(__import__(module, fromlist=["x"]), "SlbQuantAwareTraining") is SlbQuantAwareTraining
+    assert __import__(module, fromlist=["x"]).SlbQuantAwareTraining is SlbQuantAwareTraining
     from mindspore_gs.quantization.constant import QuantDtype as older
     assert older is QuantDtype
 

@@ -1,0 +1,95 @@
+"""The pages for a first reader: their code runs, translations show the same code, messages exist, pictures are text."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.pages import BLOCK, DOCS, REPOSITORY, code_of, missing_in, printed_by, promised, said_in
+
+PREAMBLE = '''
+import mindspore as ms
+import numpy as np
+from mindspore import nn
+from mindspore_gs import ChannelPruner
+
+
+class Net(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.SequentialCell(
+            nn.Conv2d(3, 16, 3, stride=16), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 32, 3), nn.BatchNorm2d(32), nn.ReLU())
+        self.head = nn.Dense(32, 10)
+
+    def construct(self, x):
+        return self.head(self.features(x).mean((2, 3)))
+
+
+def train(net, callbacks=None):
+    trained.append(net)
+
+
+build_net, trained = Net, []
+net = build_net()
+images = ms.Tensor(np.ones((1, 3, 224, 224), np.float32))
+'''
+
+
+@pytest.mark.parametrize("page", ["quickstart.md", "concepts.md", "migration_golden_stick.md",
+                                  "migration_torch_pruning.md"])
+def test_the_code_runs_and_prints_what_it_says(page, tmp_path):
+    text = (DOCS / page).read_text()
+    wanted = promised(text, code_only=page not in ("concepts.md",))
+    assert wanted
+    printed = printed_by(text, tmp_path)
+    assert missing_in(printed, wanted) is None, printed
+
+
+def test_the_code_of_the_readme_runs(tmp_path):
+    """With the reader's own network, training and images in front of it."""
+    text = (REPOSITORY / "README.md").read_text()
+    assert len(BLOCK.findall(text)) == 4
+    ending = "\n```python\nprint(len(trained), small.features[3].weight.shape, outputs.shape)\n```\n"
+    assert printed_by(text + ending, tmp_path, PREAMBLE)[-1] == "3 (18, 16, 3, 3) (1, 10)"
+
+
+@pytest.mark.parametrize("english, chinese", [("README.md", "README_CN.md"),
+                                              ("docs/quickstart.md", "docs/quickstart_cn.md")])
+def test_a_translation_shows_the_same_code(english, chinese):
+    ours, theirs = ((REPOSITORY / name).read_text() for name in (english, chinese))
+    assert len(code_of(ours)) >= 4
+    assert code_of(theirs) == code_of(ours)
+    assert promised(theirs, code_only=True) == promised(ours, code_only=True)
+    assert re.search("[\u4e00-\u9fff]{4}", theirs)
+
+
+def test_a_translation_that_lags_behind_is_found():
+    assert code_of("```python\nf(1)  # one\n```\n") == code_of("```python\nf(1)   # 一\n```\n")
+    assert code_of("```python\nf(1)\n```\n") != code_of("```python\nf(2)\n```\n")
+
+
+ERRORS = re.findall(r"^### (.+)$", (DOCS / "faq.md").read_text(), re.M)
+SAID = [text for file in sorted((REPOSITORY / "mindspore_gs").rglob("*.py")) for text in said_in(file)]
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_a_message_of_the_faq_is_one_of_the_package(message):
+    pattern = re.compile(".*".join(map(re.escape, re.split(" *… *", message))), re.S)
+    assert any(pattern.search(text) for text in SAID)
+
+
+def test_a_message_that_the_package_does_not_have_is_found():
+    assert len(ERRORS) >= 20
+    assert not any("the moon is blocked" in text for text in SAID)
+
+
+@pytest.mark.parametrize("picture", sorted((DOCS / "img").glob("*.svg")), ids=lambda picture: picture.stem)
+def test_a_picture_says_in_words_what_it_shows_and_loads_nothing(picture):
+    root = ElementTree.parse(picture).getroot()
+    assert len(root.get("aria-label")) > 40
+    links = [value for item in root.iter() for key, value in item.attrib.items() if key.endswith("href")]
+    assert all(value.startswith("#") for value in links)
+    assert picture.stat().st_size < 5000
+    used = [page for page in DOCS.glob("*.md") if f"img/{picture.name}" in page.read_text()]
+    assert used
