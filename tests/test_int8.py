@@ -1,0 +1,61 @@
+"""INT8 files: near to the float ones, a quarter of the bytes, and bad calibration data is one clear error."""
+
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindspore_gs import export_onnx, prune
+from mindspore_gs.errors import ExportError
+from tests.helpers import randomise
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+
+from mindspore_gs.int8 import quantize_onnx  # noqa: E402
+
+SHAPE = (2, 3, 8, 8)
+
+
+def batches(count=4, shape=SHAPE):
+    return [np.random.default_rng(k).random(shape, np.float32) for k in range(count)]
+
+
+@pytest.fixture(scope="module")
+def float32(tmp_path_factory):
+    net = randomise(nn.SequentialCell(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 128, 3), nn.ReLU(),
+                                      nn.Conv2d(128, 16, 1)))
+    small = prune(net, target={"macs": 0.5}, inputs=SHAPE)
+    return export_onnx(small, SHAPE, tmp_path_factory.mktemp("int8") / "float32")
+
+
+def run(path, x):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_it_computes_nearly_the_same_from_fewer_bytes(float32, with_labels, tmp_path):
+    data = [(x, np.zeros(2)) for x in batches()] if with_labels else iter(batches())
+    int8 = quantize_onnx(float32, data, tmp_path / "int8")
+    expected, got = run(float32, batches()[0]), run(int8, batches()[0])
+    assert 0 < np.abs(got - expected).max() < 0.05 * np.abs(expected).max()
+    assert int8.stat().st_size < 0.45 * float32.stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == ["int8.onnx"]
+
+
+@pytest.mark.parametrize(("data", "message"), [
+    ([], "at least one calibration batch, but got none"),
+    (batches(1, (2, 4, 8, 8)), r"batch 1 must be .* of shape \[.*, 3, 8, 8\] .* but has shape \[2, 4, 8, 8\]"),
+    ([np.full(SHAPE, np.nan, np.float32)], "numbers that are not finite"),
+], ids=["none", "shape", "nan"])
+def test_bad_calibration_data(float32, data, message, tmp_path):
+    with pytest.raises(ExportError, match=message):
+        quantize_onnx(float32, data, tmp_path / "int8")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_not_there_or_no_onnx(tmp_path):
+    with pytest.raises(ExportError, match="there is no ONNX file at"):
+        quantize_onnx(tmp_path / "none.onnx", batches(), tmp_path / "int8")
+    (tmp_path / "text.onnx").write_text("text")
+    with pytest.raises(ExportError, match="text.onnx cannot be quantised"):
+        quantize_onnx(tmp_path / "text.onnx", batches(), tmp_path / "int8")
