@@ -57,6 +57,28 @@ def batches_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
     Raises:
         TypeError: a batch holds other things than tensors.
     """
+    for values in _rows(caller, dataset):
+        yield values[:-1] if len(values) > 1 else values
+
+
+def rows_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
+    """Each batch whole: the network's inputs and the label.
+
+    Args:
+        caller: name of the function that the user has called.
+        dataset: as for :func:`batches_of`.
+
+    Raises:
+        TypeError: a batch holds other things than tensors, or has no label.
+    """
+    for values in _rows(caller, dataset):
+        if len(values) < 2:
+            raise TypeError(f"{caller}() needs batches of the network's inputs and the label, but got one tensor of "
+                            f"shape {tuple(values[0].shape)}.")
+        yield values
+
+
+def _rows(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
     rows = dataset.create_tuple_iterator(num_epochs=1) if hasattr(dataset, "create_tuple_iterator") else dataset
     for row in rows:
         values = tuple(row) if isinstance(row, (tuple, list)) else (row,)
@@ -64,5 +86,4 @@ def batches_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
         if strange or not values:
             got = f"a {type(strange[0]).__name__!r}" if strange else "nothing"
             raise TypeError(f"{caller}() found {got} in a batch. {_WANTED}")
-        inputs = values[:-1] if len(values) > 1 else values
-        yield tuple(value if isinstance(value, ms.Tensor) else ms.Tensor(value) for value in inputs)
+        yield tuple(value if isinstance(value, ms.Tensor) else ms.Tensor(value) for value in values)

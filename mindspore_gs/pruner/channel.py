@@ -22,7 +22,8 @@ from mindspore_gs.masks.trial import try_out
 from mindspore_gs.pruner.channels import Evidence, channels_of, score
 from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
-from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
+from mindspore_gs.pruner.evidence import observe
 from mindspore_gs.pruner.latency import LatencyMeter
 from mindspore_gs.pruner.optimizers import OptimizerCheck
 from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, rate_for
@@ -45,7 +46,8 @@ class ChannelPruner(CompAlgo):
     Args:
         config: options as a dict, or None:
 
-            - ``criterion``: which channels matter. ``"l1"`` (default), ``"l2"``, ``"random"``, any other name in
+            - ``criterion``: which channels matter. ``"l1"`` (default), ``"l2"``, ``"bn_gamma"``, ``"fpgm"``,
+              ``"taylor"`` (needs ``data``), ``"random"``, any other name in
               ``mindspore_gs.pruner.criteria.CRITERIA``, or a function that takes
               :class:`~mindspore_gs.pruner.channels.Channels` and returns one number for each channel. The channels with
               the lowest numbers go.
@@ -71,6 +73,8 @@ class ChannelPruner(CompAlgo):
             - ``seed`` (int): for criteria that draw random numbers. Default: 0.
             - ``data``: training data, a ``mindspore.dataset`` or a list of batches; a batch is a tensor, or a tuple of
               the network's inputs and the label. Default: None.
+            - ``loss_fn``: for criteria that read gradients, a function of the network's output and the label. Default:
+              cross entropy, for labels that are class numbers.
             - ``compensate`` (bool): whether ``apply`` repairs the masked network without training, with 1,024 samples
               of ``data`` at most, see :func:`~mindspore_gs.pruner.compensation.compensate`. Default: False.
             - ``save_mindir``, ``save_mindir_path``: see :class:`~mindspore_gs.CompAlgo`; what is exported is slim.
@@ -231,6 +235,8 @@ class ChannelPruner(CompAlgo):
         check_patterns(owner, "ignore", config.ignore, graph)
         groups = [group for group in groups if not matched(config.ignore, group_names(graph, group))]
         criterion = config.criterion if callable(config.criterion) else CRITERIA[config.criterion]
+        if evidence_needed(config.criterion) == "gradient":
+            evidence = {**evidence, **observe(self._dense(network), graph, groups, config.data, config.loss_fn)}
         scores = [score(criterion, channels)
                   for channels in channels_of(network, graph, groups, evidence, config.seed)]
         counts = self._numbers_kept(network, graph, groups, scores)

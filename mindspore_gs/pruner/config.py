@@ -12,7 +12,7 @@ from mindspore_gs._config import CommonConfig, boolean, not_negative, one_of, op
 from mindspore_gs.engines import ENGINES
 from mindspore_gs.graph import RESIDUAL_POLICIES
 from mindspore_gs.pruner.batches import check_batches
-from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
 from mindspore_gs.pruner.widths import KINDS, SCOPES, Target
 
 
@@ -85,6 +85,13 @@ def _data(owner: str, name: str, value: Any) -> Any:
     return value
 
 
+def _loss_fn(owner: str, name: str, value: Any) -> Callable | None:
+    if value is not None and not callable(value):
+        raise TypeError(f"For '{owner}', the '{name}' must be a function of the network's output and the label, but "
+                        f"got {value!r}.")
+    return value
+
+
 def input_shape(owner: str, name: str, value: Any) -> tuple[Any, ...] | None:
     """What the network is called with: a shape, a tensor, or a list of them. Becomes a tuple of shapes and tensors."""
     if value is None:
@@ -116,6 +123,7 @@ class ChannelConfig(CommonConfig):
     input_shape: tuple[Any, ...] | None = option(None, input_shape)
     seed: int = option(0, not_negative)
     data: Any = option(None, _data)
+    loss_fn: Callable | None = option(None, _loss_fn)
     compensate: bool = option(False, boolean)
 
     @staticmethod
@@ -126,6 +134,9 @@ class ChannelConfig(CommonConfig):
         if config.target is None and config.scope != "layer":
             raise ValueError(f"For '{owner}', the 'scope' {config.scope!r} needs a 'target', such as {{'macs': 0.5}}, "
                              "but got none.")
+        if evidence_needed(config.criterion) is not None and config.data is None:
+            raise ValueError(f"For '{owner}', the criterion {config.criterion!r} looks at data, so it needs 'data', "
+                             "such as a list of batches (images, labels), but got none.")
         if config.compensate and config.data is None:
             raise ValueError(f"For '{owner}', 'compensate' needs 'data', such as a list of batches of training images, "
                              "but got none.")

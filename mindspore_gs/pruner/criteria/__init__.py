@@ -9,7 +9,7 @@ The channels with the lowest numbers are removed. A criterion of your own needs 
     ChannelPruner(criterion=fpgm, prune_rate=0.5)
 """
 
-from mindspore_gs.pruner.criteria import knockoffs, weights
-from mindspore_gs.pruner.criteria.registry import CRITERIA, combine, criterion
+from mindspore_gs.pruner.criteria import gradients, knockoffs, weights
+from mindspore_gs.pruner.criteria.registry import CRITERIA, combine, criterion, evidence_needed
 
-__all__ = ["CRITERIA", "combine", "criterion", "knockoffs", "weights"]
+__all__ = ["CRITERIA", "combine", "criterion", "evidence_needed", "gradients", "knockoffs", "weights"]

@@ -9,8 +9,13 @@ from mindspore_gs.pruner.channels import Criterion
 CRITERIA: dict[str, Criterion] = {}
 
 
-def criterion(name: str) -> Callable[[Criterion], Criterion]:
+def criterion(name: str, needs: str | None = None) -> Callable[[Criterion], Criterion]:
     """Register a criterion under a name; a second one of that name is refused.
+
+    Args:
+        name: its name.
+        needs: the kind of evidence that it reads and that a pass over data finds: ``"gradient"``. Such a criterion is
+            refused without ``data``. Default: none.
 
     Examples:
         >>> from mindspore_gs.pruner.criteria import CRITERIA, criterion
@@ -25,9 +30,18 @@ def criterion(name: str) -> Callable[[Criterion], Criterion]:
         if name in CRITERIA:
             raise ValueError(f"there is a criterion {name!r} already; choose another name.")
         CRITERIA[name] = function
+        function.needs = needs  # type: ignore[attr-defined]
         return function
 
     return register
+
+
+def evidence_needed(chosen: str | Criterion) -> str | None:
+    """The kind of evidence that a criterion needs, given by its name or as a function; None where it needs none.
+
+    A function of your own may say so itself: ``my_criterion.needs = "gradient"``.
+    """
+    return getattr(CRITERIA[chosen] if isinstance(chosen, str) else chosen, "needs", None)
 
 
 def combine(scores: Sequence[np.ndarray]) -> np.ndarray:

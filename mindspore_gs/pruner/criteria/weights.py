@@ -25,6 +25,47 @@ def l2(channels: Channels) -> np.ndarray:
     return combine([np.linalg.norm(rows, axis=1) for rows in channels.rows(Role.FILTER)])
 
 
+@criterion("bn_gamma")
+def bn_gamma(channels: Channels) -> np.ndarray:
+    r"""The scale of the BatchNorm behind: :math:`|\gamma_j|`; layers are combined by :func:`combine`.
+
+    A layer without a BatchNorm has the norm of its filter over the layer's mean norm in the place of gamma, as if it
+    were followed by one whose mean gamma is 1.
+
+    Source: Liu et al., Learning Efficient Convolutional Networks through Network Slimming, ICCV 2017.
+    """
+    return combine([_gamma(layer) for layer in channels.layers()])
+
+
+@criterion("fpgm")
+def fpgm(channels: Channels) -> np.ndarray:
+    r"""Sum of the distances to all other filters of the layer: :math:`\sum_k \|w_j - w_k\|_2`.
+
+    A filter near the geometric median of its layer can be replaced by the others, however large it is. Layers are
+    combined by :func:`combine`.
+
+    Source: He et al., Filter Pruning via Geometric Median for Deep Convolutional Neural Networks Acceleration, CVPR
+    2019.
+    """
+    return combine([_distances(rows).sum(axis=1) for rows in channels.rows(Role.FILTER)])
+
+
+def _gamma(layer: Channels) -> np.ndarray:
+    scales = layer.rows(Role.SCALE)
+    if scales:
+        gamma: np.ndarray = np.abs(scales[0]).mean(axis=1)
+        return gamma
+    norm = np.linalg.norm(layer.rows(Role.FILTER)[0], axis=1)
+    return norm / max(float(norm.mean()), np.finfo(float).tiny)
+
+
+def _distances(rows: np.ndarray) -> np.ndarray:
+    """Euclidean distances of all pairs of rows, without a three-dimensional array."""
+    squares = (rows ** 2).sum(axis=1)
+    distances: np.ndarray = np.sqrt(np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0))
+    return distances
+
+
 @criterion("random")
 def random(channels: Channels) -> np.ndarray:
     """A random number for each channel: the baseline that every criterion must beat."""
