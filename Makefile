@@ -20,6 +20,7 @@ bench: $(STAMP)
 	$(PY) benchmarks/run.py $(BENCH)
 
 coverage: $(STAMP)
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements-coverage.txt
 	$(PY) benchmarks/coverage.py --table docs/coverage.md
 
 lint: $(STAMP)
