@@ -23,7 +23,8 @@ test-slow: $(STAMP) ## the tests that take longer than half a minute
 bench: $(STAMP) ## the benchmarks with small settings, a table for each
 	$(PY) benchmarks/run.py $(BENCH)
 
-coverage: $(STAMP) ## what can be pruned of mindcv's models, into docs/coverage.md
+coverage: $(STAMP) ## what can be pruned of mindcv's, mindyolo's and mindocr's models, into docs/coverage.md
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements-coverage.txt
 	$(PY) benchmarks/coverage.py --table docs/coverage.md
 
 lite: $(STAMP) ## slim networks in MindSpore Lite: fetched, built, compared, timed

@@ -1,5 +1,7 @@
 """Random values for every parameter of a network, so that a wrong slice cannot hide behind zeros and ones."""
 
+from collections.abc import Sequence
+
 import mindspore as ms
 import numpy as np
 from mindspore import nn
@@ -15,6 +17,18 @@ def images(shape: tuple[int, int, int, int], seed: int = 0) -> ms.Tensor:
     patches = np.kron(random.standard_normal((number, channels, 4, 4)), np.ones((patch, patch)))
     values = patches[..., :height, :width] + 0.5 * random.standard_normal(shape)
     return ms.Tensor(values.astype(np.float32))
+
+
+def samples(shapes: Sequence[tuple[int, ...]], seed: int = 0, batch: int = 2) -> list[ms.Tensor]:
+    """A batch for each input: images where it has height and width, random numbers otherwise."""
+    found = []
+    for k, shape in enumerate(shapes):
+        if len(shape) == 3:
+            found.append(images((batch, *shape), seed + 10 * k))
+        else:
+            values = np.random.default_rng(seed + 10 * k).standard_normal((batch, *shape))
+            found.append(ms.Tensor(values.astype(np.float32)))
+    return found
 
 
 def randomise(net: nn.Cell, seed: int = 0) -> nn.Cell:
@@ -49,11 +63,11 @@ def _values(kind: str, shape: tuple[int, ...], random: np.random.Generator, gain
     return random.normal(0, 0.2, shape)
 
 
-def calibrate(net: nn.Cell, x: ms.Tensor, seed: int = 0) -> nn.Cell:
-    """Give each BatchNorm of ``net``, in place, moving statistics under which the signal for ``x`` keeps its size.
+def calibrate(net: nn.Cell, *inputs: ms.Tensor, seed: int = 0) -> nn.Cell:
+    """Give each BatchNorm of ``net``, in place, moving statistics under which the signal for ``inputs`` keeps its size.
 
     The variance of a channel is that of the BatchNorm's input plus its mean over the channels, stretched by
-    [0.5, 1.5]: a channel that hardly varies for ``x`` would otherwise blow up rounding errors and other inputs. The
+    [0.5, 1.5]: a channel that hardly varies for them would otherwise blow up rounding errors and other inputs. The
     mean is that of the input, moved by 0.2 of these deviations. Channels that are constant keep what they have.
     ``net`` runs once in PyNative mode.
     """
@@ -65,7 +79,7 @@ def calibrate(net: nn.Cell, x: ms.Tensor, seed: int = 0) -> nn.Cell:
              for norm in norms]
     try:
         with evaluating(net):
-            net(x)
+            net(*inputs)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""One model of mindcv through the whole package: trace, group, remove half of every free group, compare.
+"""One network through the whole package: trace, group, remove half of every free group, compare; then SCOP.
 
     python benchmarks/zoo.py resnet18 --size 64
 
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ import mindspore as ms  # noqa: E402
 import numpy as np  # noqa: E402
 from mindspore import nn  # noqa: E402
 
-from benchmarks.randomise import calibrate, images, randomise  # noqa: E402
-from benchmarks.zoo_models import SIZES  # noqa: E402
+from benchmarks.randomise import calibrate, randomise, samples  # noqa: E402
+from benchmarks.recipes import Recipe, recipe  # noqa: E402
+from benchmarks.zoo_scop import measure_scop, tensors  # noqa: E402
 from mindspore_gs import load_mindir  # noqa: E402
 from mindspore_gs._cells import evaluating  # noqa: E402
 from mindspore_gs.errors import PruningError, first_line  # noqa: E402
@@ -38,33 +39,19 @@ from mindspore_gs.report import compare  # noqa: E402
 from mindspore_gs.slim import PrunePlan, mask, relative_difference, slim  # noqa: E402
 from mindspore_gs.slim.check import first_difference  # noqa: E402
 
-CLASSES = 10
 ALLOWED = 1e-4
 LIVELY = 1e-2  # outputs that differ by less than this (relative) prove nothing
 
 
-def family(name: str) -> str:
-    """The source file of a model in mindcv."""
-    from mindcv.models.registry import model_entrypoint
-    return model_entrypoint(name).__module__.rpartition(".")[2]
-
-
-def usual_size(name: str) -> int:
-    """The input size that mindcv's configuration gives for a model; 224 where it has none."""
-    if name in SIZES:
-        return SIZES[name]
-    from mindcv.models.registry import model_entrypoint
-    configurations = getattr(sys.modules[model_entrypoint(name).__module__], "default_cfgs", {})
-    return configurations.get(name, {}).get("input_size", (3, 224, 224))[1]
-
-
-def measure(name: str, size: int = 0, seed: int = 0, save: Callable[[dict], None] = lambda record: None) -> dict:
+def measure(name: str, size: int = 0, seed: int = 0, save: Callable[[dict], None] = lambda record: None,
+            scop: bool = False) -> dict:
     """Run one model and write down what came of it.
 
     Args:
-        name: name of the model in mindcv.
-        size: height and width of the image; 0 for the model's own.
+        name: one of ``recipes.names()``, or a model of mindcv.
+        size: height and width of mindcv's images; 0 for the model's own.
         seed: of weights, inputs, and of the choice which channels go.
+        scop: whether to send the network through SCOP's two phases too, with both policies.
         save: called with the record at the start of each step, so that a killed process leaves a trace.
 
     Returns:
@@ -76,7 +63,7 @@ def measure(name: str, size: int = 0, seed: int = 0, save: Callable[[dict], None
     begin = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _measure(record, save, Path(folder))
+            _measure(record, save, Path(folder), scop)
     except PruningError as error:
         record.update(status="refused", error=f"{type(error).__name__}: {first_line(error)}")
     except Exception as error:
@@ -88,7 +75,7 @@ def measure(name: str, size: int = 0, seed: int = 0, save: Callable[[dict], None
     return record
 
 
-def _measure(record: dict, save: Callable[[dict], None], folder: Path) -> None:
+def _measure(record: dict, save: Callable[[dict], None], folder: Path, scop: bool) -> None:
     @contextmanager
     def step(title: str) -> Iterator[None]:
         record["step"] = title
@@ -98,14 +85,17 @@ def _measure(record: dict, save: Callable[[dict], None], folder: Path) -> None:
         record["seconds"][title] = time.perf_counter() - begin
 
     with step("build"):
-        record["family"] = family(record["model"])
-        record["size"] = record["size"] or usual_size(record["model"])
-        shape = (2, 3, record["size"], record["size"])
-        first, second = (images(shape, record["seed"] + k) for k in (1, 2))
-        net = build(record["model"], record["seed"])
+        made = recipe(record["model"], record["size"])
+        record.update(family=made.family, task=made.task, size=made.shapes[0][-1])
+        first, second = (samples(made.shapes, record["seed"] + k) for k in (1, 2))
+        shapes = [(1, *shape) for shape in made.shapes]
+        net = build(made, record["seed"])
+    if scop:
+        with step("SCOP"):
+            record["scop"] = measure_scop(lambda: build(made, record["seed"]), made.shapes, record["seed"])
     ms.set_context(mode=ms.GRAPH_MODE)
     with step("trace"):
-        graph = trace(net, (1, *shape[1:]))
+        graph = trace(net, *shapes)
     with step("group"):
         groups = graph.groups(residual="couple")
     record.update(accounts(net, graph, groups), nodes=len(graph.graph.nodes))
@@ -114,17 +104,17 @@ def _measure(record: dict, save: Callable[[dict], None], folder: Path) -> None:
         record.update(status="refused", error="no group with more than one channel is free")
         return
     with step("mask"):
-        masked = calibrate(mask(net, plan), first, record["seed"])
+        masked = calibrate(mask(net, plan), *first, seed=record["seed"])
         _copy_values(masked, net, ("moving_mean", "moving_variance"))
-        nearly = ms.Tensor(np.nextafter(first.asnumpy(), np.float32(np.inf)))
-        outputs = [_run(masked, x) for x in (first, second, nearly)]
+        nearly = [ms.Tensor(np.nextafter(x.asnumpy(), np.float32(np.inf))) for x in first]
+        outputs = [_run(masked, inputs) for inputs in (first, second, nearly)]
     with step("slim"):
         small = slim(net, plan, check=False)
         got = _run(small, first)
     with step("MindIR"):
         reloaded = _run_mindir(small, first, folder / "slim")
     with step("report"):
-        report = compare(graph, trace(small, (1, *shape[1:])))
+        report = compare(graph, trace(small, *shapes))
         record.update({key: getattr(report, key) for key in ("params_before", "params_after", "macs_before",
                                                              "macs_after")})
     with step("dense"):
@@ -133,16 +123,13 @@ def _measure(record: dict, save: Callable[[dict], None], folder: Path) -> None:
     record.update(differences(outputs, dense, got, reloaded))
     judge(record)
     if record["status"] == "WRONG" and record["masked_slim"] > ALLOWED:
-        record["first_difference"] = first_difference(mask(net, plan), small, (first,), ALLOWED)
+        record["first_difference"] = first_difference(mask(net, plan), small, tuple(first), ALLOWED)
 
 
-def build(name: str, seed: int) -> nn.Cell:
-    """The model with ``CLASSES`` classes, in evaluation mode, with no parameter at its initial value."""
-    from mindcv.models import create_model
+def build(made: Recipe, seed: int) -> nn.Cell:
+    """The network, in evaluation mode, with no parameter at its initial value."""
     ms.set_seed(seed)
-    net = create_model(name, num_classes=CLASSES)
-    net.set_train(False)
-    return randomise(net, seed)
+    return randomise(made.build().set_train(False), seed)
 
 
 def half(groups: Iterable[Group], seed: int) -> dict[Group, np.ndarray]:
@@ -156,16 +143,15 @@ def half(groups: Iterable[Group], seed: int) -> dict[Group, np.ndarray]:
     return keep
 
 
-def _run(net: nn.Cell, x: ms.Tensor) -> np.ndarray:
+def _run(net: nn.Cell, inputs: Sequence[ms.Tensor]) -> list[np.ndarray]:
     with evaluating(net):
-        output = net(x)
-    return (output[0] if isinstance(output, (tuple, list)) else output).asnumpy()
+        return [tensor.asnumpy() for tensor in tensors(net(*inputs))]
 
 
-def _run_mindir(net: nn.Cell, x: ms.Tensor, path: Path) -> np.ndarray:
+def _run_mindir(net: nn.Cell, inputs: Sequence[ms.Tensor], path: Path) -> list[np.ndarray]:
     with evaluating(net):
-        ms.export(net, x, file_name=str(path), file_format="MINDIR")
-    return _run(load_mindir(path.with_suffix(".mindir")), x)
+        ms.export(net, *inputs, file_name=str(path), file_format="MINDIR")
+    return _run(load_mindir(path.with_suffix(".mindir")), inputs)
 
 
 def _copy_values(source: nn.Cell, target: nn.Cell, endings: tuple[str, ...] = ("",)) -> None:
@@ -176,20 +162,25 @@ def _copy_values(source: nn.Cell, target: nn.Cell, endings: tuple[str, ...] = ("
             parameter.set_data(ms.Tensor(values[parameter.name].asnumpy(), parameter.dtype))
 
 
-def differences(masked: list[np.ndarray], dense: np.ndarray, small: np.ndarray, reloaded: np.ndarray) -> dict:
+def differences(masked: Sequence[list[np.ndarray]], dense: list[np.ndarray], small: list[np.ndarray],
+                reloaded: list[np.ndarray]) -> dict:
     """Relative differences, after division by the largest masked output, so that small outputs count in full.
 
     ``masked`` has the outputs for the first input, for another one, and for the first one moved by one rounding each.
+    Of several outputs the one that differs most counts.
     """
-    largest = float(np.abs(masked[0]).max())
-    scale = 1 / largest if np.isfinite(largest) and largest > 0 else 1.0
+    first, second, nearly = masked
+    largest = [float(np.abs(output).max()) for output in first]
+    scales = [1 / top if np.isfinite(top) and top > 0 else 1.0 for top in largest]
 
-    def between(left: np.ndarray, right: np.ndarray) -> float:
-        return relative_difference(left * scale, right * scale)
+    def between(left: list[np.ndarray], right: list[np.ndarray]) -> float:
+        if len(left) != len(right):
+            return float("inf")
+        return max(relative_difference(a * scale, b * scale) for a, b, scale in zip(left, right, scales))
 
-    return {"largest_output": largest, "masked_slim": between(small, masked[0]),
-            "slim_mindir": between(reloaded, small), "masked_dense": between(dense, masked[0]),
-            "two_inputs": between(masked[1], masked[0]), "rounding": between(masked[2], masked[0])}
+    return {"largest_output": max(largest), "masked_slim": between(small, first),
+            "slim_mindir": between(reloaded, small), "masked_dense": between(dense, first),
+            "two_inputs": between(second, first), "rounding": between(nearly, first)}
 
 
 def judge(record: dict) -> None:
@@ -248,13 +239,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=0, help="height and width of the image (default: the model's own)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the record here, after each step")
+    parser.add_argument("--scop", action="store_true", help="SCOP with both policies too")
     options = parser.parse_args()
 
     def save(record: dict) -> None:
         if options.out:
             options.out.write_text(json.dumps(record, indent=1))
 
-    print(json.dumps(measure(options.model, options.size, options.seed, save), indent=1))
+    print(json.dumps(measure(options.model, options.size, options.seed, save, options.scop), indent=1))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ class Blocked(Enum):
     UNKNOWN_OPERATOR = "there is no channel rule for the operator"
     MIXES_CHANNELS = "the operator computes over all channels, so removing one changes the others"
     NOT_ZERO = "the channel is not zero any more when the operator sums over it"
-    TWO_ACTIVATIONS = "the operator multiplies two activations (attention), which is not supported"
+    TWO_ACTIVATIONS = "the operator multiplies two activations (attention), whose channels cannot go together here"
     GROUPED_TRANSPOSED = "a transposed convolution with groups has no channel rule"
     MERGED_AXES = "the channel axis is merged with another axis in front of the operator"
     COMPUTED_WEIGHT = "the weight of the operator is computed, not a parameter"

@@ -14,11 +14,12 @@ from mindspore_gs._cells import constructor_names, owners_by_name
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
-from mindspore_gs.graph.ir import Graph, Node, renamed, verify
-from mindspore_gs.graph.questions import Reading, Resize, Site
+from mindspore_gs.graph.ir import SHOWN, Graph, Node, renamed, verify
+from mindspore_gs.graph.questions import BLOCKED, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
+from mindspore_gs.graph.rules.registry import flatten
 from mindspore_gs.graph.writers import Writer, find_writers
 
 RESIDUAL_POLICIES = ("keep", "couple", "inner")
@@ -305,6 +306,9 @@ def _propagate_one(graph: Graph, channels: Channels) -> None:
         flows[node.name] = channels.settle(node, flow) if node.name in channels.writer_at else flow
     for name in graph.outputs:
         _block_outputs(flows[name], channels, graph)
+    for node in graph.nodes:
+        if node.attrs.get("instance") == SHOWN:
+            _guard_unseen(node, graph, flows, channels)
     for parameter, node in channels.computed:
         if (parameter, node.name) not in channels.shows:
             channels.keep_whole(parameter, Blocked.COMPUTED_WEIGHT, node)
@@ -346,6 +350,20 @@ def _block_outputs(flow: Any, channels: Channels, graph: Graph) -> None:
         return
     node = next((n for n in reversed(graph.nodes) if n.name in graph.outputs), graph.nodes[-1])
     channels.refuse(flow, Blocked.REACHES_OUTPUT, node)
+
+
+def _guard_unseen(node: Node, graph: Graph, flows: dict[str, Any], channels: Channels) -> None:
+    """Code that MindIR does not show may combine the layer that it reads with anything of the same shape.
+
+    Whether it does, a second trace tells: the code is compiled, although nothing of it is left.
+    """
+    shapes = {flow.shape for name in node.inputs for flow in flatten([flows[name]]) if len(flow.shape) > 1}
+    alike = [flow.ids.reshape(-1) for each in graph.nodes for flow in flatten([flows[each.name]])
+             if flow.shape in shapes and flow.varying and flow.has_channels]
+    if alike:
+        ids = np.concatenate(alike)
+        if channels.ask(node, ("apart",), ids) == BLOCKED:
+            channels.block(ids, Blocked.UNSEEN, node)
 
 
 def _groups(channel_graph: ChannelGraph, channels: Channels, cuts: frozenset[str]) -> tuple[Group, ...]:

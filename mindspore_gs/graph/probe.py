@@ -21,7 +21,7 @@ from mindspore_gs.graph.groups import ChannelGraph, Group
 from mindspore_gs.graph.ids import NONE
 from mindspore_gs.graph.ir import renamed
 from mindspore_gs.graph.places import path_of, positions
-from mindspore_gs.graph.questions import BLOCKED, Question, Reading, Resize, Site
+from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Question, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores, restore_path
 from mindspore_gs.graph.shapes import follows
 from mindspore_gs.graph.views import all_views
@@ -41,8 +41,11 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
         return graph
     if _fits(net, graph, tensors):
         return graph
+    attention = _attention(net, graph, tensors)
+    if attention is not None:
+        return attention
     families = _families(net, graph)
-    answers: Readings = {}
+    answers: Readings = {site: Reading(BLOCKED) for site in _products(graph)}
     for family, sites in families.items():
         answers |= _answer(net, graph, tensors, families, answers, family, sites)
     settled = _with(net, graph, answers)
@@ -50,6 +53,58 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
         return settled
     everything = {site: Reading(BLOCKED) for sites in families.values() for site in sites}
     return _with(net, graph, everything)
+
+
+def _products(graph: ChannelGraph) -> list[Site]:
+    """The products of two activations whose channels may go together."""
+    return [site for site, question in graph.channels.questions.items() if question.options == (TOGETHER,)]
+
+
+def _attention(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph | None:
+    """The channel graph of a network with attention, if it is one of three that are tried; None otherwise.
+
+    Attributes of the user's cells hold the number of heads, or the length of one, and follow it; or what attention
+    multiplies stays as it is. That is at most three traces, whatever the number of layers.
+    """
+    products = _products(graph)
+    if not _shrinking(graph, products):
+        return None
+    for least in (True, False):
+        candidate = _with(net, graph, _named(net, graph, least))
+        if candidate.resizes and _shrinking(candidate, products) and _fits(net, candidate, tensors):
+            return candidate
+    candidate = _with(net, graph, {site: Reading(BLOCKED) for site in products})
+    return candidate if not _shrinking(candidate) or _fits(net, candidate, tensors) else None
+
+
+def _named(net: nn.Cell, graph: ChannelGraph, least: bool) -> Readings:
+    """For each number that an attribute holds, the reading that it follows the channels.
+
+    Where several axes have an attribute each, the shortest of them (heads) or the longest (the length of one head) is
+    taken. An attribute is the number itself where channels are cut into blocks, else the largest multiple.
+    """
+    questions = graph.channels.questions
+    most = max(len(question.options) for question in questions.values())
+    found: dict[Site, list[tuple[int, Reading]]] = {}
+    for place in range(most):
+        at = _with(net, graph, {site: Reading(question.options[min(place, len(question.options) - 1)])
+                                for site, question in questions.items()})
+        for site, question in at.channels.questions.items():
+            if site not in questions or question.options == (TOGETHER,):
+                continue
+            option = at.readings[site].option
+            path = path_of(net, at, question)
+            names = _attributes(net, path, question)
+            exact = [n for n in names if getattr(get_cell(net, str(path)), n) == len(question.counted)]
+            name = next(iter(exact), None) if isinstance(option, int) else _largest(net, path, names)
+            if name is not None:
+                found.setdefault(site, []).append((len(question.counted), Reading(option, name)))
+    choose = min if least else max
+    return {site: choose(readings, key=lambda pair: pair[0])[1] for site, readings in found.items()}
+
+
+def _largest(net: nn.Cell, path: str | None, names: list[str]) -> str | None:
+    return max(names, key=lambda name: getattr(get_cell(net, str(path)), name), default=None)
 
 
 def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
@@ -98,7 +153,7 @@ def _candidates(net: nn.Cell, graph: ChannelGraph, sites: list[Site]) -> list[Re
 def _attributes(net: nn.Cell, path: str | None, question: Question) -> list[str]:
     """Attributes of a cell of the user's that hold the number that was asked for, or a multiple of it."""
     count = len(question.counted)
-    if path is None or count < 2:
+    if path is None or count < 2 or type(get_cell(net, path)).__module__.startswith("mindspore."):
         return []
     return [name for name, value in vars(get_cell(net, path)).items()
             if isinstance(value, int) and not isinstance(value, bool) and value > 0 and value % count == 0

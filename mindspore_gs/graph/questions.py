@@ -11,6 +11,7 @@ import numpy as np
 Site = tuple[str, str, int]
 Option = str | int
 BLOCKED = "blocked"
+TOGETHER = "together"
 
 
 @dataclass(frozen=True)

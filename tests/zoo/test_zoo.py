@@ -79,7 +79,9 @@ def test_judge(change, status):
 
 def test_differences_are_relative_to_small_outputs_too():
     masked, small = np.array([[1e-3, 0]]), np.array([[1e-3, 1e-6]])
-    found = zoo.differences([masked, 2 * masked, 1.5 * masked], 3 * masked, small, small)
+    large = np.array([5.0])
+    found = zoo.differences([[large, masked], [large, 2 * masked], [large, 1.5 * masked]], [large, 3 * masked],
+                            [large, small], [large, small])
     np.testing.assert_allclose([found["masked_slim"], found["slim_mindir"]], [1e-3, 0])
     np.testing.assert_allclose([found["two_inputs"], found["masked_dense"], found["rounding"]], [1, 2, 0.5])
 

@@ -12,6 +12,7 @@ from mindspore_gs.graph.ir import Node
 from mindspore_gs.graph.questions import BLOCKED
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.elementwise import elementwise
+from mindspore_gs.graph.rules.pairs import multiply
 from mindspore_gs.graph.rules.registry import channel_rule, refused
 
 
@@ -78,9 +79,9 @@ def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) ->
 def _matmul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, w = flows[:2]
     transposes_x = len(flows) > 2 and bool(flows[2].constant)
-    if x.parameter is not None or w.parameter is None or len(w.shape) != 2 or transposes_x:
-        return refused(node, [x, w], Blocked.TWO_ACTIVATIONS, channels)
     transposed = len(flows) > 3 and bool(flows[3].constant)
+    if x.parameter is not None or w.parameter is None or len(w.shape) != 2 or transposes_x:
+        return multiply(node, x, w, (transposes_x, transposed), channels)
     return _dense(node, x, w.parameter, (0, 1) if transposed else (1, 0), channels)
 
 

@@ -1,0 +1,83 @@
+"""Attention as people write it: the number of heads, or the length of one, open, in an attribute, or in the code."""
+
+from mindspore import nn, ops
+
+
+class Attention(nn.Cell):
+    """Tokens, one layer of attention around which they go on, a classifier.
+
+    Args:
+        width: length of a token.
+        heads: number of heads.
+        dim: length of a head.
+    """
+
+    def __init__(self, width=8, heads=4, dim=3):
+        super().__init__()
+        self.heads, self.dim, self.scale = heads, dim, dim ** -0.5
+        self.embed, self.norm = nn.Dense(5, width), nn.LayerNorm((width,))
+        self.q, self.k, self.v = (nn.Dense(width, heads * dim) for _ in range(3))
+        self.proj, self.head = nn.Dense(heads * dim, width), nn.Dense(width, 2)
+
+    def split(self, x):
+        """Heads in front: (batch, heads, tokens, length)."""
+        return x.reshape(x.shape[0], x.shape[1], -1, self.dim).transpose(0, 2, 1, 3)
+
+    def join(self, x):
+        """Heads side by side again."""
+        x = x.transpose(0, 2, 1, 3)
+        return x.reshape(x.shape[0], x.shape[1], -1)
+
+    def heads_of(self, x):
+        return self.split(self.q(x)), self.split(self.k(x)), self.split(self.v(x))
+
+    def construct(self, x):
+        x = self.embed(x)
+        q, k, v = self.heads_of(self.norm(x))
+        weights = ops.softmax(ops.matmul(q, k.swapaxes(-1, -2)) * self.scale, -1)
+        return self.head(x + self.proj(self.join(ops.matmul(weights, v)))).mean(1)
+
+
+class Joint(Attention):
+    """One layer makes query, key and value; the number of heads is an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv = nn.Dense(8, 36)
+        del self.q, self.k, self.v
+
+    def heads_of(self, x):
+        x = self.qkv(x).reshape(x.shape[0], x.shape[1], 3, self.heads, self.dim)
+        return ops.unstack(x.transpose(2, 0, 3, 1, 4), 0)
+
+
+class Divided(Attention):
+    """The length of a head follows from the number of heads, and so does the scale."""
+
+    def split(self, x):
+        x = x.reshape(x.shape[0], x.shape[1], self.heads, x.shape[2] // self.heads).transpose(0, 2, 1, 3)
+        return x * x.shape[3] ** -0.5
+
+
+class OpenLength(Attention):
+    """The length of a head is open."""
+
+    def split(self, x):
+        return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(0, 2, 1, 3)
+
+
+class OneHead(Attention):
+    """One head, nothing is cut."""
+
+    def split(self, x):
+        return x
+
+    def join(self, x):
+        return x
+
+
+class InCode(Attention):
+    """Both numbers are in the code."""
+
+    def split(self, x):
+        return x.reshape(x.shape[0], x.shape[1], 4, 3).transpose(0, 2, 1, 3)

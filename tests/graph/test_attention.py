@@ -1,0 +1,39 @@
+"""Attention heads are groups: query, key, value and what reads them lose the same heads, or the same places of each."""
+
+import numpy as np
+import pytest
+
+from mindspore_gs.graph import trace
+from mindspore_gs.slim import PrunePlan, mask, relative_difference, slim
+from tests import attention
+from tests.helpers import evaluate, image, randomise
+
+SHAPE = (1, 6, 5)
+STAYS = "TWO_ACTIVATIONS"
+
+TABLE = {
+    "open number of heads": (attention.Attention, {"q k v": (4, None)}, []),
+    "joint, heads in an attribute": (attention.Joint, {"qkv": (4, None)}, [("", "heads", 4, 1)]),
+    "length from the heads": (attention.Divided, {"q k v": (4, None)}, [("", "heads", 4, 1)]),
+    "open length of a head": (attention.OpenLength, {"q k": (3, None), "v": (3, None)}, []),
+    "one head": (attention.OneHead, {"q k": (12, None), "v": (12, None)}, []),
+    "numbers in the code": (attention.InCode, {"q": (4, STAYS), "k": (4, STAYS), "v": (4, STAYS)}, []),
+}
+
+
+@pytest.mark.parametrize("build, expected, attributes", TABLE.values(), ids=TABLE)
+def test_heads(build, expected, attributes):
+    net = randomise(build())
+    graph = trace(net, SHAPE)
+    groups = [g for g in graph.groups() if g.name not in ("embed", "head")]
+    assert {" ".join(g.members): (g.size, g.blocked_by and g.blocked_by.reason.name) for g in groups} == expected
+    assert [(r.cell, r.attribute, r.old, r.factor) for r in graph.resizes] == attributes
+    keep = {g: np.arange(g.size) % 3 != 1 for g in groups if g.blocked_by is None}
+    if not keep:
+        return
+    plan, x = PrunePlan.from_groups(graph, keep), image(2, *SHAPE[1:])
+    small, full = slim(net, plan, check=False), mask(net, plan)
+    expected_output = evaluate(full, x)
+    assert relative_difference(evaluate(small, x), expected_output) <= 1e-6
+    assert relative_difference(evaluate(net, x), expected_output) > 1e-2
+    assert sum(p.size for p in small.get_parameters()) < sum(p.size for p in net.get_parameters())
