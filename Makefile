@@ -38,7 +38,7 @@ lint: $(STAMP) ## ruff and mypy
 
 docs: $(STAMP) ## the pages of docs/ with the reference, into docs/_build; a warning is an error
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[docs]'
-	$(PY) -m sphinx -W --keep-going -q docs docs/_build
+	$(PY) -m sphinx -E -W --keep-going -q docs docs/_build
 	@echo "docs/_build/index.html"
 
 $(STAMP): pyproject.toml

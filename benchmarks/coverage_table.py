@@ -27,14 +27,16 @@ def introduction(command: str) -> list[str]:
             "the full network with these channels at zero (masked), the slim one, and the slim one reloaded from its "
             "MindIR. mindcv's rexnet is missing: its constructor fails on MindSpore 2.10.", "",
             "- **traced**: height and width of the image.",
-            "- **prunable**: share of the trainable numbers that lie in a free group; each of them goes with some "
-            "channel that may be removed.",
+            "- **prunable**: share of the entries of all trainable parameters that lie in a free group; each of them "
+            "goes with some channel that may be removed.",
             "- **parameters**, **MACs**: after / before, with half of every free group removed.",
             "- **masked - slim**, **slim - MindIR**: largest difference of an output over the largest output.",
             "- **seconds**: export, grouping, and everything including five compilations. Each model ran in a process "
             "of its own.",
             "- **result**: *equal* (to 1e-4); *refused* (the package says that it cannot prune the model); *dull* "
-            "(equal, but the output depends too little on input or channels to prove anything); *WRONG*; *CRASH*."]
+            "(equal, but the output depends too little on input or channels to prove anything); *WRONG*; *CRASH*.",
+            "- **first place** (further down): the operator's cell as MindSpore writes it, its path with the "
+            "class of each cell: `Default/conv1-StdConv2d` is the cell `conv1` of class `StdConv2d` in the network."]
 
 
 def totals(records: list[dict]) -> list[str]:
@@ -94,7 +96,7 @@ def section(record: dict) -> list[str]:
     if "channels" in record:
         lines.append(f"{record['free_channels']:,} of {record['channels']:,} channels are free, in "
                      f"{record['free_groups']} of {record['groups']} groups."
-                     + (f" {outside:,} trainable numbers belong to no group." if outside else "")
+                     + (f" {outside:,} entries of trainable parameters belong to no group." if outside else "")
                      + (f" {record['untraced']:,} of them serve training only." if record.get("untraced") else ""))
     if blocked:
         lines += ["", "| reason | operator | groups | channels | parameters held | first place |",

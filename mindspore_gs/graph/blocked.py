@@ -8,7 +8,7 @@ class Blocked(Enum):
     """Reasons for which a channel stays. The value is the sentence that a user reads."""
 
     REACHES_OUTPUT = "the channel is an output of the network"
-    NETWORK_INPUT = "the channel meets one that stays: of the network's input, or blocked before it"
+    NETWORK_INPUT = "the channel is tied to one that stays: of the network's input, or blocked for a reason of its own"
     CONSTANT = "the channel meets constant channels, whose number is fixed in the network's code"
     UNKNOWN_OPERATOR = "there is no channel rule for the operator"
     MIXES_CHANNELS = "the operator computes over all channels, so removing one changes the others"
