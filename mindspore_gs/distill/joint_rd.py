@@ -33,9 +33,10 @@ class JointRD(OwnPrecision, nn.Cell):
     :math:`(1 - a) L + a T^2 \mathrm{KL}`. Source: Li et al., Residual Distillation: Towards Portable Deep Neural
     Networks without Shortcuts, NeurIPS 2020.
 
-    The cell is what ``Model`` takes as a network with its loss; give ``callbacks()`` to ``train``. In a loop of your
-    own call :meth:`at` at each step. The teacher is copied. The copy is in evaluation mode and in no list of parameters,
-    and what reaches it through the mixed paths is dropped. When training is over, :meth:`convert` gives the student.
+    The cell is what ``Model`` takes as a network with its loss; give ``callbacks()`` to ``train``. In a loop of
+    your own call :meth:`at` at each step. The teacher is copied. The copy is in evaluation mode and in no list of
+    parameters, and what reaches it through the mixed paths is dropped. When training is over, :meth:`convert`
+    gives the student.
 
     Args:
         teacher: the trained residual network; it stays as it is.

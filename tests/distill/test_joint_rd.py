@@ -101,11 +101,11 @@ def test_training_reaches_the_student_and_the_connectors_only(mode):
     y = np.arange(8, dtype=np.int32) % 4
     data = ms.dataset.GeneratorDataset([(image(8, 3, 8, 8).asnumpy(), y)] * 5, ["x", "y"], shuffle=False)
     seen = Recorder(joint)
-    model = ms.Model(joint, optimizer=nn.Momentum(joint.trainable_params(), 0.02, 0.9))
-    model.train(2, data, [*joint.callbacks(), seen], dataset_sink_mode=False)
-    assert seen.m == pytest.approx([joint.share_of_mixed_paths(k / 10) for k in range(10)])
-    assert (seen.m[0], seen.m[3], seen.m[-1]) == (1.0, 0.5, 0.5)
-    assert seen.loss[-1] < 0.7 * seen.loss[0]
+    model = ms.Model(joint, optimizer=nn.Momentum(joint.trainable_params(), 0.05, 0.9))
+    model.train(5, data, [*joint.callbacks(), seen], dataset_sink_mode=False)
+    assert seen.m == pytest.approx([joint.share_of_mixed_paths(k / 25) for k in range(25)])
+    assert (seen.m[0], seen.m[8], seen.m[-1]) == (1.0, 0.5, 0.5)
+    assert seen.loss[-1] < 0.9 * seen.loss[8]  # m is the same from there on
     after = [p.asnumpy() for net in (teacher, joint.teacher) for p in net.get_parameters()]
     assert all(np.array_equal(a, b) for a, b in zip(before, after))
 
