@@ -28,14 +28,15 @@ class JointRD(OwnPrecision, nn.Cell):
 
     :math:`s_k` is the student up to block :math:`k` and :math:`t_k` the teacher from there on, so that each part of
     the student learns from gradients that went through shortcuts. :math:`d_k` is the distance of the features in front
-    of the activation (:class:`~mindspore_gs.distill.margin_relu.MarginReLULoss`), N the batch. :math:`m` falls from 1 to
-    ``final`` in the first part of the training. With ``kl`` :math:`a` the student's own loss is
+    of the activation (:class:`~mindspore_gs.distill.margin_relu.MarginReLULoss`), N the batch. :math:`m` falls from 1
+    to ``final`` in the first part of the training. With ``kl`` :math:`a` the student's own loss is
     :math:`(1 - a) L + a T^2 \mathrm{KL}`. Source: Li et al., Residual Distillation: Towards Portable Deep Neural
     Networks without Shortcuts, NeurIPS 2020.
 
-    The cell is what ``Model`` takes as a network with its loss; give ``callbacks()`` to ``train``. In a loop of your own
-    call :meth:`at` at each step. The teacher is copied. The copy is in evaluation mode and in no list of parameters,
-    and what reaches it through the mixed paths is dropped. When training is over, :meth:`convert` gives the student.
+    The cell is what ``Model`` takes as a network with its loss; give ``callbacks()`` to ``train``. In a loop of
+    your own call :meth:`at` at each step. The teacher is copied. The copy is in evaluation mode and in no list of
+    parameters, and what reaches it through the mixed paths is dropped. When training is over, :meth:`convert`
+    gives the student.
 
     Args:
         teacher: the trained residual network; it stays as it is.
@@ -199,7 +200,8 @@ class _Schedule(Callback):
         """Before each step; in sink mode, before each epoch."""
         state = run_context.original_args()
         per_call = state.batch_num if state.dataset_sink_mode else 1
-        self.joint.at(((state.get("cur_step_num") or 0) // per_call) * per_call / (state.epoch_num * state.batch_num))
+        done = (state.cur_step_num - 1) // per_call * per_call  # MindSpore counts a step when it begins
+        self.joint.at(done / (state.epoch_num * state.batch_num))
         if self.step is not None:
             if state.dataset_sink_mode:
                 raise PruningError("the teacher sees each batch only with dataset_sink_mode=False; pass that to "

@@ -218,8 +218,8 @@ def _check(net: nn.Cell, program: Program, shape: tuple[int, ...]) -> None:
         if difference > 1e-4:
             mode = "training" if training else "evaluation"
             raise PruningError(f"the steps of {type(net).__name__} do not compute what it computes in {mode} mode "
-                               f"(they differ by {difference:.2g} of its largest output). Dropout, random depth and code "
-                               "that asks for the training mode cannot be cut into steps; leave them out.")
+                               f"(they differ by {difference:.2g} of its largest output). Dropout, random depth and "
+                               "code that asks for the training mode cannot be cut into steps; leave them out.")
 
 
 def _distance(got: Any, wanted: Any) -> float:

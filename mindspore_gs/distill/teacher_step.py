@@ -6,6 +6,7 @@ import mindspore as ms
 from mindspore import nn
 
 from mindspore_gs._cells import every_cell
+from mindspore_gs.errors import PruningError
 
 
 class TeacherStep:
@@ -14,11 +15,20 @@ class TeacherStep:
     Args:
         teacher: the copy that the student's loss holds. Between the steps it is in evaluation mode.
         loss_fn: the loss of the task.
-        optimizer: for parameters of ``teacher``, which are frozen outside of this step as well.
+        optimizer: for parameters of ``teacher``.
+
+    Raises:
+        PruningError: the optimizer has none of the teacher's parameters.
     """
 
     def __init__(self, teacher: nn.Cell, loss_fn: Any, optimizer: nn.Optimizer):
+        own = {id(parameter) for parameter in teacher.get_parameters()}
+        if not any(id(parameter) in own for parameter in optimizer.parameters):
+            raise PruningError("the optimizer has no parameter of the teacher's copy; make it with "
+                               "list(joint.teacher.get_parameters()).")
         self.teacher = teacher
+        for parameter in optimizer.parameters:
+            parameter.requires_grad = True  # in PyNative mode there are no gradients without
         self.step = nn.TrainOneStepCell(_WithLoss(teacher, loss_fn), optimizer)
 
     def __call__(self, x: ms.Tensor, label: ms.Tensor) -> ms.Tensor:

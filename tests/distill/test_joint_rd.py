@@ -90,24 +90,22 @@ def test_margins_are_the_mean_of_what_is_negative():
 
 def test_training_reaches_the_student_and_the_connectors_only(mode):
     """Model.train; the teacher's copy is frozen, m falls as the schedule says."""
-    teacher = randomise(CifarResNet(1), 2)
+    teacher = randomise(Identity(), 2)
     joint = JointRD(teacher, nn.CrossEntropyLoss(), SHAPE)
-    assert [block.layers[0] for block in joint.blocks] == ["layer1.0.conv1", "layer2.0.conv1", "layer3.0.conv1"]
+    assert [block.layers for block in joint.blocks] == [("a", "bn1", "b", "bn2")]
     names = [p.name for p in joint.trainable_params()]
     student = [p.name for p in joint.student.trainable_params()]
-    assert set(names) - set(student) == {f"{k}.connector.{n}" for k in range(3)
-                                         for n in ("0.weight", "0.bias", "1.gamma", "1.beta")
-                                         } & set(names) and len(names) > len(student)
-    assert student == [p.name for p in CifarResNet(1).trainable_params()]
+    assert set(names) - set(student) == {f"0.connector.{n}" for n in ("0.weight", "1.gamma", "1.beta")}
+    assert student == [p.name for p in Identity().trainable_params()]
     before = [p.asnumpy().copy() for net in (teacher, joint.teacher) for p in net.get_parameters()]
-    y = np.arange(8, dtype=np.int32)
+    y = np.arange(8, dtype=np.int32) % 4
     data = ms.dataset.GeneratorDataset([(image(8, 3, 8, 8).asnumpy(), y)] * 5, ["x", "y"], shuffle=False)
     seen = Recorder(joint)
-    model = ms.Model(joint, optimizer=nn.Momentum(joint.trainable_params(), 0.02, 0.9))
-    model.train(2, data, [*joint.callbacks(), seen], dataset_sink_mode=False)
-    assert seen.m == pytest.approx([joint.share_of_mixed_paths(k / 10) for k in range(10)])
-    assert (seen.m[0], seen.m[3], seen.m[-1]) == (1.0, 0.5, 0.5)
-    assert seen.loss[-1] < 0.7 * seen.loss[0]
+    model = ms.Model(joint, optimizer=nn.Momentum(joint.trainable_params(), 0.05, 0.9))
+    model.train(5, data, [*joint.callbacks(), seen], dataset_sink_mode=False)
+    assert seen.m == pytest.approx([joint.share_of_mixed_paths(k / 25) for k in range(25)])
+    assert (seen.m[0], seen.m[8], seen.m[-1]) == (1.0, 0.5, 0.5)
+    assert seen.loss[-1] < 0.9 * seen.loss[8]  # m is the same from there on
     after = [p.asnumpy() for net in (teacher, joint.teacher) for p in net.get_parameters()]
     assert all(np.array_equal(a, b) for a, b in zip(before, after))
 
@@ -163,7 +161,9 @@ def test_the_teacher_takes_its_own_step(mode):
     assert not joint.teacher.training and losses[-1] < losses[0]
 
 
-def test_dirac_kernels_settle_into_plain_ones(mode, tmp_path):
+@pytest.mark.parametrize("how", [ms.PYNATIVE_MODE, pytest.param(ms.GRAPH_MODE, marks=pytest.mark.slow)])
+def test_dirac_kernels_settle_into_plain_ones(how, tmp_path):
+    ms.set_context(mode=how)
     teacher = randomise(CifarResNet(1), 2)
     joint = JointRD(teacher, nn.CrossEntropyLoss(), SHAPE, dirac=True)
     weights = {name: net.layer1[0].conv1.weight.asnumpy() for name, net in (("dense", teacher), ("own", joint.student))}
@@ -211,6 +211,8 @@ def test_wrong_arguments_are_refused():
     net = Identity()
     with pytest.raises(TypeError, match="'teacher' must be a mindspore.nn.Cell"):
         JointRD(Identity, LOSS)
+    with pytest.raises(PruningError, match="has no parameter of the teacher's copy"):
+        joint_of(net).teacher_step(nn.SGD(net.trainable_params(), 0.1))
     with pytest.raises(TypeError, match="'loss_fn' must be a Cell or a function"):
         JointRD(net, "loss", SHAPE)
     with pytest.raises(ValueError, match="'blocks' must be 'stages', 'all' or numbers from 0 to 0, but got .1."):
