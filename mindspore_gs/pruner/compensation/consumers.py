@@ -29,6 +29,7 @@ class Consumer:
         outputs: which of its own channels stay.
         layer: how it takes its input.
         place: its place in the order of execution.
+        added: whether its output goes into an addition.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Consumer:
     outputs: np.ndarray
     layer: Layer
     place: int
+    added: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,8 @@ def _consumer(net: nn.Cell, graph: ChannelGraph, weight: str, axis: int, stays: 
         return f"it reads channels along axis {axis} of its weight"
     return Consumer(path, weight, _bias(graph, uses[0]), _norm(net, graph, uses[0]),
                     stays.get((weight, 1), np.ones(shape[1], dtype=bool)),
-                    stays.get((weight, 0), np.ones(shape[0], dtype=bool)), layer, places[weight])
+                    stays.get((weight, 0), np.ones(shape[0], dtype=bool)), layer, places[weight],
+                    any("Add" in node.op for node in graph.graph.consumers_of(uses[0].last)))
 
 
 def _bias(graph: ChannelGraph, writer: Writer) -> str | None:

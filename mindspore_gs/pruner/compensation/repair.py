@@ -137,7 +137,7 @@ class _Repair:
     def _streams(self) -> dict[Consumer, Place]:
         """Where each layer that is added to a residual stream sees it. Of the addends of one sum, the last one does."""
         found = {}
-        for consumer in self.consumers:
+        for consumer in (consumer for consumer in self.consumers if consumer.added):
             place = find_stream(self.dense, self.batches[0], consumer.norm or consumer.name, self.generator)
             if place is not None:
                 found[place] = consumer
