@@ -83,7 +83,8 @@ class ChannelPruner(CompAlgo):
     - ``{"latency": t}``: slim candidates along the same order are exported to MindIR and timed in turns with the
       dense network, for the input that the network was traced with (median of 21 runs). At most 8 are measured;
       where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
-      time holds for this machine only, a busy machine gives uncertain times, and each process measures for itself.
+      time holds for this machine only, a busy machine gives uncertain times, and of data parallel
+      processes the first measures for all.
 
     Raises:
         TypeError, ValueError: an option is unknown, of the wrong type or out of range, or ``prune_rate`` and
