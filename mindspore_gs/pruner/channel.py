@@ -96,7 +96,8 @@ class ChannelPruner(CompAlgo):
       times them in another engine: ``"mindspore"`` (default), ``"onnxruntime"``, ``"lite"``, or a function that takes
       the path of an ONNX file and returns seconds; see :func:`mindspore_gs.engines.engine`. At most 8 are measured;
       where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
-      time holds for this machine only, a busy machine gives uncertain times, and each process measures for itself.
+      time holds for this machine only, a busy machine gives uncertain times, and of data parallel
+      processes the first measures for all.
 
     Raises:
         TypeError, ValueError: an option is unknown, of the wrong type or out of range, or ``prune_rate`` and

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs._ranks import of_first_rank
 from mindspore_gs.engines import Engine
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.pruner.select import best
@@ -34,10 +35,15 @@ class LatencyMeter:
     def __call__(self, kept: np.ndarray) -> float:
         """The share, for the number of channels that each group keeps.
 
+        In data parallel training the first process measures, and all go by its result.
+
         Raises:
             ExportError: a network cannot be exported for the engine.
             EngineError: the engine fails.
         """
+        return of_first_rank(lambda: self._measure(kept))
+
+    def _measure(self, kept: np.ndarray) -> float:
         if self._dense is None:
             self._dense = self._make_dense()
         stays = {group: best(score, int(count)) for group, score, count in zip(self._groups, self._scores, kept)}

@@ -8,6 +8,7 @@ from mindspore import nn
 
 from mindspore_gs._cells import copy_network
 from mindspore_gs._finite import check_finite
+from mindspore_gs._ranks import mean_over_ranks
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.norms import batch_norms
@@ -20,6 +21,9 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
     Masking channels changes what the layers behind see, so the old statistics are wrong and the accuracy before
     fine-tuning says little. After step t the statistics are :math:`s_t = s_{t-1} + (batch_t - s_{t-1}) / t`, the
     plain mean over all batches. Weights stay as they are.
+
+    In data parallel training (``ParallelMode.DATA_PARALLEL``) every process must call it with its share of the data.
+    All get the mean over the batches of all processes.
 
     Args:
         net: the network, changed in place.
@@ -55,6 +59,7 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
         means = [m + (f - m) / count for m, f in zip(means, found)] if means else [f.copy() for f in found]
     if not count:
         raise ValueError("recalibrate() needs at least one batch, but the dataset is empty or 'steps' is 0.")
+    means = mean_over_ranks(means, count)
     targets = [parameter for norm in batch_norms(net).values() for parameter in (norm.mean, norm.variance)]
     for parameter, value in zip(targets, means):
         parameter.set_data(ms.Tensor(value, parameter.dtype))
