@@ -14,9 +14,12 @@ def run_onnx(path, *inputs):
 
 
 def worst_difference(path, net, *inputs):
-    """The largest relative difference of an output of file and network; infinite where their number differs."""
+    """The largest difference of an output of file and network, over the larger of 1 and the output's largest number.
+
+    Infinite where number, shapes or types of the outputs differ.
+    """
     got, expected = run_onnx(path, *inputs), [x.asnumpy() for x in tensors_of(evaluate(net, *inputs))]
     if [x.shape for x in got] != [x.shape for x in expected] or [x.dtype for x in got] != [x.dtype for x in expected]:
         return np.inf
-    return max(float(np.max(np.abs(a.astype(np.float64) - b) / np.maximum(1, np.abs(b)), initial=0))
+    return max(float(np.max(np.abs(a.astype(np.float64) - b), initial=0) / np.max(np.abs(b), initial=1))
                for a, b in zip(got, expected))

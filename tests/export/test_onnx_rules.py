@@ -103,7 +103,7 @@ class Layers(nn.Cell):
 
     def __init__(self, *layers):
         super().__init__()
-        self.layers = nn.CellList(layers)
+        self.layers = nn.CellList(list(layers))
 
     def construct(self, x):
         return tuple([layer(x) for layer in self.layers])
@@ -116,7 +116,7 @@ def convolution(*arguments, **options):
 def convolutions():
     return [convolution(4, 6, 3), convolution(4, 6, 4, stride=2), convolution(4, 6, 3, pad_mode="valid"),
             convolution(4, 6, 3, pad_mode="pad", padding=(0, 1, 2, 3), dilation=(2, 1)), nn.Conv2d(4, 8, 3, group=4),
-            mint.nn.Conv2d(4, 6, 3, padding=1), mint.nn.Conv2d(4, 6, (3, 2), 2, (1, 0), groups=2, bias=False)]
+            nn.Conv2d(4, 6, (3, 2), 2, pad_mode="pad", padding=(1, 1, 0, 0), group=2)]
 
 
 def transposed():
@@ -129,13 +129,12 @@ def pooling():
     return [nn.MaxPool2d(2, 2), nn.MaxPool2d(3, 2, pad_mode="same"), nn.MaxPool2d(3, 2, pad_mode="pad", padding=1),
             nn.AvgPool2d(2, 2), nn.AvgPool2d(3, 1, pad_mode="same"), nn.AvgPool2d(3, 2, pad_mode="pad", padding=1),
             nn.AdaptiveAvgPool2d(1), nn.AdaptiveAvgPool2d((4, 5)), nn.AdaptiveAvgPool2d((2, 3)),
-            nn.AdaptiveMaxPool2d((4, 3)), mint.nn.AvgPool2d(3, 2, 1)]
+            nn.AdaptiveMaxPool2d((4, 3))]
 
 
 def norms():
     return [nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.LayerNorm((6,)), nn.LayerNorm((6, 6), 2, 2), nn.PReLU(4),
-            nn.PReLU(), nn.Dense(6, 5), mint.nn.Linear(6, 5), mint.nn.LayerNorm((6,)), mint.nn.GroupNorm(2, 4),
-            mint.nn.BatchNorm2d(4)]
+            nn.PReLU(), nn.Dense(6, 5), nn.Dense(6, 5, has_bias=False)]
 
 
 LAYERS = {"convolutions": convolutions, "transposed": transposed, "pooling": pooling, "norms": norms}

@@ -12,7 +12,7 @@ _UNARY = {"ReLU": "Relu", "InplaceReLU": "Relu", "Sigmoid": "Sigmoid", "Tanh": "
           "Sin": "Sin", "Cos": "Cos", "Tan": "Tan", "Asin": "Asin", "Acos": "Acos", "Atan": "Atan", "Sinh": "Sinh",
           "Cosh": "Cosh", "Sign": "Sign", "Reciprocal": "Reciprocal", "Inv": "Reciprocal", "Softsign": "Softsign",
           "HSwish": "HardSwish", "LogicalNot": "Not", "Identity": "Identity", "StopGradient": "Identity",
-          "IsNan": "IsNaN", "IsInf": "IsInf", "Softplus": "Softplus", "Mish": "Mish"}
+          "TensorMove": "Identity", "IsNan": "IsNaN", "IsInf": "IsInf", "Softplus": "Softplus", "Mish": "Mish"}
 _BINARY = {"Add": "Add", "Adds": "Add", "Sub": "Sub", "Subs": "Sub", "Mul": "Mul", "Muls": "Mul", "Div": "Div",
            "Divs": "Div", "RealDiv": "Div", "Pow": "Pow", "PowTensorScalar": "Pow", "PowScalarTensor": "Pow",
            "InplaceMul": "Mul", "InplaceMuls": "Mul", "InplaceDiv": "Div", "InplaceDivs": "Div", "Maximum": "Max",

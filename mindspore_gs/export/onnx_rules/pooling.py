@@ -56,13 +56,15 @@ def _average_ext(node: Node, writer: Writer) -> str:
                       count_include_pad=int(writer.argument(node, 5, True)))
 
 
-@onnx_rule("MaxPoolWithMask", "MaxPoolWithIndices", "MaxPoolWithArgmaxV2")
+@onnx_rule("MaxPoolWithMask", "MaxPoolWithIndices", "MaxPoolWithArgmaxV2", "MaxPool3DWithArgmax")
 def _maximum(node: Node, writer: Writer) -> tuple[str, str]:
     """The maxima; where they were is written only for a reader that wants it, and none does in a deployed network."""
-    values = [writer.argument(node, place) for place in range(1, len(node.inputs))] or [
-        node.attrs.get(key) for key in ("kernel_size", "strides", "pads", "dilation", "ceil_mode")]
-    kernel, strides, pads, dilations = (as_many(value if value is not None else 1, 2) for value in values[:4])
     _refuse_indices(node, writer)
+    rank = len(node.shape[0]) - 2
+    keys = (("kernel_size", "ksize"), ("strides",), ("pads",), ("dilation",), ("ceil_mode",))
+    values = [writer.argument(node, place, next((node.attrs[key] for key in names if key in node.attrs), None))
+              for place, names in enumerate(keys, 1)]
+    kernel, strides, pads, dilations = (as_many(value if value is not None else 1, rank) for value in values[:4])
     output = writer.add("MaxPool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads * 2,
                         dilations=dilations, ceil_mode=int(bool(values[4])))
     return output, ""
