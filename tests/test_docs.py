@@ -57,7 +57,7 @@ def test_the_public_interface_documents_its_arguments(name):
         assert [p for p in own if p not in text] == []
 
 
-PAGES = ["pruning.md", "criteria.md"]
+PAGES = ["pruning.md", "criteria.md", "slb.md"]
 DOCS = ROOT.parent / "docs"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 _COMMENT = re.compile(r"^ *print\(.*\) {2,}# (.+)$", re.M)

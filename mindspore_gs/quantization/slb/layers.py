@@ -58,8 +58,8 @@ def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
         _check_construct(path, cell)
         if config.enable_act_quant and operator_of(cell) is None:
             raise PruningError(f"the input of {path!r} cannot be rounded, because a {type(cell).__name__} does not "
-                               "hold the operator that it computes with. Leave 'enable_act_quant' False, or the layer in "
-                               f"float with 'keep_float': [{path!r}].")
+                               "hold the operator that it computes with. Leave 'enable_act_quant' False, or the layer "
+                               f"in float with 'keep_float': [{path!r}].")
     if config.keep_first_last:
         weights = ends(trace(net, *(config.input_shape or ())))
         own = {id(p): name for name, p in parameters_by_name(net).items()}
