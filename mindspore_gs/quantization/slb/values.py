@@ -77,8 +77,8 @@ def logits_for(soft: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndar
 
     a normal distribution on the candidates. It is concentrated on the neighbours of m and leaves the others a
     probability that gradients can work with. The mean rises strictly with :math:`\lambda` (its derivative is the
-    variance), so :math:`\lambda` is unique; with 1 bit it is artanh(m). The logits are the exponents over the
-    temperature T, because training takes softmax(T x logits). They are finite, so m is first clipped to 0.05
+    variance), so :math:`\lambda` is unique; with 1 bit it is artanh(m). The logits are the exponents, less their
+    mean, over the temperature T, because training takes softmax(T x logits). They are finite, so m is first clipped to 0.05
     distances inside of the outermost candidates.
 
     Args:
@@ -90,7 +90,7 @@ def logits_for(soft: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndar
         float32 of the shape of ``soft`` and one more axis of size 2^bits.
 
     >>> [[round(float(a), 3) for a in row] for row in logits_for(np.array([0.0, 0.5]), 1)]
-    [[-0.5, -0.5], [-1.049, 0.049]]
+    [[0.0, 0.0], [-0.549, 0.549]]
     """
     v = candidates(bits).astype(np.float64)
     distance = v[1] - v[0]
@@ -102,7 +102,7 @@ def logits_for(soft: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndar
     weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
     means = (weights * v).sum(axis=1) / weights.sum(axis=1)
     slope = np.interp(np.clip(soft, -limit, limit), means, grid)
-    return ((slope[..., None] * v - beta * v ** 2) / temperature).astype(np.float32)
+    return ((slope[..., None] * v - beta * (v ** 2 - (v ** 2).mean())) / temperature).astype(np.float32)
 
 
 def soft_weight(logits: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndarray:
