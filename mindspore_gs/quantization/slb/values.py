@@ -78,8 +78,8 @@ def logits_for(soft: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndar
     a normal distribution on the candidates. It is concentrated on the neighbours of m and leaves the others a
     probability that gradients can work with. The mean rises strictly with :math:`\lambda` (its derivative is the
     variance), so :math:`\lambda` is unique; with 1 bit it is artanh(m). The logits are the exponents, less their
-    mean, over the temperature T, because training takes softmax(T x logits). They are finite, so m is first clipped to 0.05
-    distances inside of the outermost candidates.
+    mean, over the temperature T, because training takes softmax(T x logits). They are finite, so m is first clipped to
+    0.05 distances inside of the outermost candidates.
 
     Args:
         soft: weights over their scales, any shape.
@@ -89,8 +89,8 @@ def logits_for(soft: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndar
     Returns:
         float32 of the shape of ``soft`` and one more axis of size 2^bits.
 
-    >>> [[round(float(a), 3) for a in row] for row in logits_for(np.array([0.0, 0.5]), 1)]
-    [[0.0, 0.0], [-0.549, 0.549]]
+    >>> (logits_for(np.array([0.0, 0.5]), 1) * 1000).round().astype(int).tolist()
+    [[0, 0], [-549, 549]]
     """
     v = candidates(bits).astype(np.float64)
     distance = v[1] - v[0]
