@@ -15,8 +15,9 @@ from mindspore_gs._cells import copy_network, forget_compilation, get_cell, para
 from mindspore_gs.errors import CheckpointError
 from mindspore_gs.quantization import container
 from mindspore_gs.quantization.packing import pack, packed_size, unpack
-from mindspore_gs.quantization.slb.convert import GRID, converted, quantized_layers, round_input
-from mindspore_gs.quantization.slb.layers import slb_layers
+from mindspore_gs.quantization.slb.convert import GRID, converted, quantized_layers
+from mindspore_gs.quantization.slb.layers import operator_of, round_input, slb_layers
+from mindspore_gs.quantization.slb.slb_quant import FixedRounding, RoundingOperator
 from mindspore_gs.quantization.slb.values import BITS, candidates, nearest
 
 _TYPES = ("float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8")
@@ -84,8 +85,9 @@ def _layer(net: nn.Cell, cell: Any) -> dict[str, Any]:
     """What the file says of a layer: name of its weight, and how its input is rounded."""
     own = {id(p): name for name, p in parameters_by_name(net).items()}
     found: dict[str, Any] = {"weight": own[id(cell.weight)]}
-    if "input_top" in vars(cell):
-        found["input"] = [float(cell.input_low.asnumpy()[0]), float(cell.input_high.asnumpy()[0]), cell.input_top]
+    rounding = getattr(cell, str(operator_of(cell)), None)
+    if isinstance(rounding, RoundingOperator):
+        found["input"] = [*rounding.quantizer.bounds, rounding.quantizer.top]
     return found
 
 
@@ -145,7 +147,7 @@ def load_quantized(constructor: Callable[[], nn.Cell], path: str | os.PathLike) 
         cell: Any = get_cell(net, where)
         vars(cell)[GRID] = scales[found["weight"]]
         if "input" in found:
-            round_input(cell, *found["input"])
+            round_input(cell, FixedRounding(*found["input"]))
     forget_compilation(net)
     return net
 

@@ -13,6 +13,7 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.quantization.slb.slb_fake_quantizer import SlbActQuantizer, SlbFakeQuantizerPerLayer
 from mindspore_gs.quantization.slb.slb_quant import Conv2dSlbQuant
 from tests.networks import Chain, NoConvolution
+from tests.quantization.networks import Super
 
 OWNER = "For 'SlbQuantAwareTraining', the"
 FULL = {"epoch_size": 10, "has_trained_epoch": 0, "t_start_val": 1.0, "t_start_time": 0.2, "t_end_time": 0.6,
@@ -42,7 +43,7 @@ def test_apply(bits, activations):
     assert isinstance(applied.conv1, Conv2dSlbQuant)
     assert isinstance(applied.conv1, nn.Conv2d)
     assert isinstance(applied.conv1.weight_quantizer(), SlbFakeQuantizerPerLayer)
-    assert isinstance(getattr(applied.conv1, "_input_quantizer", None), SlbActQuantizer) == activations
+    assert isinstance(getattr(applied.conv1.conv2d, "quantizer", None), SlbActQuantizer) == activations
     logits = {p.name: p.shape for p in applied.trainable_params()}["conv1.weight"]
     assert logits == (6, 3, 3, 3, 2 ** int(bits[1]))
     assert slb._config.enable_bn_calibration
@@ -196,3 +197,10 @@ def test_weights_of_zeros_and_nan_are_refused_before_anything_changes():
             SlbQuantAwareTraining().apply(net)
         assert [p.shape for p in net.get_parameters()] == shapes
         SlbQuantAwareTraining(keep_float=["conv2"]).apply(net)
+
+
+def test_a_class_that_calls_its_parents_construct_is_refused():
+    net = nn.SequentialCell(Super(3, 4, 1), nn.ReLU())
+    with pytest.raises(PruningError, match=r"'0' is a Super, .* such as self.conv2d\(x, self.weight\), or leave"):
+        SlbQuantAwareTraining().apply(net)
+    assert net[0].weight.shape == (4, 3, 1, 1)

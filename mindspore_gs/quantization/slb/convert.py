@@ -7,17 +7,10 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, forget_compilation
-from mindspore_gs._mixin import has, mix_in, take_out
+from mindspore_gs._mixin import has, take_out
 from mindspore_gs.errors import PruningError
-from mindspore_gs.quantization.slb.layers import MARK, slb_layers
-from mindspore_gs.quantization.slb.slb_quant import (
-    LOGITS,
-    Conv2dSlbQuant,
-    DenseSlbQuant,
-    ObservedInput,
-    RoundedInput,
-    SlbLayer,
-)
+from mindspore_gs.quantization.slb.layers import MARK, leave_input, round_input, slb_layers
+from mindspore_gs.quantization.slb.slb_quant import LOGITS, Conv2dSlbQuant, DenseSlbQuant, FixedRounding
 from mindspore_gs.quantization.slb.values import candidates
 
 GRID = "slb_grid"
@@ -50,28 +43,16 @@ def _plain(cell: Any, weights: dict[int, tuple[np.ndarray, np.ndarray, int]]) ->
         values = candidates(bits).astype(scale.dtype)[parameter.asnumpy().argmax(-1)]
         weights[id(parameter)] = values * scale.reshape(-1, *(1,) * (values.ndim - 1)), scale, bits
     values, scale, bits = weights[id(parameter)]
-    quantizer = cell.__dict__["_cells"].get("_input_quantizer")
+    quantizer: Any = leave_input(cell)
     take_out(cell, Conv2dSlbQuant if has(cell, Conv2dSlbQuant) else DenseSlbQuant)
     parameter.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
     del cell._weight_quantizer, cell.weight_scale
     vars(cell)[GRID] = bits, scale
     if quantizer is not None:
-        take_out(cell, ObservedInput)
-        del cell._input_quantizer
         low, high, _, _ = quantizer.range()
-        round_input(cell, low, high, quantizer.top)
-
-
-def round_input(cell: Any, low: float, high: float, top: int) -> None:
-    """Let a layer round its input with fixed numbers."""
-    cell.input_low, cell.input_high = (ms.Tensor([bound], ms.float32) for bound in (low, high))
-    cell.input_top = top
-    mix_in(cell, RoundedInput)
+        round_input(cell, FixedRounding(low, high, quantizer.top))
 
 
 def quantized_layers(net: nn.Cell) -> dict[str, Any]:
     """The cells of a converted network whose weights are quantised, by path."""
     return {path: cell for path, cell in net.cells_and_names() if GRID in vars(cell)}
-
-
-__all__ = ["GRID", "SlbLayer", "converted", "quantized_layers", "round_input"]

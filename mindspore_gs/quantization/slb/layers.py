@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import mint, nn
 
 from mindspore_gs._cells import forget_compilation, name_prefix, parameters_by_name
-from mindspore_gs._mixin import has, mix_in, original_class
+from mindspore_gs._mixin import mix_in, original_class
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, trace
 from mindspore_gs.quantization.slb.slb_fake_quantizer import SlbActQuantizer, SlbFakeQuantizerPerLayer
@@ -17,7 +17,7 @@ from mindspore_gs.quantization.slb.slb_quant import (
     LOGITS,
     Conv2dSlbQuant,
     DenseSlbQuant,
-    ObservedInput,
+    RoundingOperator,
     SearchedWeight,
     SlbLayer,
 )
@@ -38,7 +38,7 @@ def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
     """The cells that get searched weights, by path.
 
     Raises:
-        PruningError: there is none.
+        PruningError: there is none, or one cannot be searched.
         ValueError: a pattern of ``keep_float`` fits no layer.
     """
     kinds = CONVOLUTIONS + DENSE if config.dense else CONVOLUTIONS
@@ -54,6 +54,12 @@ def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
                              f"layers {', '.join(found)}.")
     left = {path: cell for path, cell in found.items()
             if not any(fnmatchcase(path, pattern) for pattern in config.keep_float)}
+    for path, cell in left.items():
+        _check_construct(path, cell)
+        if config.enable_act_quant and operator_of(cell) is None:
+            raise PruningError(f"the input of {path!r} cannot be rounded, because a {type(cell).__name__} does not "
+                               "hold the operator that it computes with. Leave 'enable_act_quant' False, or the layer "
+                               f"in float with 'keep_float': [{path!r}].")
     if config.keep_first_last:
         weights = ends(trace(net, *(config.input_shape or ())))
         own = {id(p): name for name, p in parameters_by_name(net).items()}
@@ -62,6 +68,26 @@ def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
         raise PruningError(f"'keep_float' and 'keep_first_last' leave none of the layers {', '.join(found)} of "
                            f"{type(net).__name__} for SLB; keep fewer in float.")
     return left
+
+
+def _check_construct(path: str, cell: nn.Cell) -> None:
+    """Refuse a class whose ``construct`` calls that of its parent.
+
+    Graph mode looks up ``super()`` from the object's class, which is a mixed one, and takes a weight that is read in a
+    parent's ``construct`` for a constant, so that the logits get no gradient.
+
+    Raises:
+        PruningError: it does.
+    """
+    for kind in original_class(cell).__mro__:
+        if kind.__module__.startswith("mindspore."):
+            return
+        code = getattr(vars(kind).get("construct"), "__code__", None)
+        if code is not None and {"super", "construct"} & set(code.co_names):
+            raise PruningError(f"{path!r} is a {kind.__name__}, whose construct() calls its parent's; Graph mode would "
+                               "not train searched weights there. Compute with self.weight in construct() itself, such "
+                               "as self.conv2d(x, self.weight), or leave the layer in float with 'keep_float': "
+                               f"[{path!r}].")
 
 
 def ends(graph: ChannelGraph) -> set[str]:
@@ -164,11 +190,33 @@ def _make_searched(cell: nn.Cell, dimensions: int, quantizer: nn.Cell, scale: ms
 
 def _observe(cell: nn.Cell, place: str) -> None:
     quantizer = SlbActQuantizer(ema=True, ema_decay=0.99)
-    cell._input_quantizer = quantizer
-    _name(quantizer, f"{place}_input_quantizer.")
+    round_input(cell, quantizer)
+    _name(quantizer, f"{place}{operator_of(cell)}.quantizer.")
     quantizer.set_train(cell.training)
-    if not has(cell, ObservedInput):
-        mix_in(cell, ObservedInput)
+
+
+def operator_of(cell: nn.Cell) -> str | None:
+    """Attribute of the operator that a layer multiplies its input and its weight with."""
+    return next((name for name in ("conv2d", "conv3d", "matmul", "dense") if callable(getattr(cell, name, None))), None)
+
+
+def round_input(cell: nn.Cell, quantizer: nn.Cell) -> None:
+    """Let a quantizer round what comes into a layer's operator."""
+    name = operator_of(cell)
+    operator = getattr(cell, str(name))
+    delattr(cell, str(name))
+    setattr(cell, str(name), RoundingOperator(quantizer, operator))
+
+
+def leave_input(cell: nn.Cell) -> nn.Cell | None:
+    """Undo :func:`round_input`. Returns the quantizer, or None where there was none."""
+    name = operator_of(cell)
+    rounding = getattr(cell, str(name), None)
+    if not isinstance(rounding, RoundingOperator):
+        return None
+    delattr(cell, str(name))
+    setattr(cell, str(name), rounding.operator)
+    return rounding.quantizer
 
 
 def _name(cell: nn.Cell, place: str) -> None:

@@ -6,7 +6,7 @@ users derive from them.
 """
 
 import mindspore as ms
-from mindspore import ops
+from mindspore import nn, ops
 
 from mindspore_gs.quantization.slb.slb_fake_quantizer import round_to, weights_of
 
@@ -58,22 +58,55 @@ class DenseSlbQuant(SlbLayer):
     """Mixed into the class of a dense layer whose weights are searched."""
 
 
-class ObservedInput:
-    """Mixed into the class of a layer whose input is rounded, by a quantizer that observes the range in training."""
+class RoundingOperator(nn.Cell):
+    """The operator of a layer behind a quantizer of its first input.
 
-    def construct(self, x):
-        """What the layer computes from the rounded input."""
-        return super(ObservedInput, self).construct(self._input_quantizer(x))
+    It takes the operator's place in the layer and not that of the layer's ``construct``: where a mixin's ``construct``
+    calls that of the layer, Graph mode takes the searched weight for a constant, and the logits get no gradient.
 
+    Args:
+        quantizer: the cell that rounds, an ``SlbActQuantizer`` or a :class:`FixedRounding`.
+        operator: what the layer computes with.
 
-class RoundedInput:
-    """Mixed into the class of a converted layer whose input is rounded; the numbers do not change any more.
+    Inputs:
+        - **x**: the layer's input.
+        - **rest**: the weight, and whatever else the operator takes.
 
-    The cell holds ``input_low`` and ``input_high``, tensors of one number, and ``input_top``, the largest integer.
+    Outputs:
+        What the operator gives.
     """
 
+    def __init__(self, quantizer, operator):
+        super().__init__()
+        self.quantizer = quantizer
+        self.operator = operator
+
+    def construct(self, x, *rest):
+        """Round, then compute."""
+        return self.operator(self.quantizer(x), *rest)
+
+
+class FixedRounding(nn.Cell):
+    """Round to fixed numbers.
+
+    Args:
+        low: lowest value.
+        high: highest value.
+        top: the largest integer; the numbers are ``top + 1`` evenly spaced ones, and 0 is one of them.
+
+    Inputs:
+        - **x**: any shape.
+
+    Outputs:
+        The same shape and type.
+    """
+
+    def __init__(self, low, high, top):
+        super().__init__()
+        self.bounds = float(low), float(high)
+        self.low, self.high = ms.Tensor([low], ms.float32), ms.Tensor([high], ms.float32)
+        self.top = top
+
     def construct(self, x):
-        """What the layer computes from the rounded input."""
-        value = ops.cast(x, ms.float32)
-        value = round_to(value, self.input_low, self.input_high, self.input_top)
-        return super(RoundedInput, self).construct(ops.cast(value, x.dtype))
+        """Round."""
+        return ops.cast(round_to(ops.cast(x, ms.float32), self.low, self.high, self.top), x.dtype)

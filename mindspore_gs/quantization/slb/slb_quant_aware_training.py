@@ -76,8 +76,8 @@ class SlbQuantAwareTraining(CompAlgo):
         >>> slb = SlbQuantAwareTraining()
         >>> slb.set_weight_quant_dtype(QuantDtype.INT2)
         >>> net = slb.apply(net)
-        >>> net[0].weight_quantizer(), net[0].weight.shape, net.trainable_params()[0].shape
-        (SlbFakeQuantizerPerLayer<bit_num=2>, (2, 1, 3, 3), (2, 1, 3, 3, 4))
+        >>> net[0].weight_quantizer().num_bits, net[0].weight.shape, net.trainable_params()[0].shape
+        (2, (2, 1, 3, 3), (2, 1, 3, 3, 4))
         >>> plain = slb.convert(net)
         >>> len(set(plain[0].weight.asnumpy()[0].ravel().tolist())) <= 4
         True

@@ -1,6 +1,7 @@
 """Start the search from a float checkpoint after ``apply``."""
 
 import os
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -10,7 +11,8 @@ from mindspore_gs._cells import parameters_by_name
 from mindspore_gs.checkpoint import read_checkpoint
 from mindspore_gs.errors import CheckpointError, PruningError
 from mindspore_gs.quantization.slb.layers import slb_layers
-from mindspore_gs.quantization.slb.slb_quant import LOGITS
+from mindspore_gs.quantization.slb.slb_fake_quantizer import SlbFakeQuantizerPerLayer
+from mindspore_gs.quantization.slb.slb_quant import LOGITS, RoundingOperator
 from mindspore_gs.quantization.slb.values import best_scales, logits_for
 
 
@@ -57,12 +59,13 @@ def load_float(net: nn.Cell, path: str | os.PathLike) -> nn.Cell:
     return net
 
 
-def _made_here(cell: nn.Cell) -> list[ms.Parameter]:
-    inner = [child for name in ("_weight_quantizer", "_input_quantizer") if (child := getattr(cell, name, None))]
+def _made_here(cell: Any) -> list[ms.Parameter]:
+    """What ``apply`` added to a layer besides the logits."""
+    inner = [child for child in cell.cells() if isinstance(child, (SlbFakeQuantizerPerLayer, RoundingOperator))]
     return [cell.weight_scale, *(p for child in inner for p in child.get_parameters())]
 
 
-def _start(cell: nn.Cell, weight: np.ndarray) -> None:
+def _start(cell: Any, weight: np.ndarray) -> None:
     bits = cell.weight_quantizer().num_bits
     temperature = float(cell.weight_quantizer().temperature.asnumpy()[0])
     scale = best_scales(weight, bits)

@@ -11,7 +11,7 @@ import numpy as np
 BITS = (1, 2, 4)
 _SHARPNESS = 2.0  # the logit of a candidate falls by this much one distance away from the preferred value
 _MARGIN = 0.05  # how near to the outermost candidates a soft weight may start, in distances of candidates
-_FACTORS = np.linspace(0.25, 1.0, 16)  # shares of the largest weight that are tried as scales
+_FACTORS = np.linspace(0.25, 1.0, 24)  # shares of the largest weight that are tried as scales
 _POINTS = 20001
 
 
@@ -38,8 +38,9 @@ def best_scales(weight: np.ndarray, bits: int) -> np.ndarray:
     r"""A scale for each output channel, with which the quantised weights have the least squared error.
 
     For given candidates :math:`v_i` of the weights :math:`w_i` of a channel, :math:`s = \sum w_i v_i / \sum v_i^2`
-    minimises :math:`\sum (w_i - s v_i)^2`. The candidates are the nearest ones for 16 shares of the largest weight, and
-    the best of the 16 results is taken. With 1 bit all shares give the signs, and s is the mean magnitude.
+    minimises :math:`\sum (w_i - s v_i)^2`. The candidates are the nearest ones for 24 shares of the largest weight, and
+    once more for the scale that comes out. The best of the 24 results is taken. With 1 bit all shares give the signs,
+    and s is the mean magnitude.
 
     Args:
         weight: (out, ...) float weights.
@@ -59,6 +60,9 @@ def best_scales(weight: np.ndarray, bits: int) -> np.ndarray:
     for factor in _FACTORS if bits > 1 else _FACTORS[-1:]:
         chosen = values[nearest(rows / (factor * safe)[:, None], bits)]
         scale = (rows * chosen).sum(axis=1) / (chosen ** 2).sum(axis=1)
+        if bits > 1:
+            chosen = values[nearest(rows / np.where(scale > 0, scale, 1)[:, None], bits)]
+            scale = (rows * chosen).sum(axis=1) / (chosen ** 2).sum(axis=1)
         error = ((rows - scale[:, None] * chosen) ** 2).sum(axis=1)
         best, least = np.where(error < least, scale, best), np.minimum(error, least)
     return np.where(largest > 0, best, 0).astype(np.float32)
@@ -73,9 +77,9 @@ def logits_for(soft: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndar
 
     a normal distribution on the candidates. It is concentrated on the neighbours of m and leaves the others a
     probability that gradients can work with. The mean rises strictly with :math:`\lambda` (its derivative is the
-    variance), so :math:`\lambda` is unique; with 1 bit it is artanh(m). The logits are the exponents over the
-    temperature T, because training takes softmax(T x logits). They are finite, so m is first clipped to 0.05
-    distances inside of the outermost candidates.
+    variance), so :math:`\lambda` is unique; with 1 bit it is artanh(m). The logits are the exponents, less their
+    mean, over the temperature T, because training takes softmax(T x logits). They are finite, so m is first clipped to
+    0.05 distances inside of the outermost candidates.
 
     Args:
         soft: weights over their scales, any shape.
@@ -85,8 +89,8 @@ def logits_for(soft: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndar
     Returns:
         float32 of the shape of ``soft`` and one more axis of size 2^bits.
 
-    >>> logits_for(np.array([0.0, 0.5]), 1).round(4).tolist()
-    [[-0.5, -0.5], [-1.0492..., 0.0492...]]
+    >>> (logits_for(np.array([0.0, 0.5]), 1) * 1000).round().astype(int).tolist()
+    [[0, 0], [-549, 549]]
     """
     v = candidates(bits).astype(np.float64)
     distance = v[1] - v[0]
@@ -98,7 +102,7 @@ def logits_for(soft: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndar
     weights = np.exp(exponents - exponents.max(axis=1, keepdims=True))
     means = (weights * v).sum(axis=1) / weights.sum(axis=1)
     slope = np.interp(np.clip(soft, -limit, limit), means, grid)
-    return ((slope[..., None] * v - beta * v ** 2) / temperature).astype(np.float32)
+    return ((slope[..., None] * v - beta * (v ** 2 - (v ** 2).mean())) / temperature).astype(np.float32)
 
 
 def soft_weight(logits: np.ndarray, bits: int, temperature: float = 1.0) -> np.ndarray:
