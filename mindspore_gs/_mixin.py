@@ -63,10 +63,26 @@ class _Recipe:
         for mixin, attributes in self.layers:
             contents = {"__module__": self.base.__module__, "__reduce_ex__": _reduce, **attributes}
             made = type(self.base.__name__, (mixin, made), contents)
+        made = self._with_parents_first(made)
         if jitted:
             made.construct = ms.jit(made.construct)
         setattr(made, _RECIPE, self)
         return made
+
+    def _with_parents_first(self, made: Any) -> Any:
+        """The class so that ``super()`` in methods of the user's means the same in Graph mode as in Python.
+
+        Graph mode takes ``super()`` for what comes behind the object's own class, and ``super(Own, self)`` for what
+        comes behind the first class of that name; with a mixin that is the mixin, and the methods call each other
+        without end. So what such a method overrides comes right behind the object's class.
+        """
+        overridden = {name: _inherited(self.base, name) for name, value in vars(self.base).items()
+                      if calls_super(name, value) and _inherited(self.base, name) is not None}
+        if not overridden:
+            return made
+        first = {name: next(vars(kind)[name] for kind in made.__mro__ if name in vars(kind)) for name in overridden}
+        contents = {"__module__": self.base.__module__, "__reduce_ex__": _reduce, **first}
+        return type(self.base.__name__, (type("Overridden", (), overridden), made), contents)
 
     def _without_jit(self) -> tuple[type, bool]:
         """What the mixins go around: the class with its ``construct`` as a plain method, and whether jit was around it.
@@ -143,6 +159,17 @@ def has(cell: nn.Cell, mixin: type) -> bool:
 def original_class(cell: nn.Cell) -> type:
     """The class that the cell has without any mixin."""
     return _recipe(cell).base
+
+
+def calls_super(name: str, value: Any) -> bool:
+    """Whether this is a method, other than Python's own such as ``__init__``, in whose code ``super`` occurs."""
+    code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
+    return code is not None and "super" in code.co_names and not name.startswith("__")
+
+
+def _inherited(kind: type, name: str) -> Any:
+    """What a class would have under this name if it did not define it; None where it would have nothing."""
+    return next((vars(parent)[name] for parent in kind.__mro__[1:] if name in vars(parent)), None)
 
 
 def _recipe(cell: nn.Cell) -> _Recipe:

@@ -165,6 +165,11 @@ def masked_groups(net: nn.Cell) -> tuple[Group, ...]:
     return record_of(net).groups if has_record(net) and record_of(net).masks else ()
 
 
+def masked_by_value(net: nn.Cell) -> list[str]:
+    """Paths of the cells with a parameter that reads as its product with a mask."""
+    return [site.path for site in record_of(net).masks if site.mixin is MaskedParameters]
+
+
 def strip(net: nn.Cell) -> nn.Cell:
     """Take the masks off a network, in place; what was masked has its own values again."""
     for site in record_of(net).masks:

@@ -6,11 +6,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, evaluating, in_mode
+from mindspore_gs._cells import copy_network, evaluating, get_cell, in_mode
+from mindspore_gs._mixin import calls_super, original_class
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
-from mindspore_gs.masks.masks import Masks
+from mindspore_gs.masks.masks import Masks, masked_by_value
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal, random_inputs
 from mindspore_gs.slim.difference import parts
@@ -39,6 +40,34 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
     raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {because} The channels of "
                        f"{layers or 'these layers together'} are concerned; add them to 'ignore' to prune the rest.") \
         from problem
+
+
+def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
+    """Refuse a network whose masked weights Graph mode would take for constants; training would leave them alone.
+
+    That is so for a weight that is masked itself, where the ``construct`` of its cell calls that of a parent class:
+    Graph mode looks up what comes behind ``super()`` in Python, and finds the product of weight and mask as a number.
+
+    Args:
+        net: the network in its original form; it stays as it is.
+        graph: its channel graph.
+        groups: the groups that may lose channels.
+
+    Raises:
+        PruningError: names the cells and what to do.
+    """
+    masked = copy_network(net)
+    Masks.attach(masked, graph, groups)
+    cells = {path: original_class(get_cell(masked, path)) for path in masked_by_value(masked)}
+    found = {path: kind.__name__ for path, kind in cells.items()
+             if calls_super("construct", vars(kind).get("construct"))}
+    if found:
+        path, kind = next(iter(found.items()))
+        raise PruningError(
+            f"{type(net).__name__} cannot be trained with masks: the construct of {kind} ({path!r}) calls that of its "
+            "parent class, and Graph mode takes a masked weight that is read there for a constant. Add "
+            f"{', '.join(map(repr, found))} to 'ignore', or write into the construct of {kind} what its parent "
+            "computes, or remove the channels without training in between: prune(net, ...).")
 
 
 def _run(net: nn.Cell, graph: ChannelGraph) -> None:

@@ -18,7 +18,7 @@ from mindspore_gs.errors import CheckpointError, PlanError, PruningError
 from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
 from mindspore_gs.masks import Masks, masked_groups
 from mindspore_gs.masks.masks import strip
-from mindspore_gs.masks.trial import try_out
+from mindspore_gs.masks.trial import check_trainable, try_out
 from mindspore_gs.pruner.channels import Evidence, channels_of, score
 from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
@@ -146,7 +146,12 @@ class ChannelPruner(CompAlgo):
             ValueError: ``rates`` or ``ignore`` do not fit it.
         """
         check_cell(self, network)
-        graph, residual, groups = self._prepare(network)
+        prepared = self._prepare(network)
+        check_trainable(network, prepared[0], prepared[2])
+        return self._masked(network, *prepared)
+
+    def _masked(self, network: nn.Cell, graph: ChannelGraph, residual: str, groups: tuple[Group, ...]) -> nn.Cell:
+        """The same object, with the channels masked that have the lowest scores."""
         choice = self._choose(network, graph, groups, {})
         remember_names(network)
         Masks.attach(network, graph, groups, residual).set(choice)
@@ -340,4 +345,5 @@ def prune(net: nn.Cell, criterion: Any = "l1", target: Mapping[str, float] | Non
         target = {"macs": 0.5}
     pruner = ChannelPruner(criterion=criterion, target=target, input_shape=inputs, **options)
     check_cell(pruner, net)
-    return pruner.convert(pruner.apply(copy_network(net)))
+    twin = copy_network(net)
+    return pruner.convert(pruner._masked(twin, *pruner._prepare(twin)))

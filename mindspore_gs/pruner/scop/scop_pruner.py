@@ -17,7 +17,7 @@ from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
 from mindspore_gs.masks import MaskedConv2dbn, Masks, masked_groups
-from mindspore_gs.masks.trial import try_out
+from mindspore_gs.masks.trial import check_trainable, try_out
 from mindspore_gs.pruner.channel import ChannelPruner, free_groups
 from mindspore_gs.pruner.scop.callback import KfCallback
 from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
@@ -92,6 +92,7 @@ class PrunerKfCompressAlgo(CompAlgo):
         graph = trace(network, *(config.input_shape or ()))
         groups = free_groups(self, graph, config.residual, config.ignore)
         try_out(network, graph, groups)
+        check_trainable(network, graph, groups)
         remember_names(network)
         start_phase(network, competitors(graph, groups), config.knockoff, _examples(graph, config.input_shape),
                     config.batch_axis)

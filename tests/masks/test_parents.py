@@ -1,0 +1,100 @@
+"""Classes whose methods call their parent's: Graph mode looks super() up elsewhere than Python does."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
+from mindspore_gs.errors import PruningError
+from tests.helpers import evaluate, image, randomise, relative_difference
+
+SHAPE = (1, 3, 8, 8)
+MODES = pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+
+
+class Base(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.a, self.relu, self.b = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)
+        self.norm, self.c = nn.BatchNorm2d(8), nn.Conv2d(8, 4, 3)
+
+    def construct(self, x):
+        return self.c(self.norm(self.b(self.relu(self.a(x)))))
+
+
+class Plain(Base):
+    def construct(self, x):
+        return super().construct(x) * 2
+
+
+class Named(Base):
+    def construct(self, x):
+        return super(Named, self).construct(x) * 2
+
+
+class Inside(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.body = Plain()
+
+    def construct(self, x):
+        return self.body(x)
+
+
+class OwnConvolution(nn.Conv2d):
+    def construct(self, x):
+        return super().construct(x) * 2
+
+
+class Direct(nn.Conv2d):
+    def construct(self, x):
+        return super().construct(x)
+
+
+class OwnLayers(nn.Cell):
+    def __init__(self, norm=False):
+        super().__init__()
+        self.a, self.norm = (Direct(3, 8, 3), nn.BatchNorm2d(8)) if norm else (OwnConvolution(3, 8, 3), nn.ReLU())
+        self.b = nn.Conv2d(8, 4, 3)
+
+    def construct(self, x):
+        return self.b(self.norm(self.a(x)))
+
+
+def gradients(net, x):
+    def loss(x):
+        return (net(x) ** 2).mean()
+
+    parameters = net.trainable_params()
+    found = ms.value_and_grad(loss, None, parameters)(x)[1]
+    return {p.name: np.abs(g.asnumpy()).sum() for p, g in zip(parameters, found)}
+
+
+@MODES
+@pytest.mark.parametrize("kind", [Plain, Named, Inside])
+def test_networks_and_blocks_that_call_their_parent_train_in_every_phase(kind, mode):
+    ms.set_context(mode=mode)
+    x = image(8, 3, 8, 8)
+    net = PrunerKfCompressAlgo({"input_shape": SHAPE}).apply(randomise(kind()))
+    found = gradients(net.set_train(True), x)
+    assert len(found) == 1 and min(found.values()) > 0 and net(x).shape == (8, 4, 8, 8)
+    pruner = PrunerFtCompressAlgo({"prune_rate": 0.5})
+    masked = pruner.apply(net)
+    assert min(gradients(masked.set_train(True), x).values()) > 0
+    assert relative_difference(evaluate(pruner.convert(masked), x), evaluate(masked, x)) < 1e-5
+
+
+@MODES
+def test_a_layer_whose_mask_is_in_its_batch_norm_trains(mode):
+    ms.set_context(mode=mode)
+    masked = ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(OwnLayers(norm=True)))
+    assert gradients(masked.set_train(True), image(2, 3, 8, 8))["a.weight"] > 0
+
+
+def test_a_masked_weight_that_a_parent_reads_is_refused_before_training_and_pruned_without():
+    net = randomise(OwnLayers())
+    with pytest.raises(PruningError, match=r"the construct of OwnConvolution \('a'\) calls that of its .*Add 'a' "
+                                           "to 'ignore'"):
+        ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(net)
+    assert prune(net, prune_rate=0.5, inputs=SHAPE).a.weight.shape[0] == 4
