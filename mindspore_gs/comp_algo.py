@@ -97,7 +97,14 @@ class ExportMindIRCallBack(Callback):
         dataset = parameters.train_dataset
         columns = list(zip(dataset.output_shapes(), dataset.output_types()))
         inputs = [ms.Tensor(np.zeros((1, *shape[1:]), kind)) for shape, kind in columns[:max(1, len(columns) - 1)]]
-        export_mindir(self._algo.convert(parameters.network), inputs, self._save_mindir_path)
+        export_mindir(self._algo.convert(_compressed(parameters.network)), inputs, self._save_mindir_path)
+
+
+def _compressed(network: nn.Cell) -> nn.Cell:
+    """The network itself, where a cell with the loss was given to ``Model`` in its place."""
+    from mindspore_gs.record import has_record
+
+    return next((cell for _, cell in network.cells_and_names() if has_record(cell)), network)
 
 
 def check_cell(algorithm: CompAlgo, network: Any) -> None:

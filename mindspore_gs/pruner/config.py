@@ -1,6 +1,6 @@
 """Options of the channel pruners; the algorithms' docstrings explain them."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from numbers import Integral
 from types import MappingProxyType
@@ -137,6 +137,9 @@ class ChannelConfig(CommonConfig):
         if evidence_needed(config.criterion) is not None and config.data is None:
             raise ValueError(f"For '{owner}', the criterion {config.criterion!r} looks at data, so it needs 'data', "
                              "such as a list of batches (images, labels), but got none.")
+        if config.compensate and evidence_needed(config.criterion) and isinstance(config.data, Iterator):
+            raise ValueError(f"For '{owner}', the criterion and 'compensate' both read 'data', but an iterator can be read "
+                             "only once; give a list of batches or a mindspore.dataset.")
         if config.compensate and config.data is None:
             raise ValueError(f"For '{owner}', 'compensate' needs 'data', such as a list of batches of training images, "
                              "but got none.")
