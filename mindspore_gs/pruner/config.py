@@ -138,8 +138,8 @@ class ChannelConfig(CommonConfig):
             raise ValueError(f"For '{owner}', the criterion {config.criterion!r} looks at data, so it needs 'data', "
                              "such as a list of batches (images, labels), but got none.")
         if config.compensate and evidence_needed(config.criterion) and isinstance(config.data, Iterator):
-            raise ValueError(f"For '{owner}', the criterion and 'compensate' both read 'data', but an iterator can be read "
-                             "only once; give a list of batches or a mindspore.dataset.")
+            raise ValueError(f"For '{owner}', the criterion and 'compensate' both read 'data', but an iterator can be "
+                             "read only once; give a list of batches or a mindspore.dataset.")
         if config.compensate and config.data is None:
             raise ValueError(f"For '{owner}', 'compensate' needs 'data', such as a list of batches of training images, "
                              "but got none.")
