@@ -19,7 +19,7 @@ def with_checksum(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document with the CRC32 of its JSON with sorted keys.
 
     >>> with_checksum({"format": 1})
-    {'format': 1, 'checksum': 1614420641}
+    {'format': 1, 'checksum': 3795107209}
     """
     return {**document, _CHECKSUM: _checksum(document)}
 

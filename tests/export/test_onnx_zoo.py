@@ -19,8 +19,9 @@ SIZES = {"resnet18": 64, "resnet50": 64, "efficientnet_b0": 64, "ghostnet_050": 
 def _exported(name, size, tmp_path):
     """The file's batch, and the worst difference at batches 1 and 3 relative to the largest output."""
     from benchmarks.randomise import images
+    from benchmarks.recipes import recipe
     from benchmarks.zoo import build
-    net = build(name, 0)
+    net = build(recipe(name, size), 0)
     ms.set_context(mode=ms.GRAPH_MODE)
     path = export_onnx(net, (1, 3, size, size), tmp_path / name)
     batch = onnx.load(path).metadata_props[0].value

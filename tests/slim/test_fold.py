@@ -6,7 +6,7 @@ import pytest
 from mindspore import nn
 
 from mindspore_gs import PrunerFtCompressAlgo, export_mindir, load_mindir
-from mindspore_gs import export as export_module
+from mindspore_gs.export import mindir as export_module
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import RestoreChannels, fold_batch_norm, relative_difference
 from tests import couplings, networks

@@ -10,6 +10,7 @@ import mindspore as ms
 from mindspore import nn
 from mindspore_gs._files import whole_file
 from mindspore_gs.checkpoint import read_checkpoint as gs_read_checkpoint
+from mindspore_gs.errors import CheckpointError
 
 from src.errors import InputError
 
@@ -56,8 +57,11 @@ def load_checkpoint(net: nn.Cell, path: str) -> nn.Cell:
 def read_checkpoint(path: str) -> dict[str, ms.Parameter]:
     """The parameters in a checkpoint file, which is compared with its sizes and its checksum first.
 
-    Raises `InputError` where there is none, `CheckpointError` where it is damaged.
+    Raises `InputError` where there is none, or where it is damaged.
     """
     if not Path(path).is_file():
         raise InputError(f"checkpoint {path!r} is no file")
-    return gs_read_checkpoint(path)
+    try:
+        return gs_read_checkpoint(path)
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
