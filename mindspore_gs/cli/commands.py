@@ -20,7 +20,7 @@ from mindspore_gs.cli.plot import draw, plot_path
 from mindspore_gs.cli.pruning import RESULTS, Order, carry_out, load_weights, parse_options
 from mindspore_gs.cli.run_record import RunRecord, read_document
 from mindspore_gs.cli.table import print_tables
-from mindspore_gs.cli.target import build, importing_from_here, parse_shape
+from mindspore_gs.cli.target import build, data_from, importing_from_here, parse_shape
 from mindspore_gs.errors import PruningError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
@@ -117,13 +117,16 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--ignore", multiple=True, metavar="LAYER", help="Layer or pattern that stays whole. May be repeated.")
 @click.option("--rate", "rates", multiple=True, metavar="LAYER=RATE", help="Rate of a layer. May be repeated.")
 @click.option("--seed", type=int, default=0, show_default=True, help="For criteria that draw random numbers.")
+@click.option("--data", metavar="MODULE:CALLABLE", help="Gives batches of training data, (images, labels) each: for "
+                                                        "criteria that look at data, such as taylor, and --compensate.")
+@click.option("--compensate", is_flag=True, help="Repair the network without training, with --data.")
 @click.option("--onnx", is_flag=True, help="Also write slim.onnx.")
 @click.option("--out", default="pruned", show_default=True, metavar="FOLDER", help="Where the files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
                   macs: float | None, params: float | None, latency: float | None, prune_rate: float | None,
-                  criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], onnx: bool, out: str, as_json: bool,
-                  **others: Any) -> None:
+                  criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], data: str | None, onnx: bool,
+                  out: str, as_json: bool, **others: Any) -> None:
     """Remove channels from a trained network, and write the small one.
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
@@ -135,6 +138,8 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
         shapes = tuple(parse_shape(text) for text in inputs)
         with importing_from_here(), redirect_stdout(sys.stderr):
             options = parse_options(criterion, amounts, rates, others | {"ignore": list(ignore)})
+            if data is not None:
+                options["data"] = data_from(data)
             net = build(target, arguments)
             if checkpoint is not None:
                 load_weights(net, checkpoint)

@@ -55,6 +55,16 @@ def build(target: str, arguments: Sequence[str] = ()) -> nn.Cell:
     return net
 
 
+def data_from(target: str) -> Any:
+    """The batches that ``module:callable`` gives; what is no callable is taken as it is.
+
+    Raises:
+        CommandError: there is no such module or name (exit code 2), or the user's own code fails (exit code 1).
+    """
+    found = named(target)
+    return _running(f"{target} failed", found) if callable(found) else found
+
+
 def parse_argument(text: str) -> tuple[str, Any]:
     """Name and value of ``name=value``: a literal of JSON or Python where it is one, else the text itself.
 

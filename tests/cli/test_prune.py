@@ -55,6 +55,21 @@ def test_the_weights_are_those_of_the_checkpoint(pruned):
         assert np.isin(p.asnumpy(), own[p.name]).all(), p.name
 
 
+def batches():
+    """What a user's module would give."""
+    return [(image(4, 3, 8, 8), ms.Tensor(np.arange(4) % 3, ms.int32))]
+
+
+@pytest.mark.parametrize("options", [("--criterion", "taylor"), ("--compensate",)], ids=["criterion", "compensation"])
+def test_data_of_the_users_are_used(options, tmp_path):
+    command = ("prune", "tests.networks:Long", *SHAPE, "--prune-rate", 0.5, "--out", tmp_path / "out", "--json")
+    without = run(*command, *options)
+    assert without.exit_code == 2 and "needs 'data'" in without.stderr
+    result = run(*command, *options, "--data", "tests.cli.test_prune:batches")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["params"]["ratio"] < 0.9
+
+
 def test_a_name_in_the_page_is_text(pruned, tmp_path):
     document = pruned[2] | {"network": "<script>alert(1)</script>"}
     (tmp_path / "results.json").write_text(json.dumps(document))
