@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mindspore_gs import __version__
+from mindspore_gs._files import whole_file
 from mindspore_gs.checkpoint import load_pruned
 from mindspore_gs.cli.doctor import Finding, examine
 from mindspore_gs.cli.errors import CommandError
@@ -152,9 +153,14 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
 def _written(record: RunRecord, folder: Path) -> dict[str, Any]:
     """Write what a run leaves: results.json and report.html."""
     document = record.document()
-    (folder / RESULTS).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(page(document), encoding="utf-8")
+    _write(folder / RESULTS, json.dumps(document, indent=2) + "\n")
+    _write(folder / "report.html", page(document))
     return document
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def _lines(document: dict[str, Any], out: str) -> str:
@@ -198,7 +204,7 @@ def report_command(results: str, out: str | None, as_json: bool) -> None:
         document = read_document(results)
         path = Path(out) if out is not None else Path(results).with_name("report.html")
         if not as_json:
-            path.write_text(page(document), encoding="utf-8")
+            _write(path, page(document))
     click.echo(json.dumps(document, indent=2) if as_json else str(path))
 
 
