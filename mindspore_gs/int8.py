@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mindspore_gs._files import whole_file
 from mindspore_gs.errors import ExportError, first_line
 
 
@@ -58,17 +59,14 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         batches = _Batches(session.get_inputs(), iter(data))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            prepared, done = Path(folder) / "prepared.onnx", Path(folder) / path.name
+        with whole_file(path) as done, tempfile.TemporaryDirectory() as folder:
+            prepared = Path(folder) / "prepared.onnx"
             quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)  # which would need sympy
             quantize_static(str(prepared), str(done), batches.reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
             if not batches.count:
                 raise ExportError("INT8 needs at least one calibration batch, but got none.")
             onnxruntime.InferenceSession(str(done), providers=["CPUExecutionProvider"])
-            done.chmod(0o644)
-            done.replace(path)
     except ExportError:
         raise
     except Exception as error:
