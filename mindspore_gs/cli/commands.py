@@ -21,7 +21,7 @@ from mindspore_gs.cli.plot import draw, plot_path
 from mindspore_gs.cli.pruning import RESULTS, Order, carry_out, load_weights, parse_options
 from mindspore_gs.cli.run_record import RunRecord, read_document
 from mindspore_gs.cli.table import print_tables
-from mindspore_gs.cli.target import build, data_from, importing_from_here, parse_shape
+from mindspore_gs.cli.target import build, data_from, importing_from_here, named, parse_shape
 from mindspore_gs.errors import PruningError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
@@ -109,7 +109,8 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--latency", type=float, metavar="SHARE", help="Share of the time that stays, measured here.")
 @click.option("--prune-rate", type=float, metavar="RATE", help="Share of its channels that each layer loses.")
 @click.option("--criterion", default="l1", show_default=True, metavar="NAME",
-              help="Which channels matter: a name, or module:function for a criterion of your own.")
+              help="Which channels matter: a name, or module:function for a criterion of your own. A name that is "
+                   "wrong lists all.")
 @residual_option
 @click.option("--scope", type=click.Choice(("layer", "global")), default="layer", show_default=True,
               help="layer: one rate for all layers. global: all channels ranked together.")
@@ -120,14 +121,16 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--seed", type=int, default=0, show_default=True, help="For criteria that draw random numbers.")
 @click.option("--data", metavar="MODULE:CALLABLE", help="Gives batches of training data, (images, labels) each: for "
                                                         "criteria that look at data, such as taylor, and --compensate.")
+@click.option("--loss", metavar="MODULE:FUNCTION", help="For criteria that read gradients: a function of the network's "
+                                                       "output and the label. Default: cross entropy.")
 @click.option("--compensate", is_flag=True, help="Repair the network without training, with --data.")
 @click.option("--onnx", is_flag=True, help="Also write slim.onnx.")
 @click.option("--out", default="pruned", show_default=True, metavar="FOLDER", help="Where the files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
                   macs: float | None, params: float | None, latency: float | None, prune_rate: float | None,
-                  criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], data: str | None, onnx: bool,
-                  out: str, as_json: bool, **others: Any) -> None:
+                  criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], data: str | None, loss: str | None,
+                  onnx: bool, out: str, as_json: bool, **others: Any) -> None:
     """Remove channels from a trained network, and write the small one.
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
@@ -141,6 +144,8 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
             options = parse_options(criterion, amounts, rates, others | {"ignore": list(ignore)})
             if data is not None:
                 options["data"] = data_from(data)
+            if loss is not None:
+                options["loss_fn"] = named(loss)
             net = build(target, arguments)
             if checkpoint is not None:
                 load_weights(net, checkpoint)

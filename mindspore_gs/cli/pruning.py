@@ -16,7 +16,7 @@ from mindspore_gs.cli.target import named, parse_argument
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import trace
 from mindspore_gs.pruner import ChannelPruner, prune
-from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.criteria import without_phase
 from mindspore_gs.report import compare
 
 _CHECKPOINT, _FILE = "slim.ckpt", "slim"
@@ -68,9 +68,9 @@ def parse_options(criterion: str, amounts: dict[str, float | None], rates: tuple
     if len(given) > 1:
         raise CommandError(f"give one of --{', --'.join(given)}, not several.".replace("prune_rate", "prune-rate"))
     options: dict[str, Any] = {"criterion": named(criterion) if ":" in criterion else criterion}
-    if ":" not in criterion and criterion not in CRITERIA:
-        raise CommandError(f"--criterion must be one of {', '.join(CRITERIA)}, or module:function for one of your own, "
-                           f"but got {criterion!r}.")
+    if ":" not in criterion and criterion not in without_phase():
+        raise CommandError(f"--criterion must be one of {', '.join(without_phase())}, or module:function for one of "
+                           f"your own, but got {criterion!r}.")
     for name, value in given.items():
         options |= {"prune_rate": value} if name == "prune_rate" else {"target": {name: value}}
     if rates:

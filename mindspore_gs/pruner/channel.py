@@ -22,8 +22,9 @@ from mindspore_gs.masks.trial import check_trainable, try_out
 from mindspore_gs.pruner.channels import Evidence, channels_of, score
 from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
-from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
+from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed, is_greedy
 from mindspore_gs.pruner.evidence import observe
+from mindspore_gs.pruner.greedy import one_after_another
 from mindspore_gs.pruner.latency import LatencyMeter
 from mindspore_gs.pruner.optimizers import OptimizerCheck
 from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, rate_for
@@ -46,11 +47,12 @@ class ChannelPruner(CompAlgo):
     Args:
         config: options as a dict, or None:
 
-            - ``criterion``: which channels matter. ``"l1"`` (default), ``"l2"``, ``"bn_gamma"``, ``"fpgm"``,
-              ``"taylor"`` (needs ``data``), ``"random"``, any other name in
-              ``mindspore_gs.pruner.criteria.CRITERIA``, or a function that takes
+            - ``criterion``: which channels matter. By weights: ``"l1"`` (default), ``"l2"``, ``"l1_greedy"``,
+              ``"l2_greedy"``, ``"bn_gamma"``, ``"fpgm"``, ``"random"``. By ``data``: ``"apoz"``, ``"hrank"``,
+              ``"chip"``, ``"redundancy"``, ``"thinet"``, ``"lasso"``. By ``data`` with labels: ``"taylor"``,
+              ``"fisher"``. Or any other name in ``mindspore_gs.pruner.criteria.CRITERIA``, or a function that takes
               :class:`~mindspore_gs.pruner.channels.Channels` and returns one number for each channel. The channels with
-              the lowest numbers go.
+              the lowest numbers go. docs/criteria.md has a table of all.
             - ``prune_rate`` (float): share of channels that each layer loses, in [0, 1). Default: 0.0. A layer of
               C channels loses ``int(prune_rate * C)``.
             - ``target`` (dict): instead of ``prune_rate``, the share that is left of the dense network, in (0, 1):
@@ -241,11 +243,14 @@ class ChannelPruner(CompAlgo):
         check_patterns(owner, "ignore", config.ignore, graph)
         groups = [group for group in groups if not matched(config.ignore, group_names(graph, group))]
         criterion = config.criterion if callable(config.criterion) else CRITERIA[config.criterion]
-        if evidence_needed(config.criterion) == "gradient":
-            evidence = {**evidence, **observe(self._dense(network), graph, groups, config.data, config.loss_fn)}
+        kinds = tuple(kind for kind in evidence_needed(config.criterion) if kind not in evidence)
+        if kinds:
+            evidence = {**evidence, **observe(self._dense(network), graph, groups, config.data, config.loss_fn, kinds)}
         scores = [score(criterion, channels)
                   for channels in channels_of(network, graph, groups, evidence, config.seed)]
         counts = self._numbers_kept(network, graph, groups, scores)
+        if is_greedy(config.criterion):
+            return one_after_another(network, graph, groups, counts, criterion, evidence, config.seed)
         return {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
 
     def _numbers_kept(self, network: nn.Cell, graph: ChannelGraph, groups: list[Group],
