@@ -60,7 +60,13 @@ def batches():
     return [(image(4, 3, 8, 8), ms.Tensor(np.arange(4) % 3, ms.int32))]
 
 
-@pytest.mark.parametrize("options", [("--criterion", "taylor"), ("--compensate",)], ids=["criterion", "compensation"])
+def no_loss(output, label):
+    """A loss of a user's that can be told from cross entropy."""
+    raise ZeroDivisionError("this loss was called")
+
+
+@pytest.mark.parametrize("options", [("--criterion", "taylor"), ("--criterion", "redundancy"), ("--compensate",)],
+                         ids=["gradients", "activations", "compensation"])
 def test_data_of_the_users_are_used(options, tmp_path):
     command = ("prune", "tests.networks:Long", *SHAPE, "--prune-rate", 0.5, "--out", tmp_path / "out", "--json")
     without = run(*command, *options)
@@ -68,6 +74,12 @@ def test_data_of_the_users_are_used(options, tmp_path):
     result = run(*command, *options, "--data", "tests.cli.test_prune:batches")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["params"]["ratio"] < 0.9
+
+
+def test_a_loss_of_the_users_is_used(tmp_path):
+    result = run("prune", "tests.networks:Long", *SHAPE, "--prune-rate", 0.5, "--out", tmp_path / "out", "--criterion",
+                 "fisher", "--data", "tests.cli.test_prune:batches", "--loss", "tests.cli.test_prune:no_loss")
+    assert result.exit_code == 1 and "this loss was called" in result.stderr
 
 
 def test_a_name_in_the_page_is_text(pruned, tmp_path):
@@ -94,6 +106,8 @@ def test_export_writes_what_it_was_asked_for(pruned, tmp_path):
     (("--macs", "2"), 2, "the 'target['macs']' must be in range of (0.0, 1.0), but got 2.0"),
     (("--macs", "0.5", "--prune-rate", "0.5"), 2, "give one of --macs, --prune-rate, not several"),
     (("--criterion", "best"), 2, "or module:function for one of your own, but got 'best'"),
+    (("--criterion", "scop"), 2, "one of apoz, hrank, chip, taylor, fisher, redundancy, thinet, lasso, l1, l2, "
+                                 "l1_greedy, l2_greedy, bn_gamma, fpgm, random, or module:function for one of your own"),
     (("--criterion", "tests.networks:nothing"), 2, "module 'tests.networks' has no 'nothing'"),
     (("--ignore", "nowhere"), 2, "the 'ignore' 'nowhere' matches no layer"),
     (("--rate", "layer"), 2, "--rate must be LAYER=RATE, such as layer1=0.2, but got 'layer'"),
