@@ -107,7 +107,7 @@ def test_export_writes_what_it_was_asked_for(pruned, tmp_path):
     (("--macs", "0.5", "--prune-rate", "0.5"), 2, "give one of --macs, --prune-rate, not several"),
     (("--criterion", "best"), 2, "or module:function for one of your own, but got 'best'"),
     (("--criterion", "scop"), 2, "one of apoz, hrank, chip, taylor, fisher, redundancy, thinet, lasso, l1, l2, "
-                                 "l1_greedy, l2_greedy, bn_gamma, fpgm, random, or module:function for one of your own"),
+                                 "l1_greedy, l2_greedy, bn_gamma, fpgm, random, or module:function for one of your"),
     (("--criterion", "tests.networks:nothing"), 2, "module 'tests.networks' has no 'nothing'"),
     (("--ignore", "nowhere"), 2, "the 'ignore' 'nowhere' matches no layer"),
     (("--rate", "layer"), 2, "--rate must be LAYER=RATE, such as layer1=0.2, but got 'layer'"),
