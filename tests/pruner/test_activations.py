@@ -1,9 +1,14 @@
 """Evidence from activations against plain NumPy: what is found, where, and what is refused."""
 
+import io
+from functools import partial
+
 import mindspore as ms
 import numpy as np
 import pytest
+import rich.console
 from mindspore import nn
+from rich.console import Console
 
 from mindspore_gs import ChannelPruner, prune
 from mindspore_gs.errors import PruningError
@@ -109,6 +114,20 @@ def test_all_layers_that_read_a_stream_are_asked():
     assert [reader.rows(Role.INPUT)[0].shape for reader in stream.readers()] == [(8, 54), (8, 4)]
     assert [len(reader.evidence("covariance")) for reader in stream.readers()] == [1, 1]
     assert len(stream.evidence("zeros")) == 1  # the dense layer behind the mean sees no map
+
+
+# The line on a terminal
+
+
+def test_a_line_with_the_time_left_on_a_terminal_only(monkeypatch):
+    net = randomise(nn.SequentialCell(nn.Dense(4, 6), nn.ReLU(), nn.Dense(6, 3)))
+    graph, groups = free(net, (1, 4))
+    for terminal in (True, False):
+        text = io.StringIO()
+        monkeypatch.setattr(rich.console, "Console", partial(Console, file=text, force_terminal=terminal, width=100))
+        observe(net, graph, groups, [image(5, 4)] * 3, kinds="zeros")
+        assert ("looking at data" in text.getvalue()) is terminal
+        assert not terminal or "100%" in text.getvalue()
 
 
 # Refusals

@@ -8,6 +8,7 @@ from mindspore import nn
 from mindspore_gs import ChannelPruner, prune
 from mindspore_gs.pruner.channels import channels_of
 from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.criteria.reconstruction import Reading, eliminate
 from mindspore_gs.pruner.evidence import observe
 from tests import networks
 from tests.helpers import image, randomise
@@ -60,6 +61,23 @@ def test_redundancy_goes_by_what_the_kept_channels_cannot_make_up_for():
         gone.append(channel)
     first = gone[0]
     np.testing.assert_allclose(scores[first], lost(rows, weight, [first], ridge) / energy, rtol=1e-4)
+
+
+def test_many_channels_go_as_they_would_one_by_one():
+    """Removals are carried out in blocks; each must cost what the exact formula says, for two layers that read."""
+    random, size = np.random.default_rng(0), 150
+    rows = [random.standard_normal((400, size)) @ random.standard_normal((size, size)) for _ in range(2)]
+    weights = [random.standard_normal((5, size)) for _ in range(2)]
+    covariances = [np.cov(x.T) + 0.1 * np.eye(size) for x in rows]
+    order, costs = eliminate([Reading(w.T @ w, np.linalg.inv(c), 0.0) for w, c in zip(weights, covariances)],
+                             np.ones(size))
+    assert sorted(order) == list(range(size))
+    totals = []
+    for count in (1, 2, 63, 64, 65, 66, 130, 149):
+        gone = order[:count]
+        totals.append([sum(np.trace(w[:, gone] @ np.linalg.inv(np.linalg.inv(c)[np.ix_(gone, gone)]) @ w[:, gone].T)
+                           for w, c in zip(weights, covariances)), costs[:count].sum()])
+    np.testing.assert_allclose(*np.transpose(totals), rtol=1e-8)
 
 
 def test_of_two_equal_channels_one_stays():

@@ -5,7 +5,6 @@ the score of a channel is what its removal costs, or the score of the channel be
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +16,7 @@ RIDGE = 1e-3  # of the mean variance of the channels
 STEPS = 60  # strengths of the LASSO's path
 LEAST = 1e-4  # the last one, over the first
 SWEEPS = 100
+BLOCK = 64  # removals that are carried out together
 
 
 @criterion("redundancy", needs="covariance")
@@ -81,35 +81,48 @@ def lasso(channels: Channels) -> np.ndarray:
     return in_order(order, entered[order])
 
 
-@dataclass(eq=False)
 class Reading:
-    """A layer that reads the channels, as far as their elimination is concerned.
+    r"""A layer that reads the channels, while they are removed one after the other.
 
-    Attributes:
-        weights: products of its weights, :math:`W^T W`, shape (channels, channels).
-        inverse: of the covariance of its input.
-        ridge: what was added to the diagonal of that.
+    Of the matrices, each removal needs the diagonal and one row. So their updates wait until there are 64 of them, and
+    are one product of matrices then.
+
+    Args:
+        weights: products of the layer's weights, :math:`W^T W`, shape (channels, channels).
+        inverse: H inverse.
+        ridge: what is on the diagonal of H beside the covariance.
     """
 
-    weights: np.ndarray
-    inverse: np.ndarray
-    ridge: float
+    def __init__(self, weights: np.ndarray, inverse: np.ndarray, ridge: float):
+        self._weights, self._inverse, self._ridge = weights, inverse, ridge
+        self._loads, self._rests = weights.diagonal().copy(), inverse.diagonal().copy()
+        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray, float]] = []
 
     def cost(self) -> np.ndarray:
-        """What the other channels cannot make up for, for each channel."""
-        rest = 1 / np.maximum(self.inverse.diagonal(), np.finfo(float).tiny) - self.ridge
-        cost: np.ndarray = self.weights.diagonal() * np.maximum(rest, 0.0)
+        """What the other channels cannot make up for, for each channel; of no meaning for those that are gone."""
+        rest = 1 / np.maximum(self._rests, np.finfo(float).tiny) - self._ridge
+        cost: np.ndarray = np.maximum(self._loads, 0.0) * np.maximum(rest, 0.0)
         return cost
 
     def remove(self, channel: int) -> None:
         """The other channels' weights take over; the channel is gone."""
-        row = self.inverse[channel].copy()
-        share = row / row[channel]
-        own = self.weights[channel].copy()
-        self.weights += np.outer(share, share) * own[channel] - np.outer(share, own) - np.outer(own, share)
-        self.inverse -= np.outer(row, share)
-        self.weights[channel] = self.weights[:, channel] = 0.0
-        self.inverse[channel] = self.inverse[:, channel] = 0.0
+        row, own = self._inverse[channel].copy(), self._weights[channel].copy()
+        for old, part, weight, load in self._waiting:
+            row -= part[channel] * old
+            own -= part[channel] * (weight - load * part) + weight[channel] * part
+        share, load = row / row[channel], float(own[channel])
+        self._waiting.append((row, share, own, load))
+        self._rests -= row * share
+        self._loads += share * (share * load - 2 * own)
+        if len(self._waiting) == BLOCK:
+            self._carry_out()
+
+    def _carry_out(self) -> None:
+        rows, shares, owns, loads = (np.stack(parts) for parts in zip(*self._waiting))
+        self._inverse -= rows.T @ shares
+        crossed = shares.T @ (owns - shares * loads[:, None] / 2)
+        self._weights -= crossed + crossed.T
+        self._waiting.clear()
 
 
 def eliminate(layers: Sequence[Reading], factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
