@@ -24,9 +24,11 @@ from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
 from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
 from mindspore_gs.pruner.evidence import observe
+from mindspore_gs.pruner.kinds import kinds_of
 from mindspore_gs.pruner.latency import LatencyMeter
 from mindspore_gs.pruner.optimizers import OptimizerCheck
 from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, rate_for
+from mindspore_gs.pruner.reconstruction import error_curves
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import best, number_kept
 from mindspore_gs.pruner.widths import numbers_kept
@@ -56,7 +58,8 @@ class ChannelPruner(CompAlgo):
             - ``target`` (dict): instead of ``prune_rate``, the share that is left of the dense network, in (0, 1):
               ``{"macs": 0.5}``, ``{"params": 0.5}`` or ``{"latency": 0.5}``; see below. Default: None.
             - ``scope`` (str): how a target is met. ``"layer"`` (default): by one rate for all layers. ``"global"``:
-              by ranking the channels of all layers together.
+              by ranking the channels of all layers together. ``"isomorphic"``: by ranking those of layers of one kind
+              together. ``"error"`` (needs ``data``): by the widths of least error.
             - ``rates`` (dict): rate by layer, such as ``{"layer1": 0.2}``; the first match wins. With a target, these
               layers have that rate and the others meet the target.
             - ``ignore`` (list of str): layers that stay whole. In ``rates`` and ``ignore`` a layer is given by a
@@ -91,13 +94,22 @@ class ChannelPruner(CompAlgo):
       :math:`s_j` is negative): the score over the mean magnitude of its layer's, and what one channel of the layer
       costs in the dense network. Expensive layers come down to ``min_channels``; give a floor such as 4, since
       layers of one channel cost much accuracy.
+    - ``scope="isomorphic"``: each kind of layers loses the same share r of its channels. Within a kind the channels
+      go in the order of the score over the mean magnitude of its layer's. What a kind is, says
+      :func:`~mindspore_gs.pruner.kinds.kinds_of`.
+    - ``scope="error"``: the widths :math:`k_l` with the least :math:`\sum_l e_l(k_l)`, of those that cost no more than
+      t. :math:`e_l(k)` is the error of the network's output where layer l keeps k channels and the others all, measured
+      at seven widths on held-out samples of ``data``, see
+      :func:`~mindspore_gs.pruner.reconstruction.error_curves`. With ``compensate`` it is that after the repair. How the
+      widths are found, and how good they are, says :mod:`mindspore_gs.pruner.allocation`.
     - ``{"latency": t}``: slim candidates along the same order are exported and timed in turns with the dense network,
       for the input that the network was traced with (median of 21 runs). ``{"latency": t, "engine": "onnxruntime"}``
       times them in another engine: ``"mindspore"`` (default), ``"onnxruntime"``, ``"lite"``, or a function that takes
       the path of an ONNX file and returns seconds; see :func:`mindspore_gs.engines.engine`. At most 8 are measured;
       where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
       time holds for this machine only, a busy machine gives uncertain times, and of data parallel
-      processes the first measures for all.
+      processes the first measures for all. With ``scope="error"`` the network with half of one layer's channels is
+      measured first for each layer, and the candidates are the widths of least error for what that foretells.
 
     Raises:
         TypeError, ValueError: an option is unknown, of the wrong type or out of range, or ``prune_rate`` and
@@ -240,13 +252,19 @@ class ChannelPruner(CompAlgo):
         check_patterns(owner, "rates", config.rates, graph)
         check_patterns(owner, "ignore", config.ignore, graph)
         groups = [group for group in groups if not matched(config.ignore, group_names(graph, group))]
+        scores = self._scores(network, graph, groups, evidence)
+        counts = self._numbers_kept(network, graph, groups, scores)
+        return {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
+
+    def _scores(self, network: nn.Cell, graph: ChannelGraph, groups: Sequence[Group],
+                evidence: Evidence) -> list[np.ndarray]:
+        """One number for each channel of each group, by the criterion."""
+        config = self._config
         criterion = config.criterion if callable(config.criterion) else CRITERIA[config.criterion]
         if evidence_needed(config.criterion) == "gradient":
             evidence = {**evidence, **observe(self._dense(network), graph, groups, config.data, config.loss_fn)}
-        scores = [score(criterion, channels)
-                  for channels in channels_of(network, graph, groups, evidence, config.seed)]
-        counts = self._numbers_kept(network, graph, groups, scores)
-        return {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
+        return [score(criterion, channels)
+                for channels in channels_of(network, graph, groups, evidence, config.seed)]
 
     def _numbers_kept(self, network: nn.Cell, graph: ChannelGraph, groups: list[Group],
                       scores: list[np.ndarray]) -> list[int]:
@@ -259,7 +277,11 @@ class ChannelPruner(CompAlgo):
             return [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
         fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
         measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
-        return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure)
+        kinds = kinds_of(graph, groups) if config.scope == "isomorphic" else ()
+        curves = error_curves(self._dense(network), graph, groups, scores, config.data, fixed, rounding,
+                              config.compensate, config.seed) if config.scope == "error" else ()
+        return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure,
+                            kinds, curves)
 
     def _compensate(self, network: nn.Cell) -> None:
         """Repair a masked network, if that is asked for."""

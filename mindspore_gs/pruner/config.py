@@ -137,6 +137,13 @@ class ChannelConfig(CommonConfig):
         if evidence_needed(config.criterion) is not None and config.data is None:
             raise ValueError(f"For '{owner}', the criterion {config.criterion!r} looks at data, so it needs 'data', "
                              "such as a list of batches (images, labels), but got none.")
+        if config.scope == "error" and config.data is None:
+            raise ValueError(f"For '{owner}', the scope 'error' measures errors, so it needs 'data', such as a list of "
+                             "batches of training images, but got none.")
+        again = config.compensate or evidence_needed(config.criterion)
+        if config.scope == "error" and again and isinstance(config.data, Iterator):
+            raise ValueError(f"For '{owner}', the scope 'error' reads 'data' and something else does, too, but an "
+                             "iterator can be read only once; give a list of batches or a mindspore.dataset.")
         if config.compensate and evidence_needed(config.criterion) and isinstance(config.data, Iterator):
             raise ValueError(f"For '{owner}', the criterion and 'compensate' both read 'data', but an iterator can be "
                              "read only once; give a list of batches or a mindspore.dataset.")
