@@ -31,7 +31,7 @@ from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, r
 from mindspore_gs.pruner.reconstruction import error_curves
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import best, number_kept
-from mindspore_gs.pruner.widths import numbers_kept
+from mindspore_gs.pruner.widths import Target, numbers_kept
 from mindspore_gs.record import has_record, record_of
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
@@ -129,6 +129,16 @@ class ChannelPruner(CompAlgo):
     _config_type = ChannelConfig
     compensation: Compensation | None = None  # what the last ``apply`` has repaired
 
+    @property
+    def target(self) -> Target | None:
+        """What shall be left of the network, or None where there is a rate."""
+        return self._config.target
+
+    @property
+    def rounding(self) -> tuple[int, int]:
+        """``round_to`` and ``min_channels``."""
+        return self._config.round_to, self._config.min_channels
+
     def set_prune_rate(self, prune_rate: float) -> None:
         """Set the share of channels that each layer loses.
 
@@ -158,7 +168,7 @@ class ChannelPruner(CompAlgo):
             ValueError: ``rates`` or ``ignore`` do not fit it.
         """
         check_cell(self, network)
-        prepared = self._prepare(network)
+        prepared = self.prepare(network)
         check_trainable(network, prepared[0], prepared[2])
         return self._masked(network, *prepared)
 
@@ -233,8 +243,16 @@ class ChannelPruner(CompAlgo):
         report.print()
         return report
 
-    def _prepare(self, network: nn.Cell) -> tuple[ChannelGraph, str, tuple[Group, ...]]:
-        """Trace a network, find what may be pruned, and try it out."""
+    def prepare(self, network: nn.Cell) -> tuple[ChannelGraph, str, tuple[Group, ...]]:
+        """Trace a network, find what may be pruned, and try it out on copies; the network stays as it is.
+
+        Returns:
+            Its channel graph, the policy for residual streams, and the groups that may lose channels.
+
+        Raises:
+            PruningError: the network cannot be pruned, or has masks already.
+            ValueError: ``ignore`` does not fit it.
+        """
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
@@ -252,17 +270,24 @@ class ChannelPruner(CompAlgo):
         check_patterns(owner, "rates", config.rates, graph)
         check_patterns(owner, "ignore", config.ignore, graph)
         groups = [group for group in groups if not matched(config.ignore, group_names(graph, group))]
-        scores = self._scores(network, graph, groups, evidence)
+        scores = self.scores(network, graph, groups, evidence)
         counts = self._numbers_kept(network, graph, groups, scores)
         return {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
 
-    def _scores(self, network: nn.Cell, graph: ChannelGraph, groups: Sequence[Group],
-                evidence: Evidence) -> list[np.ndarray]:
-        """One number for each channel of each group, by the criterion."""
+    def scores(self, network: nn.Cell, graph: ChannelGraph, groups: Sequence[Group],
+               evidence: Evidence | None = None) -> list[np.ndarray]:
+        """One number for each channel of each group, by the criterion.
+
+        Args:
+            network: the network in its original form, or in the knockoff phase.
+            graph: its channel graph.
+            groups: groups of it.
+            evidence: what is known of the channels already. Default: nothing.
+        """
         config = self._config
         criterion = config.criterion if callable(config.criterion) else CRITERIA[config.criterion]
         if evidence_needed(config.criterion) == "gradient":
-            evidence = {**evidence, **observe(self._dense(network), graph, groups, config.data, config.loss_fn)}
+            evidence = {**(evidence or {}), **observe(self._dense(network), graph, groups, config.data, config.loss_fn)}
         return [score(criterion, channels)
                 for channels in channels_of(network, graph, groups, evidence, config.seed)]
 
@@ -270,7 +295,7 @@ class ChannelPruner(CompAlgo):
                       scores: list[np.ndarray]) -> list[int]:
         """How many channels each group keeps: by its rate, or so that the target is met."""
         config = self._config
-        rounding = config.round_to, config.min_channels
+        rounding = self.rounding
         own = [rate_for(graph, group, config.rates) for group in groups]
         if config.target is None:
             rates = [config.prune_rate if rate is None else rate for rate in own]
@@ -368,4 +393,4 @@ def prune(net: nn.Cell, criterion: Any = "l1", target: Mapping[str, float] | Non
     pruner = ChannelPruner(criterion=criterion, target=target, input_shape=inputs, **options)
     check_cell(pruner, net)
     twin = copy_network(net)
-    return pruner.convert(pruner._masked(twin, *pruner._prepare(twin)))
+    return pruner.convert(pruner._masked(twin, *pruner.prepare(twin)))
