@@ -78,8 +78,12 @@ def _run(net: nn.Cell, graph: ChannelGraph) -> None:
                 np.asarray(array)
     except Exception as error:
         given = ", ".join(f"{kind} of shape {shape}" for shape, kind in graph.inputs)
-        raise PruningError(f"{type(net).__name__} does not run with inputs {given} (MindSpore says: "
-                           f"{first_line(error)}). Give 'input_shape' what the network takes: shapes for float32, "
+        said = f"{type(net).__name__} does not run with inputs {given} (MindSpore says: {first_line(error)}). "
+        if "unregistered" in str(error):
+            raise PruningError(f"{said}MindSpore does not have this operator for the present device. Prune the "
+                               "network on a device where it runs, or put another cell in its place, such as nn.Conv2d "
+                               "for mint.nn.Conv2d.") from error
+        raise PruningError(f"{said}Give 'input_shape' what the network takes: shapes for float32, "
                            "or tensors for other types, such as [(1, 3, 32, 32), Tensor([0], mindspore.int32)].") \
             from error
 

@@ -30,7 +30,7 @@ from mindspore_gs.pruner.optimizers import OptimizerCheck
 from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, rate_for
 from mindspore_gs.pruner.reconstruction import error_curves
 from mindspore_gs.pruner.residual import prunable_groups
-from mindspore_gs.pruner.select import best, number_kept
+from mindspore_gs.pruner.select import best, check_something_goes, number_kept
 from mindspore_gs.pruner.widths import Target, numbers_kept
 from mindspore_gs.record import has_record, record_of
 from mindspore_gs.report import Report, compare
@@ -299,7 +299,9 @@ class ChannelPruner(CompAlgo):
         own = [rate_for(graph, group, config.rates) for group in groups]
         if config.target is None:
             rates = [config.prune_rate if rate is None else rate for rate in own]
-            return [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
+            counts = [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
+            check_something_goes(type(self).__name__, [group.size for group in groups], rates, counts, *rounding)
+            return counts
         fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
         measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
         kinds = kinds_of(graph, groups) if config.scope == "isomorphic" else ()
@@ -351,8 +353,8 @@ def free_groups(algorithm: CompAlgo, graph: ChannelGraph, residual: str, ignore:
     groups = prunable_groups(graph, residual)
     free = tuple(group for group in groups if group.blocked_by is None
                  and not matched(ignore, group_names(graph, group)))
-    if not free:
-        reasons = [f"{group.name}: {group.blocked_by}" for group in groups if group.blocked_by is not None]
+    if all(group.size == 1 for group in free):  # a layer keeps its last channel
+        reasons = [f"{group.name}: {group.blocked_by or 'it has one channel'}" for group in groups]
         raise PruningError(f"no layer has channels that may be removed with residual={residual!r}"
                            + (f" and ignore={list(ignore)}" if ignore else "")
                            + (" (" + "; ".join(reasons[:3]) + ")." if reasons else "; it has no layer that makes any."))

@@ -1,8 +1,11 @@
 """Choose the channels that stay: rate, rounding and the lowest scores. Pure NumPy."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from mindspore_gs.errors import PruningError
 
 
 def number_kept(size: int, rate: float, round_to: int = 1, min_channels: int = 1) -> int:
@@ -23,6 +26,29 @@ def round_kept(kept: Any, size: int, round_to: int, min_channels: int) -> Any:
     array([ 8,  8, 10, 10])
     """
     return np.clip(-(-kept // round_to) * round_to, None, size).clip(min(min_channels, size), None)
+
+
+def check_something_goes(owner: str, sizes: Sequence[int], rates: Sequence[float], counts: Sequence[int],
+                         round_to: int, min_channels: int) -> None:
+    """Refuse rates that remove not one channel anywhere although they are above zero.
+
+    Args:
+        owner: who says so.
+        sizes: channels of each group.
+        rates: the share that each group shall lose.
+        counts: channels that each group keeps.
+        round_to, min_channels: as in the configuration.
+
+    Raises:
+        PruningError: nothing would be removed.
+
+    >>> check_something_goes("prune", [8], [0.5], [4], 1, 1)
+    """
+    highest = max(rates, default=0.0)
+    if highest > 0 and list(counts) == list(sizes):
+        raise PruningError(f"{owner}: a rate of {highest} removes no channel: the largest of the {len(sizes)} groups "
+                           f"has {max(sizes)} channels, and what stays is rounded up to a multiple of {round_to}, and "
+                           f"is at least {min_channels}. Set a higher rate, or lower 'round_to' or 'min_channels'.")
 
 
 def best(score: np.ndarray, count: int) -> np.ndarray:

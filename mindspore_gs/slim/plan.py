@@ -37,11 +37,13 @@ class Restore:
         cell: path of the cell behind which the output is restored (the BatchNorm, or the convolution without one).
         size: number of channels before.
         indices: the channels that the slim cell computes, ascending.
+        axis: where the channels are in what the cell computes: 1, or -1 behind a dense layer.
     """
 
     cell: str
     size: int
     indices: tuple[int, ...]
+    axis: int = 1
 
 
     @property
@@ -230,4 +232,4 @@ def _positions(mask: np.ndarray) -> tuple[int, ...]:
 
 def _restore(graph: ChannelGraph, weight: str, masks: Mapping[tuple[str, int], np.ndarray]) -> Restore:
     mask = masks[weight, graph.outputs[weight]]
-    return Restore(graph.places[weight], len(mask), _positions(mask))
+    return Restore(graph.places[weight], len(mask), _positions(mask), -1 if weight in graph.dense else 1)
