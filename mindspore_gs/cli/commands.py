@@ -20,11 +20,13 @@ from mindspore_gs.cli.page import page
 from mindspore_gs.cli.plot import draw, plot_path
 from mindspore_gs.cli.pruning import RESULTS, Order, carry_out, load_weights, parse_options
 from mindspore_gs.cli.run_record import RunRecord, read_document
+from mindspore_gs.cli.sensitivity import Files, analyse, check_allowed, document_of, lines_of, parse_rates
 from mindspore_gs.cli.table import print_tables
 from mindspore_gs.cli.target import build, data_from, importing_from_here, named, parse_shape
 from mindspore_gs.errors import PruningError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
+from mindspore_gs.pruner.widths import SCOPES
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -112,15 +114,17 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
               help="Which channels matter: a name, or module:function for a criterion of your own. A name that is "
                    "wrong lists all.")
 @residual_option
-@click.option("--scope", type=click.Choice(("layer", "global")), default="layer", show_default=True,
-              help="layer: one rate for all layers. global: all channels ranked together.")
+@click.option("--scope", type=click.Choice(SCOPES), default="layer", show_default=True,
+              help="layer: one rate for all layers. global: all channels ranked together. isomorphic: those of layers "
+                   "of one kind. error: least error, with --data.")
 @click.option("--round-to", type=int, default=1, show_default=True, help="Kept channels are a multiple of this.")
 @click.option("--min-channels", type=int, default=1, show_default=True, help="Smallest number of channels of a layer.")
 @click.option("--ignore", multiple=True, metavar="LAYER", help="Layer or pattern that stays whole. May be repeated.")
 @click.option("--rate", "rates", multiple=True, metavar="LAYER=RATE", help="Rate of a layer. May be repeated.")
 @click.option("--seed", type=int, default=0, show_default=True, help="For criteria that draw random numbers.")
 @click.option("--data", metavar="MODULE:CALLABLE", help="Gives batches of training data, (images, labels) each: for "
-                                                        "criteria that look at data, such as taylor, and --compensate.")
+                                                        "criteria that look at data, such as taylor, --scope error, "
+                                                        "and --compensate.")
 @click.option("--loss", metavar="MODULE:FUNCTION", help="For criteria that read gradients: a function of the network's "
                                                        "output and the label. Default: cross entropy.")
 @click.option("--compensate", is_flag=True, help="Repair the network without training, with --data.")
@@ -173,6 +177,55 @@ def _lines(document: dict[str, Any], out: str) -> str:
              for name, key in (("parameters", "params"), ("MACs", "macs"))]
     files = ", ".join([*document["files"], RESULTS, "report.html"])
     return "\n".join([*pairs, f"written to {out}: {files}"])
+
+
+@commands.command("sensitivity")
+@network_options
+@click.option("--checkpoint", metavar="FILE", help="Trained weights of the network. Default: as the callable makes it.")
+@click.option("--data", metavar="MODULE:CALLABLE", help="Gives batches of data, (images, labels) each.")
+@click.option("--metric", metavar="MODULE:FUNCTION", help="Takes the network and returns a number, more is better. "
+                                                          "Default: the accuracy on --data.")
+@click.option("--loss", metavar="MODULE:FUNCTION", help="Takes output and label and returns the loss on --data.")
+@click.option("--rates", default="0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9", show_default=True, metavar="RATE,...",
+              help="Shares of one group's channels that are masked.")
+@click.option("--criterion", default="l1", show_default=True, metavar="NAME",
+              help="Which channels go first: a name, or module:function for a criterion of your own.")
+@residual_option
+@click.option("--ignore", multiple=True, metavar="LAYER", help="Layer or pattern that stays whole. May be repeated.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For criteria that draw random numbers.")
+@click.option("--batch-statistics", is_flag=True, help="BatchNorms normalise by each batch.")
+@click.option("--allow", "allowed", type=float, metavar="LOSS", help="Also say the rates at which no group by itself "
+                                                                     "loses more than this.")
+@click.option("--out", default="sensitivity.json", show_default=True, metavar="FILE",
+              help="Gets each result as soon as it is there; where it exists, the command goes on.")
+@click.option("--csv", metavar="FILE", help="Also write a table.")
+@click.option("--plot", metavar="FILE", help="Also draw a picture into a .png or .svg file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def sensitivity_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
+                        data: str | None, metric: str | None, loss: str | None, rates: str, criterion: str,
+                        ignore: tuple[str, ...], allowed: float | None, out: str, csv: str | None, plot: str | None,
+                        as_json: bool, **others: Any) -> None:
+    """Measure the network with some channels of one group masked, for each group.
+
+    TARGET is module:callable, as for inspect.
+    """
+    with _one_line():
+        shapes = [parse_shape(text) for text in inputs]
+        files = Files(out, csv, plot).checked()
+        check_allowed(allowed)
+        with importing_from_here(), redirect_stdout(sys.stderr):
+            options = others | {"rates": parse_rates(rates), "ignore": list(ignore),
+                                "criterion": parse_options(criterion, {}, (), {})["criterion"]}
+            net = build(target, arguments)
+            if checkpoint is not None:
+                load_weights(net, checkpoint)
+            found = analyse(net, data, metric, loss, files, inputs=shapes or None, **options)
+        document, lines = document_of(found, allowed), lines_of(found, files, allowed)
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        found.print()
+        click.echo(lines)
 
 
 @commands.command("export")

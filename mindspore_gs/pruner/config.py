@@ -138,6 +138,12 @@ class ChannelConfig(CommonConfig):
                              "but got none.")
         needs = [kind for kind in evidence_needed(config.criterion) if kind not in config.found_before]
         _check_evidence(owner, config, needs)
+        if config.scope == "error" and config.data is None:
+            raise ValueError(f"For '{owner}', the scope 'error' measures errors, so it needs 'data', such as a list of "
+                             "batches of training images, but got none.")
+        if config.scope == "error" and (config.compensate or needs) and isinstance(config.data, Iterator):
+            raise ValueError(f"For '{owner}', the scope 'error' reads 'data' and something else does, too, but an "
+                             "iterator can be read only once; give a list of batches or a mindspore.dataset.")
         if config.compensate and needs and isinstance(config.data, Iterator):
             raise ValueError(f"For '{owner}', the criterion and 'compensate' both read 'data', but an iterator can be "
                              "read only once; give a list of batches or a mindspore.dataset.")
