@@ -5,7 +5,7 @@ user's cell holds is tried with the attribute changed. What fits no reading keep
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import mindspore as ms
@@ -20,7 +20,7 @@ from mindspore_gs.graph.flow import Channels
 from mindspore_gs.graph.groups import ChannelGraph, Group
 from mindspore_gs.graph.ids import NONE
 from mindspore_gs.graph.ir import renamed
-from mindspore_gs.graph.places import path_of, positions
+from mindspore_gs.graph.places import holder_of, is_library, path_of, positions
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Question, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores, restore_path
 from mindspore_gs.graph.shapes import follows
@@ -47,7 +47,8 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
     families = _families(net, graph)
     answers: Readings = {site: Reading(BLOCKED) for site in _products(graph)}
     for family, sites in families.items():
-        answers |= _answer(net, graph, tensors, families, answers, family, sites)
+        if not answers.keys() >= set(sites):
+            answers |= _answer(net, graph, tensors, families, answers, family, sites)
     settled = _with(net, graph, answers)
     if _fits(net, settled, tensors):
         return settled
@@ -61,27 +62,38 @@ def _products(graph: ChannelGraph) -> list[Site]:
 
 
 def _attention(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph | None:
-    """The channel graph of a network with attention, if it is one of three that are tried; None otherwise.
+    """The channel graph of a network with attention, if it is one of a few that are tried; None otherwise.
 
-    Attributes of the user's cells hold the number of heads, or the length of one, and follow it; or what attention
-    multiplies stays as it is. That is at most three traces, whatever the number of layers.
+    Attributes of the user's cells hold the number of heads, the length of one, or the product of both, and follow it;
+    or what attention multiplies stays as it is. That is at most three traces, whatever the number of layers, and two
+    more where a number in front of one of MindSpore's layers may be in the user's code around it.
     """
     products = _products(graph)
     if not _shrinking(graph, products):
         return None
-    for least in (True, False):
-        candidate = _with(net, graph, _named(net, graph, least))
-        if candidate.resizes and _shrinking(candidate, products) and _fits(net, candidate, tensors):
+    tried: list[tuple[Resize, ...]] = []
+    for hidden, least in ((True, True), (True, False), (False, True), (False, False)):
+        candidate = _with(net, graph, _named(net, graph, least, hidden))
+        if not candidate.resizes or candidate.resizes in tried:
+            continue
+        tried.append(candidate.resizes)
+        if _shrinking(candidate, products) and _fits(net, candidate, tensors):
             return candidate
     candidate = _with(net, graph, {site: Reading(BLOCKED) for site in products})
     return candidate if not _shrinking(candidate) or _fits(net, candidate, tensors) else None
 
 
-def _named(net: nn.Cell, graph: ChannelGraph, least: bool) -> Readings:
+def _named(net: nn.Cell, graph: ChannelGraph, least: bool, hidden: bool) -> Readings:
     """For each number that an attribute holds, the reading that it follows the channels.
 
-    Where several axes have an attribute each, the shortest of them (heads) or the longest (the length of one head) is
-    taken. An attribute is the number itself where channels are cut into blocks, else the largest multiple.
+    Args:
+        net: the network.
+        graph: its channel graph.
+        least: where several axes have an attribute each, take the shortest (heads), unless the code leaves one open;
+            else the longest (the length of one head), whether one is open or not.
+        hidden: whether numbers that MindIR shows in MindSpore's layers may be the user's.
+
+    An attribute is the number itself where channels are cut into blocks, else the number or the largest multiple.
     """
     questions = graph.channels.questions
     most = max(len(question.options) for question in questions.values())
@@ -92,19 +104,15 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool) -> Readings:
         for site, question in at.channels.questions.items():
             if site not in questions or question.options == (TOGETHER,):
                 continue
-            option = at.readings[site].option
-            path = path_of(net, at, question)
-            names = _attributes(net, path, question)
-            exact = [n for n in names if getattr(get_cell(net, str(path)), n) == len(question.counted)]
-            name = next(iter(exact), None) if isinstance(option, int) else _largest(net, path, names)
-            if name is not None:
-                found.setdefault(site, []).append((len(question.counted), Reading(option, name)))
+            if least and place == 0 and question.number == -1:
+                found[site] = [(0, at.readings[site])]
+            path, names = _attributes(net, at, question, hidden)
+            name = next(iter(names), None)
+            exact = name is not None and getattr(get_cell(net, str(path)), name) == len(question.counted)
+            if name is not None and (exact or not isinstance(at.readings[site].option, int)):
+                found.setdefault(site, []).append((len(question.counted), Reading(at.readings[site].option, name)))
     choose = min if least else max
     return {site: choose(readings, key=lambda pair: pair[0])[1] for site, readings in found.items()}
-
-
-def _largest(net: nn.Cell, path: str | None, names: list[str]) -> str | None:
-    return max(names, key=lambda name: getattr(get_cell(net, str(path)), name), default=None)
 
 
 def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
@@ -130,8 +138,7 @@ def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], f
         return {}
     open_sites = [site for key, others in families.items() if key != family for site in others if site not in answers]
     closed = {site: Reading(BLOCKED) for site in open_sites}
-    for reading in _candidates(net, graph, sites):
-        tried = dict.fromkeys(sites, reading)
+    for tried in _trials(net, graph, sites, open_sites):
         candidate = _with(net, graph, answers | closed | tried)
         if not _shrinking(candidate):  # its channels depend on other open questions too
             candidate = _with(net, graph, answers | tried)
@@ -140,39 +147,69 @@ def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], f
     return {site: Reading(BLOCKED) for site in sites}
 
 
+def _trials(net: nn.Cell, graph: ChannelGraph, sites: list[Site], open_sites: list[Site]) -> Iterator[Readings]:
+    """Each reading of a family by itself, then with the open questions whose number the same attribute holds."""
+    questions = graph.channels.questions
+    paths = {holder_of(net, graph, questions[site]) for site in sites}
+    held = {site: _attributes(net, graph, questions[site]) for site in open_sites}
+    for reading in _candidates(net, graph, sites):
+        tried = dict.fromkeys(sites, reading)
+        yield tried
+        others = {site: Reading(questions[site].options[0], reading.attribute)
+                  for site, (path, names) in held.items() if path in paths and reading.attribute in names}
+        if others:
+            yield tried | others
+
+
 def _candidates(net: nn.Cell, graph: ChannelGraph, sites: list[Site]) -> list[Reading]:
     """All readings of a family: as it stands, then with each attribute that holds the number, then with all of them."""
     readings = [Reading(option) for option in graph.channels.questions[sites[0]].options]
     for option in graph.channels.questions[sites[0]].options:
         at = _with(net, graph, {site: Reading(option) for site in sites}).channels.questions
-        names = [_attributes(net, path_of(net, graph, at[site]), at[site]) for site in sites if site in at]
+        names = [_attributes(net, graph, at[site])[1] for site in sites if site in at]
         readings += [Reading(option, name) for name in (names[0] if names else ()) if all(name in n for n in names)]
     return readings
 
 
-def _attributes(net: nn.Cell, path: str | None, question: Question) -> list[str]:
-    """Attributes of a cell of the user's that hold the number that was asked for, or a multiple of it."""
-    count = len(question.counted)
-    if path is None or count < 2 or type(get_cell(net, path)).__module__.startswith("mindspore."):
-        return []
-    return [name for name, value in vars(get_cell(net, path)).items()
-            if isinstance(value, int) and not isinstance(value, bool) and value > 0 and value % count == 0
-            and not name.startswith("_")]
+def _attributes(net: nn.Cell, graph: ChannelGraph, question: Question,
+                hidden: bool = True) -> tuple[str | None, list[str]]:
+    """The user's cell whose code a number is in, and its attributes that may hold it, the likeliest first.
+
+    Those that are the number come first, then multiples of the number of channels, the largest first. A number that
+    the code leaves open is in none. In front of one of MindSpore's layers (if ``hidden``), it is the number itself.
+    """
+    count, path = len(question.counted), path_of(net, graph, question)
+    seen = path is not None and not is_library(get_cell(net, path))
+    if count < 2 or question.number == -1 or not (seen or hidden):
+        return path, []
+    path = path if seen else holder_of(net, graph, question)
+    if path is None:
+        return path, []
+    number = question.number or count
+    values = {name: value for name, value in vars(get_cell(net, path)).items()
+              if isinstance(value, int) and not isinstance(value, bool) and value > 0 and not name.startswith("_")
+              and (value == number if question.number and not seen else value % count == 0)}
+    return path, sorted(values, key=lambda name: (values[name] != number, -values[name]))
 
 
 def _with(net: nn.Cell, graph: ChannelGraph, readings: Readings) -> ChannelGraph:
-    """The channel graph with these answers, and with the attributes that have to follow."""
+    """The channel graph with these answers, and with the attributes that have to follow.
+
+    An attribute that holds the number at several places makes the channels there go together.
+    """
     read = replace(graph, readings=readings, resizes=())
-    found: dict[tuple[str, str], Resize] = {}
+    found: dict[tuple[str, str], list[Resize]] = {}
     for site, reading in readings.items():
         if reading.attribute is not None and site in read.channels.questions:
             resize = _resize(net, read, read.channels.questions[site], reading.attribute)
-            found.setdefault((resize.cell, resize.attribute), resize)
-    return replace(read, resizes=tuple(found.values()))
+            found.setdefault((resize.cell, resize.attribute), []).append(resize)
+    resizes = tuple(replace(first, alike=tuple(dict.fromkeys(other.positions for other in others)))
+                    for first, *others in found.values())
+    return replace(read, resizes=resizes)
 
 
 def _resize(net: nn.Cell, graph: ChannelGraph, question: Question, attribute: str) -> Resize:
-    path = str(path_of(net, graph, question))
+    path = str(holder_of(net, graph, question))
     old = getattr(get_cell(net, path), attribute)
     return Resize(path, attribute, old, old // len(question.counted), positions(graph.channels, question.counted))
 
