@@ -15,6 +15,7 @@ from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import SHOWN, Graph, Node, renamed, verify
+from mindspore_gs.graph.operators import DENSE
 from mindspore_gs.graph.questions import BLOCKED, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores
 from mindspore_gs.graph.roles import Role
@@ -135,6 +136,12 @@ class ChannelGraph:
     def writers(self) -> tuple[Writer, ...]:
         """Convolutions and dense layers, in order of execution."""
         return find_writers(self.graph)
+
+    @cached_property
+    def dense(self) -> frozenset[str]:
+        """Weights of dense layers, whose output has its channels along the last axis."""
+        return frozenset(w.weight for graph in (self.graph, *self.others) for w in find_writers(graph)
+                         if w.operator in DENSE)
 
     @cached_property
     def _coupled(self) -> Channels:

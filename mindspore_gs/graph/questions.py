@@ -21,11 +21,11 @@ class Reading:
 
     Attributes:
         option: one of the question's options, or ``BLOCKED``.
-        attribute: attribute of the user's cell that holds the number and has to follow the channels, if one does.
+        attributes: attributes of the user's cell that hold the number and have to follow the channels.
     """
 
     option: Option
-    attribute: str | None = None
+    attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
