@@ -11,7 +11,7 @@ LEAST = 0.0005  # share of the parameters from which a reason is listed
 
 
 def page(records: Iterable[dict], command: str) -> str:
-    """The whole page: what was done, the tasks, a table for each task, and a section for each model that blocks much."""
+    """The whole page: what was done, the tasks, a table for each, and a section for each model that blocks much."""
     records = sorted(records, key=lambda record: (record.get("family", ""), record["model"].lower()))
     tasks = sorted({task_of(record) for record in records})
     lines = ["# Coverage", "", *introduction(command), "", *totals(records), "", *table(TASK_COLUMNS, (
