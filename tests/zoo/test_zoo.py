@@ -67,6 +67,7 @@ def test_the_record_says_what_is_refused_and_where():
 @pytest.mark.parametrize(("change", "status"), [
     ({}, "equal"), ({"masked_slim": 2e-4}, "WRONG"), ({"masked_slim": np.inf}, "WRONG"),
     ({"slim_mindir": 2e-4}, "WRONG"), ({"two_inputs": 1e-3}, "dull"), ({"masked_dense": 0.0}, "dull"),
+    ({"masked_dense": np.inf}, "equal"), ({"masked_dense": np.nan}, "dull"), ({"two_inputs": np.inf}, "dull"),
     ({"largest_output": np.nan}, "dull"), ({"masked_slim": 2e-4, "rounding": 1e-4}, "equal"),
     ({"masked_slim": 2e-3, "rounding": 1e-2}, "WRONG"),
 ])
