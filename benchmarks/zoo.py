@@ -204,7 +204,7 @@ def judge(record: dict) -> None:
     if wrong:
         wrong.append(f"one rounding of the input moves the masked output by {record['rounding']:.1e}")
     weak = ["two inputs give the same output"] if not LIVELY <= record["two_inputs"] < np.inf else []
-    if not LIVELY <= record["masked_dense"]:  # infinite where the dense network overflows, which shows that they matter
+    if not record["masked_dense"] >= LIVELY:  # infinite where the dense network overflows, which shows that they matter
         weak.append("the removed channels change nothing")
     if not 0 < record["largest_output"] < np.inf:
         weak.insert(0, f"the largest output is {record['largest_output']}")
