@@ -35,7 +35,8 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
     """The channel graph with an answer to each question that free channels depend on.
 
     Where no such question is left, nothing is traced again. Otherwise the likeliest readings are tried at once, which
-    is one more trace, and only if they do not fit, the questions are tried one after the other; those at the same
+    is one more trace. If they do not fit, all numbers that attributes hold follow at once, which is seldom more than
+    one trace more. Only if that does not fit either, the questions are tried one after the other; those at the same
     place of cells of one class have one answer.
     """
     graph = _likeliest(net, graph)
@@ -43,9 +44,9 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
         return graph
     if _fits(net, graph, tensors):
         return graph
-    attention = _attention(net, graph, tensors)
-    if attention is not None:
-        return attention
+    for candidate in _by_attributes(net, graph):
+        if not _shrinking(candidate) or _fits(net, candidate, tensors):
+            return candidate
     families = _families(net, graph)
     answers: Readings = {site: Reading(BLOCKED) for site in _products(graph)}
     for family, sites in families.items():
@@ -99,26 +100,24 @@ def _products(graph: ChannelGraph) -> list[Site]:
 _WAYS = ((True, True), (False, True), (True, False))
 
 
-def _attention(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph | None:
-    """The channel graph of a network with attention, if it is one of a few that are tried; None otherwise.
+def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
+    """The channel graph with attributes of the user's cells that follow the channels, all at once, in a few ways.
 
-    Attributes of the user's cells hold the number of heads, the length of one, or the product of both, and follow it;
-    or what attention multiplies stays as it is. That is at most seven traces, whatever the number of layers, and seldom
-    more than one: ways that come to the same are tried once.
+    With attention, they hold the number of heads, the length of one, or the product of both; or what attention
+    multiplies stays as it is. That is at most eight ways, whatever the number of layers; those that come to the same
+    are tried once.
     """
-    products = _products(graph)
-    if not _shrinking(graph, products):
-        return None
-    tried: list[tuple[Resize, ...]] = []
-    for (around, joint), least in product(_WAYS, (True, False)):
-        candidate = _with(net, graph, _named(net, graph, least, around, joint))
-        if not candidate.resizes or candidate.resizes in tried:
-            continue
-        tried.append(candidate.resizes)
-        if _shrinking(candidate, products) and _fits(net, candidate, tensors):
-            return candidate
-    candidate = _with(net, graph, {site: Reading(BLOCKED) for site in products})
-    return candidate if not _shrinking(candidate) or _fits(net, candidate, tensors) else None
+    tried, products = [graph.resizes], _products(graph)
+    with_attention = bool(_shrinking(graph, products))
+    stays = _with(net, graph, {site: Reading(BLOCKED) for site in products})
+    ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
+    for base, around, joint, least in (*ways, (stays, False, True, True)):
+        candidate = _with(net, base, _named(net, base, least, around, joint))
+        if candidate.resizes not in tried and _shrinking(candidate, products if base is graph else None):
+            tried.append(candidate.resizes)
+            yield candidate
+    if with_attention:
+        yield stays
 
 
 def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: bool) -> Readings:
