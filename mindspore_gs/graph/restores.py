@@ -14,7 +14,6 @@ from mindspore_gs.graph.ir import Graph, Node
 
 OPERATOR = "RestoreChannels"
 _SUFFIX = ".places"
-_BETWEEN = ("TupleGetItem", "Reshape", "Cast")
 
 
 def places_name(path: str) -> str:
@@ -45,7 +44,7 @@ def collapse_restores(graph: Graph, cells: Mapping[str, str]) -> Graph:
     for node in graph.nodes:
         if node.name in found:
             source = _source(graph, node)
-            axis = graph.constants[node.inputs[2]]
+            axis = graph.constants[node.inputs[2]] % len(node.shape)
             shapes[found[node.name]] = (_shape_of(graph, source)[axis],)
             node = Node(node.name, OPERATOR, (source, found[node.name]), {"axis": axis}, node.shape, node.scope)
         nodes.append(node)
@@ -73,7 +72,7 @@ def _path(graph: Graph, gather: Node, cells: Mapping[str, str]) -> str:
     The scope does not tell: MindIR gives all cells of the class that of the first one.
     """
     node = graph.producers[_source(graph, gather)]
-    while node.op in _BETWEEN:
+    while not cells.keys() & set(node.inputs):
         node = graph.producers[node.inputs[0]]
     writer = next(cells[name] for name in node.inputs if name in cells)
     return writer.rpartition(".")[0] + ".1"

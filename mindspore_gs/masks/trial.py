@@ -31,13 +31,12 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
     """
     with in_mode(ms.PYNATIVE_MODE):
         _run(net, graph)
-        problem = _problem(net, graph, groups)
-        if problem is None:
+        if _problem(net, graph, groups) is None:
             return
         guilty = _guilty(net, graph, groups)
-    layers = ", ".join(repr(member) for group, _ in guilty for member in group.members)
-    because = str(guilty[0][1]) if guilty else str(problem)
-    raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {because} The channels of "
+        problem = _problem(net, graph, guilty[:1] or groups, locate=True)
+    layers = ", ".join(repr(member) for group in guilty for member in group.members)
+    raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {problem} The channels of "
                        f"{layers or 'these layers together'} are concerned; add them to 'ignore' to prune the rest.") \
         from problem
 
@@ -88,8 +87,8 @@ def _run(net: nn.Cell, graph: ChannelGraph) -> None:
             from error
 
 
-def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> PruningError | None:
-    """What goes wrong when half of these groups' channels go."""
+def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], locate: bool = False) -> PruningError | None:
+    """What goes wrong when half of these groups' channels go, and in which cell, if ``locate``."""
     choice = {group: _half(group.size) for group in groups if group.size > 1}
     if not choice:
         return None
@@ -97,7 +96,7 @@ def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> Prun
     Masks.attach(masked, graph, choice).set(choice)
     plan = PrunePlan.from_groups(graph, choice)
     try:
-        check_equal(masked, slice_network(net, plan), plan.inputs)
+        check_equal(masked, slice_network(net, plan), plan.inputs, locate)
     except PruningError as error:
         return error
     return None
@@ -108,12 +107,16 @@ def _half(size: int) -> np.ndarray:
     return np.arange(size) % 2 == 0
 
 
-def _guilty(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> list[tuple[Group, PruningError]]:
-    """The groups that cannot lose channels, each tried by itself where the half that it is in fails."""
-    problem = _problem(net, graph, groups)
-    if problem is None:
-        return []
+def _guilty(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> list[Group]:
+    """The groups that cannot lose channels, each tried by itself where the half that it is in fails.
+
+    Args:
+        net: the network.
+        graph: its channel graph.
+        groups: groups that fail together.
+    """
     if len(groups) == 1:
-        return [(groups[0], problem)]
+        return list(groups)
     middle = len(groups) // 2
-    return _guilty(net, graph, groups[:middle]) + _guilty(net, graph, groups[middle:])
+    halves = [half for half in (groups[:middle], groups[middle:]) if _problem(net, graph, half) is not None]
+    return [group for half in halves for group in _guilty(net, graph, half)]

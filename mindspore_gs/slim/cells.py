@@ -10,13 +10,16 @@ class RestoreChannels(nn.Cell):
     Args:
         size: number of channels of the output.
         indices: for each channel of the input, its place in the output, ascending.
-        axis: where the channels are: 1 behind a convolution, -1 behind a dense layer.
+        axis: the axis of the channels. Default: 1, as behind a convolution; -1, the last one, as behind a dense layer.
 
     Inputs:
-        - **x** (Tensor) - shape :math:`(N, K, H, W)`, or :math:`(N, ..., K)` with ``axis=-1``, any float type.
+        - **x** (Tensor) - shape :math:`(N, K, H, W)`, or :math:`(N, ..., K)` for the last axis; any float type.
 
     Outputs:
-        Tensor of shape :math:`(N, size, H, W)` or :math:`(N, ..., size)` and the type of ``x``.
+        Tensor of shape :math:`(N, size, H, W)`, or :math:`(N, ..., size)`, and the type of ``x``.
+
+    Raises:
+        ValueError: ``axis`` is neither 1 nor -1.
 
     Examples:
         >>> import mindspore as ms
@@ -28,9 +31,12 @@ class RestoreChannels(nn.Cell):
 
     def __init__(self, size: int, indices: tuple[int, ...], axis: int = 1):
         super().__init__()
+        if axis not in (1, -1):
+            raise ValueError(f"For 'RestoreChannels', the 'axis' must be 1 or -1, but got {axis!r}.")
+        self.axis = axis
         kept = len(indices)
         place = {channel: k for k, channel in enumerate(indices)}
-        self.size, self.indices, self.axis = size, tuple(indices), axis
+        self.size, self.indices = size, tuple(indices)
         self.source = ms.Tensor([place.get(channel, kept) for channel in range(size)], ms.int32)
         self.zeros_like = ops.ZerosLike()
         self.kept = ms.Tensor(list(indices), ms.int32)

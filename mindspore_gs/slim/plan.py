@@ -37,7 +37,7 @@ class Restore:
         cell: path of the cell behind which the output is restored (the BatchNorm, or the convolution without one).
         size: number of channels before.
         indices: the channels that the slim cell computes, ascending.
-        axis: where the channels are in what the cell computes: 1, or -1 behind a dense layer.
+        axis: where they lie in its output: 1, or -1 (the last axis) behind a dense layer.
     """
 
     cell: str
@@ -158,6 +158,9 @@ class PrunePlan:
         document = asdict(self) | {"format": FORMAT}
         for entry in (*document["keeps"], *document["restores"]):
             entry["indices"] = lists.setdefault(tuple(entry["indices"]), len(lists))
+        for entry in document["restores"]:
+            if entry["axis"] == 1:  # as files have it that are older than the other axis
+                del entry["axis"]
         return json.dumps(with_checksum(document | {"lists": [list(indices) for indices in lists]}))
 
     @classmethod

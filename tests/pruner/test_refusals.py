@@ -6,7 +6,7 @@ import pytest
 from mindspore import nn
 
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
-from mindspore_gs.errors import PlanError, PruningError, TraceError
+from mindspore_gs.errors import PlanError, PruningError, TraceError, first_line
 from mindspore_gs.pruner.scop.scop_pruner import MaskedConv2dbn
 from tests import networks
 from tests.helpers import masked, randomise
@@ -29,6 +29,20 @@ def test_a_network_with_nothing_to_prune_says_why():
 def test_an_input_that_does_not_fit():
     unchanged_after(randomise(networks.Long()), TraceError, r"cannot be exported to MindIR with inputs of shape \(1, 5",
                     PrunerKfCompressAlgo(input_shape=(1, 5, 8, 8)).apply)
+
+
+def test_an_integer_input_given_as_a_shape():
+    """MindSpore frames what it says first with dashes; the reason is behind them."""
+    net = nn.SequentialCell(nn.Embedding(9, 4), nn.Dense(4, 6), nn.ReLU(), nn.Dense(6, 2))
+    unchanged_after(net, PruningError, r"MindSpore says: [^-]",
+                    PrunerKfCompressAlgo(input_shape=(1, 5), residual="couple").apply)
+
+
+@pytest.mark.parametrize("text, line", [
+    ("\n---\n- Title:\n---\nreason\nmore", "reason"), ("reason\n\n---\n- Title\n---\na.cc:7", "reason"),
+    ("---\n- Title\n---", "- Title"), ("-----", "ValueError"), ("", "ValueError"), ("- a - b", "- a - b")])
+def test_the_line_of_an_error_that_says_something(text, line):
+    assert first_line(ValueError(text)) == line
 
 
 def test_applying_twice():

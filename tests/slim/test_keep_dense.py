@@ -1,12 +1,10 @@
 """``residual="keep"`` behind dense layers: their channels lie along the last axis, whatever stands in front of it."""
 
-import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn, ops
 
 from mindspore_gs import export_mindir, export_onnx, load_pruned, prune, save_pruned
-from mindspore_gs.slim import PrunePlan, RestoreChannels
 from tests.helpers import image, randomise
 
 
@@ -47,28 +45,3 @@ def test_each_dense_layer_loses_channels_by_itself(shape, tmp_path):
 def test_layers_that_mix_tokens():
     small = prune(randomise(Tokens(mix=True)), prune_rate=0.5, inputs=(2, 7, 12), residual="keep")
     assert small.mix[2][0].weight.shape == (4, 5) and small.mix[2][1].size == 7
-
-
-class Weighted(nn.Cell):
-    def __init__(self, cell, weights):
-        super().__init__()
-        self.cell, self.weights = cell, weights
-
-    def construct(self, x):
-        return (self.cell(x) * self.weights).sum()
-
-
-def test_the_cell_puts_the_last_axis_back_and_its_gradient(mode):
-    cell, x = RestoreChannels(4, (1, 3), axis=-1), image(2, 3, 2)
-    out = cell(x).asnumpy()
-    np.testing.assert_array_equal(out[..., [1, 3]], x.asnumpy())
-    assert not out[..., [0, 2]].any()
-    weights = image(2, 3, 4, seed=1)
-    gradient = ms.grad(Weighted(cell, weights))(x)
-    np.testing.assert_array_equal(gradient.asnumpy(), weights.asnumpy()[..., [1, 3]])
-
-
-def test_a_plan_of_an_earlier_version_has_no_axis():
-    text = ('{"keeps": [{"parameter": "a.weight", "axis": 0, "size": 3, "indices": 0}], "restores": [{"cell": "a", '
-            '"size": 3, "indices": 0}], "grouped": {}, "zeros": [], "inputs": [], "format": 1, "lists": [[0, 2]]}')
-    assert PrunePlan.from_json(text).restores[0].axis == 1
