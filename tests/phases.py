@@ -48,7 +48,7 @@ def dataset(count=16, batch=8, seed=0):
     random = np.random.default_rng(seed)
     images = random.standard_normal((count, 3, 8, 8)).astype(np.float32)
     labels = (2 * (images[:, 0].mean((1, 2)) > 0) + (images[:, 1].mean((1, 2)) > 0)).astype(np.int32)
-    rows = list(zip(images + labels[:, None, None, None] * 0.3, labels))
+    rows = list(zip(images + np.float32(0.3) * labels[:, None, None, None].astype(np.float32), labels))
     return GeneratorDataset(rows, ["image", "label"], shuffle=False).batch(batch)
 
 

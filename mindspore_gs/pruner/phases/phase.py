@@ -39,7 +39,7 @@ class Phase:
         if type(pruner) is not ChannelPruner:
             raise TypeError(f"For '{type(self).__name__}', the 'pruner' must be a ChannelPruner, but got "
                             f"'{type(pruner).__name__}'. Give one, such as ChannelPruner(prune_rate=0.5).")
-        check_cell(self, network)
+        check_cell(pruner, network)
         self.network, self.pruner = network, pruner
         self.graph, self.residual, self.groups = pruner._prepare(network)
         check_trainable(network, self.graph, self.groups)

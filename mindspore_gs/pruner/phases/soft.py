@@ -92,6 +92,7 @@ class _EachEpoch(Callback):
 
 
 def _zero(parameter: ms.Parameter, axis: int, positions: np.ndarray) -> None:
+    """With assign: in PyNative mode an optimizer that has run already would go on with the data before set_data."""
     values = parameter.float().asnumpy().copy()
     np.moveaxis(values, axis, 0)[positions] = 0
-    parameter.set_data(ms.Tensor(values).astype(parameter.dtype))
+    ms.ops.assign(parameter, ms.Tensor(values).astype(parameter.dtype))
