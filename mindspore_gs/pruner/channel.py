@@ -174,9 +174,10 @@ class ChannelPruner(CompAlgo):
         check_trainable(network, prepared[0], prepared[2])
         return self._masked(network, *prepared)
 
-    def _masked(self, network: nn.Cell, graph: ChannelGraph, residual: str, groups: tuple[Group, ...]) -> nn.Cell:
-        """The same object, with the channels masked that have the lowest scores."""
-        choice = self._choose(network, graph, groups, {})
+    def _masked(self, network: nn.Cell, graph: ChannelGraph, residual: str, groups: tuple[Group, ...],
+                choice: Mapping[Group, np.ndarray] | None = None) -> nn.Cell:
+        """The same object, with the channels masked that have the lowest scores, or that are given."""
+        choice = self._choose(network, graph, groups, {}) if choice is None else choice
         remember_names(network)
         Masks.attach(network, graph, groups, residual).set(choice)
         try:
