@@ -103,13 +103,16 @@ class Statistics:
     def measure(self, batches: Iterable[Batch], until: str | None = None, place: int | None = None) -> None:
         """Measure those in front of a cell, or all that are left.
 
+        Nothing is run where all of those in front of the cell keep their function, since then what the cell is given
+        does not depend on it.
+
         Args:
             batches: what to run.
             until: path of the cell.
             place: its place in the order of execution.
         """
         measured = [self._measured(each) for each in self._pending.values() if place is None or each.place < place]
-        if not measured:
+        if not measured or (until is not None and all(each.keeps_function for each in measured)):
             return
         handles = [each.norm.inner.register_forward_pre_hook(each.take) for each in measured]
         if until is not None:
