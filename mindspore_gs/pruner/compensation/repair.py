@@ -19,7 +19,7 @@ from mindspore_gs.pruner.compensation.consumers import Consumer, find_consumers,
 from mindspore_gs.pruner.compensation.gather import NOT_REACHED, Fit, Gathering, factor_behind, weight_of
 from mindspore_gs.pruner.compensation.passes import Batch, Place, find_stream
 from mindspore_gs.pruner.compensation.report import Compensation, Repaired
-from mindspore_gs.pruner.compensation.statistics import Statistics, set_where
+from mindspore_gs.pruner.compensation.statistics import Statistics, moments, set_where
 from mindspore_gs.pruner.compensation.targets import POSITIONS, Targets
 from mindspore_gs.record import pruned_network, record_of
 from mindspore_gs.slim.difference import parts
@@ -150,7 +150,8 @@ class _Repair:
         self.streams = self._streams(generator)
         self.targets = Targets(dense, batches, {consumer: self.streams.get(consumer) for consumer in self.consumers
                                                 if not self._hopeless(consumer)}, generator)
-        self.statistics = Statistics(work, moved_norms(dense, graph, choice))
+        moved = moved_norms(dense, graph, choice)
+        self.statistics = Statistics(work, moved, moments(dense, [each.path for each in moved], batches))
         self.parameters = parameters_by_name(work)
         self.before = {name: parameter.float().asnumpy().copy() for name, parameter in self.parameters.items()}
 

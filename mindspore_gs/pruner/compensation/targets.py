@@ -92,7 +92,8 @@ class Targets:
     def _next(self, first: Consumer) -> list[Target]:
         """A layer and those behind it, as many as may be held."""
         layers = list(self.layers)
-        found, held = [], 0
+        found: list[Target] = []
+        held = 0
         for consumer in layers[layers.index(first):]:
             wanted = max(POSITIONS, -(-ROWS * consumer.columns // self.samples))
             target = Target(consumer, self.layers[consumer], wanted)
