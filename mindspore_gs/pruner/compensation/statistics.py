@@ -93,8 +93,8 @@ class _Measured:
     def _as_in_the_dense_network(self, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r"""Statistics with which the output has the mean and the variance that it has in the dense network.
 
-        With what is given, mean m and variance v, what the dense network's BatchNorm is given, :math:`m_d, v_d`, and its
-        statistics :math:`\mu, \sigma^2`, these are :math:`m + (\mu - m_d) \sqrt{v / v_d}` and
+        With mean m and variance v of what is given, :math:`m_d, v_d` of what the dense network's BatchNorm is given,
+        and its statistics :math:`\mu, \sigma^2`, these are :math:`m + (\mu - m_d) \sqrt{v / v_d}` and
         :math:`\sigma^2 v / v_d`. In a trained network they are about m and v. In one whose statistics are not those of
         its data, as in an untrained one, m and v would make another network of it.
         """
