@@ -139,7 +139,7 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
     slim.mindir, results.json and report.html. The small network is compared with the masked one, and each file with
-    the small network. Fine-tune the small network afterwards.
+    the small network. Fine-tune the small network afterwards, with the original one as teacher.
     """
     amounts = {"macs": macs, "params": params, "latency": latency, "prune_rate": prune_rate}
     with _one_line():
