@@ -78,6 +78,13 @@ def rows_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
         yield values
 
 
+def number_of(dataset: Any) -> int | None:
+    """How many batches there are, for a line that says how far it is; None where the data do not say."""
+    if hasattr(dataset, "get_dataset_size"):
+        return int(dataset.get_dataset_size())
+    return len(dataset) if hasattr(dataset, "__len__") else None
+
+
 def _rows(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
     rows = dataset.create_tuple_iterator(num_epochs=1) if hasattr(dataset, "create_tuple_iterator") else dataset
     for row in rows:

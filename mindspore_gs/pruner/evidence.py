@@ -12,7 +12,8 @@ from mindspore_gs._cells import copy_network, owners_by_name
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group, Role
-from mindspore_gs.pruner.batches import rows_of
+from mindspore_gs.progress import tracked
+from mindspore_gs.pruner.batches import number_of, rows_of
 from mindspore_gs.pruner.channels import Evidence
 
 Loss = Callable[..., Any]
@@ -67,7 +68,7 @@ def observe(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], data: An
         weight.requires_grad = True
     gradients = ms.value_and_grad(_forward(twin, loss_fn or _cross_entropy), None, weights)
     sums, count = {group: np.zeros(group.size) for group in groups}, 0
-    for count, batch in enumerate(_shown(rows_of("observe", data)), 1):
+    for count, batch in enumerate(tracked(rows_of("observe", data), "gradients", number_of(data)), 1):
         with _clear(net, batch, count), nothing_left_behind():
             if loss_fn is None and count == 1:
                 _check_default_loss(twin(*batch[:-1]), batch[-1])
@@ -135,10 +136,3 @@ def _clear(net: nn.Cell, batch: tuple[ms.Tensor, ...], count: int) -> Any:
         shapes = ", ".join(str(tuple(x.shape)) for x in batch)
         raise PruningError(f"{type(net).__name__} or the loss cannot be run on batch {count}, whose inputs and label "
                            f"have the shapes {shapes}: {first_line(error)}") from error
-
-
-def _shown(batches: Iterable[tuple[ms.Tensor, ...]]) -> Iterable[tuple[ms.Tensor, ...]]:
-    """The same, with a line on a terminal that says how many there were."""
-    from rich.progress import track
-
-    return track(batches, "gradients", transient=True)
