@@ -15,11 +15,8 @@ from mindspore_gs._files import whole_file
 from mindspore_gs.checkpoint import load_pruned
 from mindspore_gs.cli.doctor import Finding, examine
 from mindspore_gs.cli.errors import CommandError
-from mindspore_gs.cli.inspection import inspect_graph
-from mindspore_gs.cli.page import page
 from mindspore_gs.cli.plot import draw, plot_path
-from mindspore_gs.cli.pruning import RESULTS, Order, carry_out, load_weights, parse_options
-from mindspore_gs.cli.run_record import RunRecord, read_document
+from mindspore_gs.cli.pruning import Order, carry_out, load_weights, parse_options
 from mindspore_gs.cli.sensitivity import Files, analyse, check_allowed, document_of, lines_of, parse_rates
 from mindspore_gs.cli.table import print_tables
 from mindspore_gs.cli.target import build, data_from, importing_from_here, named, parse_shape
@@ -27,6 +24,8 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
 from mindspore_gs.pruner.widths import SCOPES
+from mindspore_gs.runs import inspect_graph, page, read_document
+from mindspore_gs.summaries import write_summaries
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -128,13 +127,18 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--loss", metavar="MODULE:FUNCTION", help="For criteria that read gradients: a function of the network's "
                                                        "output and the label. Default: cross entropy.")
 @click.option("--compensate", is_flag=True, help="Repair the network without training, with --data.")
+@click.option("--eval", "evaluation", metavar="MODULE:CALLABLE",
+              help="Gives labelled batches that accuracy is measured on, before and after.")
+@click.option("--time", "timed", is_flag=True, help="Also time the dense and the slim MindIR, in turns.")
+@click.option("--summary", metavar="FOLDER", help="Also write the numbers for TensorBoard and MindSpore's viewers.")
 @click.option("--onnx", is_flag=True, help="Also write slim.onnx.")
 @click.option("--out", default="pruned", show_default=True, metavar="FOLDER", help="Where the files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
                   macs: float | None, params: float | None, latency: float | None, prune_rate: float | None,
                   criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], data: str | None, loss: str | None,
-                  onnx: bool, out: str, as_json: bool, **others: Any) -> None:
+                  evaluation: str | None, timed: bool, summary: str | None, onnx: bool, out: str, as_json: bool,
+                  **others: Any) -> None:
     """Remove channels from a trained network, and write the small one.
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
@@ -153,18 +157,13 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
             net = build(target, arguments)
             if checkpoint is not None:
                 load_weights(net, checkpoint)
-            order = Order(target, net, shapes, options, Path(out), onnx, shlex.join(["mindspore-gs", *sys.argv[1:]]),
-                          lambda text: click.echo(text, err=True))
-            document = _written(carry_out(order), order.out)
+            order = Order(target, net, shapes, options, Path(out), onnx, timed,
+                          None if evaluation is None else data_from(evaluation),
+                          shlex.join(["mindspore-gs", *sys.argv[1:]]), lambda text: click.echo(text, err=True))
+            document = carry_out(order).write(order.out)
+            if summary is not None:
+                write_summaries(document, summary)
     click.echo(json.dumps(document, indent=2) if as_json else _lines(document, out))
-
-
-def _written(record: RunRecord, folder: Path) -> dict[str, Any]:
-    """Write what a run leaves: results.json and report.html."""
-    document = record.document()
-    _write(folder / RESULTS, json.dumps(document, indent=2) + "\n")
-    _write(folder / "report.html", page(document))
-    return document
 
 
 def _write(path: Path, text: str) -> None:
@@ -175,7 +174,11 @@ def _write(path: Path, text: str) -> None:
 def _lines(document: dict[str, Any], out: str) -> str:
     pairs = [f"{name:10} {document[key]['after']:,} of {document[key]['before']:,} ({document[key]['ratio']:.1%})"
              for name, key in (("parameters", "params"), ("MACs", "macs"))]
-    files = ", ".join([*document["files"], RESULTS, "report.html"])
+    pairs += [f"{'accuracy':10} {value:.2%} {stage}" for stage, value in document["accuracy"].items()]
+    if document["latency"]:
+        pairs.append("latency    {after:.2f} of {before:.2f} ms".format(
+            **{key: 1000 * document["latency"][key] for key in ("before", "after")}))
+    files = ", ".join([*document["files"], "results.json", "report.html"])
     return "\n".join([*pairs, f"written to {out}: {files}"])
 
 
@@ -259,11 +262,19 @@ def export_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, .
 def report_command(results: str, out: str | None, as_json: bool) -> None:
     """Make an HTML page from the results.json of a run. The page needs no other file."""
     with _one_line():
-        document = read_document(results)
+        document = _document(results)
         path = Path(out) if out is not None else Path(results).with_name("report.html")
         if not as_json:
             _write(path, page(document))
     click.echo(json.dumps(document, indent=2) if as_json else str(path))
+
+
+def _document(results: str) -> dict[str, Any]:
+    """The document of a run; what is no such file is a wrong call."""
+    try:
+        return read_document(results)
+    except PruningError as error:
+        raise CommandError(str(error)) from error
 
 
 @commands.command("doctor")

@@ -1,26 +1,27 @@
 """``mindspore-gs prune``: network, checkpoint and target in; slim checkpoint, MindIR, ONNX and report out."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mindspore import nn
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mindspore_gs.checkpoint import load_parameters, read_checkpoint, save_pruned
 from mindspore_gs.cli.errors import CommandError
-from mindspore_gs.cli.inspection import inspect_graph
-from mindspore_gs.cli.run_record import RunRecord, environment
+from mindspore_gs.cli.measuring import accuracy_of, latencies
 from mindspore_gs.cli.target import named, parse_argument
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import trace
-from mindspore_gs.pruner import ChannelPruner, prune
+from mindspore_gs.progress import step
+from mindspore_gs.pruner import ChannelPruner
 from mindspore_gs.pruner.criteria import without_phase
 from mindspore_gs.report import compare
+from mindspore_gs.runs import RunRecord, inspect_graph
 
 _CHECKPOINT, _FILE = "slim.ckpt", "slim"
-RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,13 @@ class Order:
         name: what the network is called, such as ``mindcv.models:resnet50``.
         net: the network, at full width.
         shapes: of its inputs; empty for one image of a usual size.
-        options: for :func:`mindspore_gs.prune`.
+        options: for :class:`mindspore_gs.ChannelPruner`.
         out: folder for the files.
         onnx: whether an ONNX file is written, too.
+        timed: whether the dense and the slim MindIR are timed in turns.
+        evaluation: labelled batches that accuracy is measured on; None for no accuracy.
         command: the command line, for the report.
+        say: what to do with the name of each step.
     """
 
     name: str
@@ -42,9 +46,19 @@ class Order:
     shapes: tuple[tuple[int, ...], ...]
     options: dict[str, Any]
     out: Path
-    onnx: bool
-    command: str
+    onnx: bool = False
+    timed: bool = False
+    evaluation: Any = None
+    command: str = ""
     say: Callable[[str], None] = field(default=lambda text: None)
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """One step: a line in a log, and the line that is rewritten on a terminal."""
+        if not sys.stderr.isatty():
+            self.say(text)
+        with step(text):
+            yield
 
 
 def parse_options(criterion: str, amounts: dict[str, float | None], rates: tuple[str, ...],
@@ -81,32 +95,57 @@ def parse_options(criterion: str, amounts: dict[str, float | None], rates: tuple
 def carry_out(order: Order) -> RunRecord:
     """Prune, check, write every file, and say what came out.
 
-    Files: ``slim.ckpt`` (weights and architecture, for ``load_pruned``), ``slim.mindir``, ``slim.onnx`` where it is
-    wanted, ``results.json`` and ``report.html``.
+    Files: ``slim.ckpt`` (weights and architecture, for ``load_pruned``), ``slim.mindir``, and ``slim.onnx`` where it is
+    wanted.
 
     Raises:
         PruningError: the network cannot be pruned so, or a file cannot be written.
         TypeError, ValueError: an option is wrong.
     """
-    ChannelPruner(**order.options)  # an option that is wrong is found before anything takes time
+    half = {} if {"target", "prune_rate"} & order.options.keys() else {"target": {"macs": 0.5}}
+    ChannelPruner(**half, **order.options)  # an option that is wrong is found before anything takes time
     order.out.mkdir(parents=True, exist_ok=True)
-    with _progress(order.say) as step:
-        graph = step("trace the network", lambda: trace(order.net, *order.shapes))
-        shapes = order.shapes or tuple(shape for shape, _ in graph.inputs)
-        inputs = list(shapes) if len(shapes) > 1 else shapes[0]
-        small = step("choose channels, remove them, compare", lambda: prune(order.net, inputs=inputs, **order.options))
-        files = [order.out / _CHECKPOINT]
-        step("write the checkpoint", lambda: save_pruned(small, files[0]))
-        files.append(step("export MindIR and compare",
-                          lambda: export_mindir(small, inputs, order.out / f"{_FILE}.mindir")))
-        if order.onnx:
-            files.append(step("export ONNX and compare",
-                              lambda: export_onnx(small, inputs, order.out / f"{_FILE}.onnx")))
-        report = step("count", lambda: compare(graph, trace(small, *shapes)))
+    with order.step("trace the network"):
+        graph = trace(order.net, *order.shapes)
+    shapes = list(graph.examples())
+    inputs = shapes if len(shapes) > 1 else shapes[0]
+    accuracy = _accuracy(order, order.net, "dense")
+    pruner = ChannelPruner(**half, **order.options, input_shape=inputs)
+    with order.step("choose channels, remove them, compare"):
+        small = pruner.shrink(order.net)
+    files = _write(order, small, inputs)
+    accuracy |= _accuracy(order, small, "pruned and compensated" if pruner.compensation else "pruned")
+    latency = {}
+    if order.timed:
+        with order.step("time the dense and the slim network"):
+            latency = latencies(order.net, small, graph.inputs)
+    with order.step("count"):
+        report = compare(graph, trace(small, *shapes))
     residual = order.options.get("residual", "couple")
-    sizes = {path.name: path.stat().st_size for path in files}
-    return RunRecord(order.name, order.command, environment(), residual, report,
-                     inspect_graph(graph, order.name, residual), sizes)
+    return RunRecord(order.name, report, inspect_graph(graph, order.name, residual), order.command, residual,
+                     files={path.name: path.stat().st_size for path in files}, accuracy=accuracy, latency=latency,
+                     rankings=pruner.rankings)
+
+
+def _write(order: Order, small: nn.Cell, inputs: Any) -> list[Path]:
+    """Every file of the small network."""
+    files = [order.out / _CHECKPOINT]
+    with order.step("write the checkpoint"):
+        save_pruned(small, files[0])
+    with order.step("export MindIR and compare"):
+        files.append(export_mindir(small, inputs, order.out / f"{_FILE}.mindir"))
+    if order.onnx:
+        with order.step("export ONNX and compare"):
+            files.append(export_onnx(small, inputs, order.out / f"{_FILE}.onnx"))
+    return files
+
+
+def _accuracy(order: Order, net: nn.Cell, stage: str) -> dict[str, float]:
+    """Share of right answers by the name of the stage; empty where there is nothing to measure on."""
+    if order.evaluation is None:
+        return {}
+    with order.step(f"measure the accuracy: {stage}"):
+        return {stage: accuracy_of(net, order.evaluation)}
 
 
 def load_weights(net: nn.Cell, path: str) -> None:
@@ -124,32 +163,3 @@ def _rate(text: str) -> tuple[str, float]:
     if not equals or not layer or not isinstance(rate, (int, float)) or isinstance(rate, bool):
         raise CommandError(f"--rate must be LAYER=RATE, such as layer1=0.2, but got {text!r}.")
     return layer, float(rate)
-
-
-class _progress:
-    """One line on a terminal that says which step runs and for how long; in a log, one line for each step."""
-
-    def __init__(self, say: Callable[[str], None]):
-        from rich.console import Console
-
-        self.console, self.say = Console(stderr=True), say
-        self.bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(),
-                            console=self.console, transient=True)
-
-    def __enter__(self) -> Callable[[str, Callable[[], Any]], Any]:
-        if self.console.is_terminal:
-            self.bar.start()
-        return self._step
-
-    def __exit__(self, *_: Any) -> None:
-        self.bar.stop()
-
-    def _step(self, text: str, run: Callable[[], Any]) -> Any:
-        if not self.console.is_terminal:
-            self.say(text)
-            return run()
-        task = self.bar.add_task(text, total=None)
-        try:
-            return run()
-        finally:
-            self.bar.remove_task(task)

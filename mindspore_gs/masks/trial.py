@@ -12,6 +12,7 @@ from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.masks.masks import Masks, masked_by_value
+from mindspore_gs.progress import step
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal, random_inputs
 from mindspore_gs.slim.difference import parts
@@ -29,7 +30,7 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
     Raises:
         PruningError: names the layers whose channels cannot be removed, the cell that shows it, and what to do.
     """
-    with in_mode(ms.PYNATIVE_MODE):
+    with in_mode(ms.PYNATIVE_MODE), step("trial of all layers"):
         _run(net, graph)
         if _problem(net, graph, groups) is None:
             return

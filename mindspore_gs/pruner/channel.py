@@ -31,7 +31,7 @@ from mindspore_gs.pruner.optimizers import OptimizerCheck
 from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, rate_for
 from mindspore_gs.pruner.reconstruction import error_curves
 from mindspore_gs.pruner.residual import prunable_groups
-from mindspore_gs.pruner.select import best, check_something_goes, number_kept
+from mindspore_gs.pruner.select import Ranking, best, check_something_goes, number_kept
 from mindspore_gs.pruner.widths import Target, numbers_kept
 from mindspore_gs.record import has_record, record_of
 from mindspore_gs.report import Report, compare
@@ -130,6 +130,7 @@ class ChannelPruner(CompAlgo):
 
     _config_type = ChannelConfig
     compensation: Compensation | None = None  # what the last ``apply`` has repaired
+    rankings: tuple[Ranking, ...] = ()  # what the last ``apply`` has scored, and which channels stay
 
     @property
     def target(self) -> Target | None:
@@ -217,6 +218,22 @@ class ChannelPruner(CompAlgo):
         check_equal(masked, small, plan.inputs)
         return small
 
+    def shrink(self, network: nn.Cell) -> nn.Cell:
+        """Mask and convert in one go, without training in between; :func:`prune` does this.
+
+        Args:
+            network: the network, which stays as it is.
+
+        Returns:
+            A new, slim network.
+
+        Raises:
+            TypeError, ValueError, PruningError: as :meth:`apply` and :meth:`convert`.
+        """
+        check_cell(self, network)
+        twin = copy_network(network)
+        return self.convert(self._masked(twin, *self.prepare(twin)))
+
     def plan(self, network: nn.Cell) -> PrunePlan:
         """What a masked network keeps, as a plan that can be stored and carried out elsewhere.
 
@@ -277,8 +294,11 @@ class ChannelPruner(CompAlgo):
         scores = self.scores(network, graph, groups, evidence)
         counts = self._numbers_kept(network, graph, groups, scores)
         if is_greedy(config.criterion):
-            return one_after_another(network, graph, groups, counts, self._criterion, evidence, config.seed)
-        return {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
+            choice = one_after_another(network, graph, groups, counts, self._criterion, evidence, config.seed)
+        else:
+            choice = {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
+        self.rankings = tuple(Ranking(group.members, found, choice[group]) for group, found in zip(groups, scores))
+        return choice
 
     def scores(self, network: nn.Cell, graph: ChannelGraph, groups: Sequence[Group],
                evidence: Evidence | None = None) -> list[np.ndarray]:
@@ -409,6 +429,4 @@ def prune(net: nn.Cell, criterion: Any = "l1", target: Mapping[str, float] | Non
     if target is None and "prune_rate" not in options:
         target = {"macs": 0.5}
     pruner = ChannelPruner(criterion=criterion, target=target, input_shape=inputs, **options)
-    check_cell(pruner, net)
-    twin = copy_network(net)
-    return pruner.convert(pruner._masked(twin, *pruner.prepare(twin)))
+    return pruner.shrink(net)

@@ -1,11 +1,27 @@
 """Choose the channels that stay: rate, rounding and the lowest scores. Pure NumPy."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mindspore_gs.errors import PruningError
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What a criterion has said of the channels of one group.
+
+    Attributes:
+        members: paths of the cells that lose the same channels.
+        scores: one number for each channel; the highest stay.
+        stays: truth value per channel.
+    """
+
+    members: tuple[str, ...]
+    scores: np.ndarray
+    stays: np.ndarray
 
 
 def number_kept(size: int, rate: float, round_to: int = 1, min_channels: int = 1) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 
 from mindspore_gs.cost import CostModel
 from mindspore_gs.errors import PruningError
+from mindspore_gs.progress import step
 from mindspore_gs.pruner.allocation import Curve, Options, least_error
 from mindspore_gs.pruner.paths import Path, global_path, isomorphic_path, layer_path
 from mindspore_gs.pruner.prices import Cheaper
@@ -186,7 +187,8 @@ def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[
         one_less = model.sizes - np.eye(len(model.sizes), dtype=np.int64)
         path = global_path(scores, dense - cost(one_less), fixed, round_to, min_channels)
     if target.kind == "latency":
-        return meet_latency(path, share, measure, target).tolist()
+        with step("timing candidates, at most so many", CANDIDATES) as search:
+            return meet_latency(path, share, search.counting(measure), target).tolist()
     return meet(path, share, target).tolist()
 
 

@@ -14,6 +14,7 @@ from mindspore import nn
 from mindspore_gs._cells import copy_network, evaluating, in_mode
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ParityError, first_line
+from mindspore_gs.progress import tracked
 from mindspore_gs.slim.blame import compare_cells, failure, first_difference
 from mindspore_gs.slim.difference import INFINITE, differences, relative_difference
 
@@ -72,7 +73,7 @@ def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequenc
     masked, small = _in_full_precision(masked), _in_full_precision(small)
     given = all(isinstance(value, ms.Tensor) for value in inputs)
     sets = [tuple(inputs)] if given else [random_inputs(inputs, seed) for seed in (0, 1)]
-    return max(_check_on(masked, small, values, locate) for values in sets)
+    return max(_check_on(masked, small, values, locate) for values in tracked(sets, "comparing slim with masked"))
 
 
 def _check_on(masked: nn.Cell, small: nn.Cell, inputs: tuple[Any, ...], locate: bool) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from mindspore import mint, nn
 
 from mindspore_gs._mixin import original_class
-from mindspore_gs.pruner.compensation.gather import POSITIONS, ROWS
+from mindspore_gs.pruner.compensation.targets import POSITIONS, ROWS
 from mindspore_gs.pruner.compensation.patches import Layer
 from mindspore_gs.pruner.evidence.sources import Source
 

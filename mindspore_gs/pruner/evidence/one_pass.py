@@ -1,6 +1,6 @@
 """One pass over a user's data that collects whatever criteria ask for."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from mindspore_gs._ranks import mean_over_ranks
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
+from mindspore_gs.progress import tracked
 from mindspore_gs.pruner.batches import batches_of, number_of_batches, rows_of
 from mindspore_gs.pruner.channels import Evidence
 from mindspore_gs.pruner.evidence.activations import Activations
@@ -96,8 +97,8 @@ def observe(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], data: An
     with in_mode(ms.PYNATIVE_MODE if seen else ms.get_context("mode")):
         gates = Gates(net, graph, groups, labelled, loss_fn) if labelled else None
         activations = Activations(net, graph, groups, seen) if seen else None
-        count = 0
-        for count, batch in enumerate(_shown((rows_of if labelled else batches_of)("observe", data), data), 1):
+        batches, count = (rows_of if labelled else batches_of)("observe", data), 0
+        for count, batch in enumerate(tracked(batches, "looking at data", number_of_batches(data)), 1):
             with _clear(net, batch, count), nothing_left_behind():
                 if gates is not None:
                     gates.take(batch)
@@ -128,13 +129,3 @@ def _clear(net: nn.Cell, batch: tuple[ms.Tensor, ...], count: int) -> Iterator[N
         shapes = ", ".join(str(tuple(x.shape)) for x in batch)
         raise PruningError(f"{type(net).__name__} or the loss cannot be run on batch {count}, whose inputs and label "
                            f"have the shapes {shapes}: {first_line(error)}") from error
-
-
-def _shown(batches: Iterable[tuple[ms.Tensor, ...]], data: Any) -> Iterable[tuple[ms.Tensor, ...]]:
-    """The same, with a line on a terminal that says how many there are and how long they will take."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(batches, "looking at data", total=number_of_batches(data), console=console, transient=True,
-                 disable=not console.is_terminal)
