@@ -105,7 +105,8 @@ def _draft_of(path: Path) -> str:
 
 
 def _host() -> str:
-    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in socket.gethostname())[:_LONGEST]
+    name = socket.gethostname()[:_LONGEST]
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
 
 
 def _alive(process: int) -> bool:

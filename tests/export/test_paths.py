@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from mindspore_gs import export_mindir, export_onnx, load_mindir
-from mindspore_gs.errors import ExportError
 from mindspore_gs._files import _draft_of
+from mindspore_gs.errors import ExportError
 from mindspore_gs.export.files import put
 from tests import networks
 from tests.helpers import evaluate, image, randomise, relative_difference
