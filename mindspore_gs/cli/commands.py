@@ -19,12 +19,15 @@ from mindspore_gs.cli.inspection import inspect_graph
 from mindspore_gs.cli.page import page
 from mindspore_gs.cli.plot import draw, plot_path
 from mindspore_gs.cli.pruning import RESULTS, Order, carry_out, load_weights, parse_options
+from mindspore_gs.cli.resume import Steps
 from mindspore_gs.cli.run_record import RunRecord, read_document
 from mindspore_gs.cli.table import print_tables
 from mindspore_gs.cli.target import build, data_from, importing_from_here, parse_shape
 from mindspore_gs.errors import PruningError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
+
+_PAGE = "report.html"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -131,8 +134,9 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
     """Remove channels from a trained network, and write the small one.
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
-    slim.mindir, results.json and report.html. The small network is compared with the masked one, and each file with
-    the small network. Fine-tune the small network afterwards.
+    slim.mindir, results.json, report.html and run.json. The small network is compared with the masked one, and each
+    file with the small network. Fine-tune the small network afterwards. A run that was interrupted goes on behind its
+    last complete file when the same command is given again.
     """
     amounts = {"macs": macs, "params": params, "latency": latency, "prune_rate": prune_rate}
     with _one_line():
@@ -146,15 +150,16 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
                 load_weights(net, checkpoint)
             order = Order(target, net, shapes, options, Path(out), onnx, shlex.join(["mindspore-gs", *sys.argv[1:]]),
                           lambda text: click.echo(text, err=True))
-            document = _written(carry_out(order), order.out)
+            document = _written(*carry_out(order), order.out)
     click.echo(json.dumps(document, indent=2) if as_json else _lines(document, out))
 
 
-def _written(record: RunRecord, folder: Path) -> dict[str, Any]:
-    """Write what a run leaves: results.json and report.html."""
+def _written(record: RunRecord, steps: Steps, folder: Path) -> dict[str, Any]:
+    """Write what a run leaves: results.json and report.html. Then it is complete."""
     document = record.document()
     _write(folder / RESULTS, json.dumps(document, indent=2) + "\n")
-    _write(folder / "report.html", page(document))
+    _write(folder / _PAGE, page(document))
+    steps.note([RESULTS, _PAGE], complete=True)
     return document
 
 
@@ -166,7 +171,7 @@ def _write(path: Path, text: str) -> None:
 def _lines(document: dict[str, Any], out: str) -> str:
     pairs = [f"{name:10} {document[key]['after']:,} of {document[key]['before']:,} ({document[key]['ratio']:.1%})"
              for name, key in (("parameters", "params"), ("MACs", "macs"))]
-    files = ", ".join([*document["files"], RESULTS, "report.html"])
+    files = ", ".join([*document["files"], RESULTS, _PAGE])
     return "\n".join([*pairs, f"written to {out}: {files}"])
 
 
@@ -202,7 +207,7 @@ def report_command(results: str, out: str | None, as_json: bool) -> None:
     """Make an HTML page from the results.json of a run. The page needs no other file."""
     with _one_line():
         document = read_document(results)
-        path = Path(out) if out is not None else Path(results).with_name("report.html")
+        path = Path(out) if out is not None else Path(results).with_name(_PAGE)
         if not as_json:
             _write(path, page(document))
     click.echo(json.dumps(document, indent=2) if as_json else str(path))

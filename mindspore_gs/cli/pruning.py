@@ -8,9 +8,10 @@ from typing import Any
 from mindspore import nn
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mindspore_gs.checkpoint import load_parameters, read_checkpoint, save_pruned
+from mindspore_gs.checkpoint import load_parameters, load_pruned, read_checkpoint, save_pruned
 from mindspore_gs.cli.errors import CommandError
 from mindspore_gs.cli.inspection import inspect_graph
+from mindspore_gs.cli.resume import Steps, name_of
 from mindspore_gs.cli.run_record import RunRecord, environment
 from mindspore_gs.cli.target import named, parse_argument
 from mindspore_gs.export import export_mindir, export_onnx
@@ -78,11 +79,13 @@ def parse_options(criterion: str, amounts: dict[str, float | None], rates: tuple
     return options | others
 
 
-def carry_out(order: Order) -> RunRecord:
-    """Prune, check, write every file, and say what came out.
+def carry_out(order: Order) -> tuple[RunRecord, Steps]:
+    """Prune, check, write every file, and say what came out and what is complete.
 
     Files: ``slim.ckpt`` (weights and architecture, for ``load_pruned``), ``slim.mindir``, ``slim.onnx`` where it is
     wanted, ``results.json`` and ``report.html``.
+
+    A run that was interrupted goes on behind its last complete file, see :class:`~mindspore_gs.cli.resume.Steps`.
 
     Raises:
         PruningError: the network cannot be pruned so, or a file cannot be written.
@@ -90,23 +93,31 @@ def carry_out(order: Order) -> RunRecord:
     """
     ChannelPruner(**order.options)  # an option that is wrong is found before anything takes time
     order.out.mkdir(parents=True, exist_ok=True)
+    steps = Steps(order.out, name_of(order.net, {"command": order.command, "shapes": order.shapes, **order.options}))
     with _progress(order.say) as step:
         graph = step("trace the network", lambda: trace(order.net, *order.shapes))
         shapes = order.shapes or tuple(shape for shape, _ in graph.inputs)
         inputs = list(shapes) if len(shapes) > 1 else shapes[0]
-        small = step("choose channels, remove them, compare", lambda: prune(order.net, inputs=inputs, **order.options))
-        files = [order.out / _CHECKPOINT]
-        step("write the checkpoint", lambda: save_pruned(small, files[0]))
+        small = step("choose channels, remove them, compare", lambda: _small(order, inputs, steps))
+        files = [step("write the checkpoint", lambda: steps.make(_CHECKPOINT, lambda path: save_pruned(small, path)))]
         files.append(step("export MindIR and compare",
-                          lambda: export_mindir(small, inputs, order.out / f"{_FILE}.mindir")))
+                          lambda: steps.make(f"{_FILE}.mindir", lambda path: export_mindir(small, inputs, path))))
         if order.onnx:
             files.append(step("export ONNX and compare",
-                              lambda: export_onnx(small, inputs, order.out / f"{_FILE}.onnx")))
+                              lambda: steps.make(f"{_FILE}.onnx", lambda path: export_onnx(small, inputs, path))))
         report = step("count", lambda: compare(graph, trace(small, *shapes)))
     residual = order.options.get("residual", "couple")
     sizes = {path.name: path.stat().st_size for path in files}
     return RunRecord(order.name, order.command, environment(), residual, report,
-                     inspect_graph(graph, order.name, residual), sizes)
+                     inspect_graph(graph, order.name, residual), sizes, steps.name), steps
+
+
+def _small(order: Order, inputs: Any, steps: Steps) -> nn.Cell:
+    """The slim network: from its file where an earlier process has written it, else made now."""
+    if steps.has(_CHECKPOINT):
+        order.say(f"already done: {order.out / _CHECKPOINT}")
+        return load_pruned(lambda: order.net, order.out / _CHECKPOINT)
+    return prune(order.net, inputs=inputs, **order.options)
 
 
 def load_weights(net: nn.Cell, path: str) -> None:
