@@ -24,7 +24,7 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
 from mindspore_gs.pruner.widths import SCOPES
-from mindspore_gs.runs import inspect_graph, page, read_document
+from mindspore_gs.runs import PAGE, RESULTS, inspect_graph, page, read_document
 from mindspore_gs.summaries import write_summaries
 
 
@@ -142,8 +142,9 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
     """Remove channels from a trained network, and write the small one.
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
-    slim.mindir, results.json and report.html. The small network is compared with the masked one, and each file with
-    the small network. Fine-tune the small network afterwards, with the original one as teacher.
+    slim.mindir, results.json, report.html and run.json. The small network is compared with the masked one, and each
+    file with the small network. A run that was interrupted goes on behind its last complete file when the same command
+    is given again. Fine-tune the small network afterwards, with the original one as teacher.
     """
     amounts = {"macs": macs, "params": params, "latency": latency, "prune_rate": prune_rate}
     with _one_line():
@@ -160,7 +161,7 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
             order = Order(target, net, shapes, options, Path(out), onnx, timed,
                           None if evaluation is None else data_from(evaluation),
                           shlex.join(["mindspore-gs", *sys.argv[1:]]), lambda text: click.echo(text, err=True))
-            document = carry_out(order).write(order.out)
+            document = carry_out(order)
             if summary is not None:
                 write_summaries(document, summary)
     click.echo(json.dumps(document, indent=2) if as_json else _lines(document, out))
@@ -178,7 +179,7 @@ def _lines(document: dict[str, Any], out: str) -> str:
     if document["latency"]:
         pairs.append("latency    {after:.2f} of {before:.2f} ms".format(
             **{key: 1000 * document["latency"][key] for key in ("before", "after")}))
-    files = ", ".join([*document["files"], "results.json", "report.html"])
+    files = ", ".join([*document["files"], RESULTS, PAGE])
     return "\n".join([*pairs, f"written to {out}: {files}"])
 
 
@@ -263,7 +264,7 @@ def report_command(results: str, out: str | None, as_json: bool) -> None:
     """Make an HTML page from the results.json of a run. The page needs no other file."""
     with _one_line():
         document = _document(results)
-        path = Path(out) if out is not None else Path(results).with_name("report.html")
+        path = Path(out) if out is not None else Path(results).with_name(PAGE)
         if not as_json:
             _write(path, page(document))
     click.echo(json.dumps(document, indent=2) if as_json else str(path))

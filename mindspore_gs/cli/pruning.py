@@ -9,17 +9,19 @@ from typing import Any
 
 from mindspore import nn
 
-from mindspore_gs.checkpoint import load_parameters, read_checkpoint, save_pruned
+from mindspore_gs.checkpoint import load_parameters, load_pruned, read_checkpoint, save_pruned
 from mindspore_gs.cli.errors import CommandError
 from mindspore_gs.cli.measuring import accuracy_of, latencies
+from mindspore_gs.cli.resume import Steps, name_of
 from mindspore_gs.cli.target import named, parse_argument
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import trace
 from mindspore_gs.progress import step
 from mindspore_gs.pruner import ChannelPruner
 from mindspore_gs.pruner.criteria import without_phase
+from mindspore_gs.pruner.select import Ranking
 from mindspore_gs.report import compare
-from mindspore_gs.runs import RunRecord, inspect_graph
+from mindspore_gs.runs import PAGE, RESULTS, RunRecord, inspect_graph
 
 _CHECKPOINT, _FILE = "slim.ckpt", "slim"
 
@@ -92,11 +94,13 @@ def parse_options(criterion: str, amounts: dict[str, float | None], rates: tuple
     return options | others
 
 
-def carry_out(order: Order) -> RunRecord:
-    """Prune, check, write every file, and say what came out.
+def carry_out(order: Order) -> dict[str, Any]:
+    """Prune, check, write every file, and return the document of the run.
 
-    Files: ``slim.ckpt`` (weights and architecture, for ``load_pruned``), ``slim.mindir``, and ``slim.onnx`` where it is
-    wanted.
+    Files: ``slim.ckpt`` (weights and architecture, for ``load_pruned``), ``slim.mindir``, ``slim.onnx`` where it is
+    wanted, ``results.json`` and ``report.html``.
+
+    A run that was interrupted goes on behind its last complete file, see :class:`~mindspore_gs.cli.resume.Steps`.
 
     Raises:
         PruningError: the network cannot be pruned so, or a file cannot be written.
@@ -105,39 +109,56 @@ def carry_out(order: Order) -> RunRecord:
     half = {} if {"target", "prune_rate"} & order.options.keys() else {"target": {"macs": 0.5}}
     ChannelPruner(**half, **order.options)  # an option that is wrong is found before anything takes time
     order.out.mkdir(parents=True, exist_ok=True)
+    steps = Steps(order.out, name_of(order.net, {"command": order.command, "shapes": order.shapes, **order.options}))
     with order.step("trace the network"):
         graph = trace(order.net, *order.shapes)
     shapes = list(graph.examples())
     inputs = shapes if len(shapes) > 1 else shapes[0]
-    accuracy = _accuracy(order, order.net, "dense")
+    accuracy = steps.value("dense", lambda: _accuracy(order, order.net, "dense"))
     pruner = ChannelPruner(**half, **order.options, input_shape=inputs)
-    with order.step("choose channels, remove them, compare"):
-        small = pruner.shrink(order.net)
-    files = _write(order, small, inputs)
-    accuracy |= _accuracy(order, small, "pruned and compensated" if pruner.compensation else "pruned")
-    latency = {}
-    if order.timed:
-        with order.step("time the dense and the slim network"):
-            latency = latencies(order.net, small, graph.inputs)
+    small = _small(order, pruner, steps)
+    files = _write(order, small, inputs, steps)
+    stage = "pruned and compensated" if order.options.get("compensate") else "pruned"
+    accuracy = {**accuracy, **steps.value(stage, lambda: _accuracy(order, small, stage))}
+    latency = _latency(order, small, graph.inputs) if order.timed else {}
     with order.step("count"):
         report = compare(graph, trace(small, *shapes))
     residual = order.options.get("residual", "couple")
-    return RunRecord(order.name, report, inspect_graph(graph, order.name, residual), order.command, residual,
-                     files={path.name: path.stat().st_size for path in files}, accuracy=accuracy, latency=latency,
-                     rankings=pruner.rankings)
+    record = RunRecord(order.name, report, inspect_graph(graph, order.name, residual), order.command, residual,
+                       files={path.name: path.stat().st_size for path in files}, accuracy=accuracy, latency=latency,
+                       rankings=[Ranking.of(row) for row in steps.value("rankings", list)], run=steps.name)
+    document = record.write(order.out)
+    steps.note([RESULTS, PAGE], complete=True)
+    return document
 
 
-def _write(order: Order, small: nn.Cell, inputs: Any) -> list[Path]:
+def _small(order: Order, pruner: ChannelPruner, steps: Steps) -> nn.Cell:
+    """The slim network: from its file where an earlier process has written it, else made and written now."""
+    if steps.has(_CHECKPOINT):
+        order.say(f"already done: {order.out / _CHECKPOINT}")
+        return load_pruned(lambda: order.net, order.out / _CHECKPOINT)
+    with order.step("choose channels, remove them, compare"):
+        small = pruner.shrink(order.net)
+    steps.value("rankings", lambda: [row.document() for row in pruner.rankings], anew=True)
+    with order.step("write the checkpoint"):
+        steps.make(_CHECKPOINT, lambda path: save_pruned(small, path))
+    return small
+
+
+def _write(order: Order, small: nn.Cell, inputs: Any, steps: Steps) -> list[Path]:
     """Every file of the small network."""
     files = [order.out / _CHECKPOINT]
-    with order.step("write the checkpoint"):
-        save_pruned(small, files[0])
     with order.step("export MindIR and compare"):
-        files.append(export_mindir(small, inputs, order.out / f"{_FILE}.mindir"))
+        files.append(steps.make(f"{_FILE}.mindir", lambda path: export_mindir(small, inputs, path)))
     if order.onnx:
         with order.step("export ONNX and compare"):
-            files.append(export_onnx(small, inputs, order.out / f"{_FILE}.onnx"))
+            files.append(steps.make(f"{_FILE}.onnx", lambda path: export_onnx(small, inputs, path)))
     return files
+
+
+def _latency(order: Order, small: nn.Cell, inputs: Any) -> dict[str, Any]:
+    with order.step("time the dense and the slim network"):
+        return latencies(order.net, small, inputs)
 
 
 def _accuracy(order: Order, net: nn.Cell, stage: str) -> dict[str, float]:

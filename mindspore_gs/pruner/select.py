@@ -1,6 +1,6 @@
 """Choose the channels that stay: rate, rounding and the lowest scores. Pure NumPy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,19 @@ class Ranking:
     members: tuple[str, ...]
     scores: np.ndarray
     stays: np.ndarray
+
+    def document(self) -> dict[str, list]:
+        """As what JSON can hold."""
+        return {"members": list(self.members), "scores": self.scores.tolist(), "stays": self.stays.tolist()}
+
+    @classmethod
+    def of(cls, document: Mapping[str, list]) -> "Ranking":
+        """What :meth:`document` returned.
+
+        >>> Ranking.of(Ranking(("conv1",), np.array([2.0, 1.0]), np.array([True, False])).document()).stays
+        array([ True, False])
+        """
+        return cls(tuple(document["members"]), np.array(document["scores"], float), np.array(document["stays"], bool))
 
 
 def number_kept(size: int, rate: float, round_to: int = 1, min_channels: int = 1) -> int:

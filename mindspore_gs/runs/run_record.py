@@ -15,6 +15,7 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
 from mindspore_gs.pruner.select import Ranking
 from mindspore_gs.report import Report, compare
+from mindspore_gs.runs.fields import check_fields
 from mindspore_gs.runs.inspection import Inspection, inspect_graph
 from mindspore_gs.runs.page import page
 
@@ -52,6 +53,7 @@ class RunRecord:
         sensitivities: accuracy, or another number, by the rate at which single layers are pruned: (layer, rates,
             numbers) each.
         training: the log of each training, by title, from :class:`~mindspore_gs.progress.TrainingProgress`.
+        run: the run's name, where it has one; run.json beside the files has the same, and the checksum of each file.
     """
 
     network: str
@@ -66,6 +68,7 @@ class RunRecord:
     rankings: Sequence[Ranking] = ()
     sensitivities: Sequence[tuple[str, Sequence[float], Sequence[float]]] = ()
     training: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    run: str = ""
 
     @classmethod
     def of(cls, dense: nn.Cell, small: nn.Cell, *shapes: Any, **others: Any) -> "RunRecord":
@@ -95,7 +98,7 @@ class RunRecord:
         r = self.report
         blocked = [{"layers": list(row.members), "channels": row.channels, **asdict(row.blocked)}
                    for row in self.inspection.blocked if row.blocked is not None]
-        return {"format": FORMAT, "network": self.network, "command": self.command,
+        return {"format": FORMAT, "run": self.run, "network": self.network, "command": self.command,
                 "environment": dict(self.environment), "residual": self.residual,
                 "inputs": [list(shape) for shape in r.input_shapes],
                 "params": {"before": r.params_before, "after": r.params_after, "ratio": r.params_ratio},
@@ -143,6 +146,9 @@ def read_document(path: str | Path) -> dict[str, Any]:
         raise PruningError(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise PruningError(f"{path} is no JSON ({error}); give the results.json of a run.") from error
+    except RecursionError as error:
+        raise PruningError(f"{path} is no JSON of a run: it is nested too deeply.") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise PruningError(f"{path} is not the results.json of 'mindspore-gs prune' or of a RunRecord.")
+    check_fields(document, str(path))
     return document

@@ -6,8 +6,8 @@ import numpy as np
 from mindspore import mint, nn
 
 from mindspore_gs._mixin import original_class
-from mindspore_gs.pruner.compensation.targets import POSITIONS, ROWS
 from mindspore_gs.pruner.compensation.patches import Layer
+from mindspore_gs.pruner.compensation.targets import POSITIONS, ROWS
 from mindspore_gs.pruner.evidence.sources import Source
 
 FILTERS = 8  # outputs of a layer at which contributions are looked at, drawn anew for each batch
