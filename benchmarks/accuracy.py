@@ -122,11 +122,11 @@ class Bench:
 
     def one(self, criterion: str, scope: str, target: float, seed: int) -> dict[str, Any]:
         """One run."""
-        begin = time.monotonic()
+        begin, batches = time.monotonic(), self._batches(seed)
         pruner = ChannelPruner(criterion=criterion, scope=scope, target={self.options.budget: target}, seed=seed,
                                residual=self.options.residual, input_shape=(1, 3, 32, 32),
-                               min_channels=self.options.min_channels)
-        masked, batches = pruner.apply(copy_network(self.net)), self._batches(seed)
+                               min_channels=self.options.min_channels, data=batches)
+        masked = pruner.apply(copy_network(self.net))
         nets = {"nothing": pruner.convert(masked)}
         nets["recalibrated"] = recalibrate(copy_network(nets["nothing"]), batches)
         started = time.monotonic()
