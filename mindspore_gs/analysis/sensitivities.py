@@ -75,9 +75,11 @@ def sensitivity(net: nn.Cell, data: Any = None, metric: Callable[[nn.Cell], Any]
         >>> [(group.name, [point.kept for point in group.points]) for group in found.groups], found.baseline
         ([('0', [6, 4])], 0.5)
     """
-    pruner = ChannelPruner(criterion=criterion, residual=residual, ignore=list(ignore), input_shape=inputs, seed=seed,
+    pruner = ChannelPruner(criterion=criterion, residual=residual, ignore=ignore, input_shape=inputs, seed=seed,
                            data=data, loss_fn=loss_fn)
     check_cell(pruner, net)
+    if not isinstance(batch_statistics, bool):
+        raise TypeError(f"for sensitivity(), 'batch_statistics' must be True or False, but got {batch_statistics!r}.")
     measure = measure_of("sensitivity", data, metric, loss_fn)
     rates = checked_rates("sensitivity", rates)
     path = None if file is None else checked_path("sensitivity()", "file", file)
