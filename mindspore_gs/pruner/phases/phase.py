@@ -41,7 +41,7 @@ class Phase:
                             f"'{type(pruner).__name__}'. Give one, such as ChannelPruner(prune_rate=0.5).")
         check_cell(pruner, network)
         self.network, self.pruner = network, pruner
-        self.graph, self.residual, self.groups = pruner._prepare(network)
+        self.graph, self.residual, self.groups = pruner.prepare(network)
         check_trainable(network, self.graph, self.groups)
         remember_names(network)
         self._parameters = parameters_by_name(network)
