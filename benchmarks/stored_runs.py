@@ -1,10 +1,10 @@
 """Runs that are files: one that is there is not repeated, so a command goes on where it was stopped."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy_rows import stored
 from benchmarks.command import write_json
 from benchmarks.conditions import conditions
 
@@ -20,10 +20,8 @@ def stored_run(place: Path, settings: dict[str, Any], do: Callable[[], dict]) ->
     Raises:
         ValueError: the file is of a run with other settings.
     """
-    if place.is_file():
-        row: dict = json.loads(place.read_text())
-        if row["settings"] != settings:
-            raise ValueError(f"{place} is of a run with other settings ({row['settings']}); give another --out.")
+    row = stored(place, settings)
+    if row is not None:
         return row
     row = {**conditions(), "settings": settings, **do()}
     write_json(row, place)
