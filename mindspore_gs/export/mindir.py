@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import mindspore as ms
 from mindspore import nn
 
 from mindspore_gs._export_inputs import ExportInputs
+from mindspore_gs._files import scratch_folder
 from mindspore_gs.errors import ExportError
 from mindspore_gs.export.files import exporting, with_suffix
 from mindspore_gs.export.proof import first_doubt, refuse
@@ -78,8 +78,8 @@ def load_mindir(path: str | os.PathLike) -> nn.Cell:
     if not Path(path).is_file():
         raise ExportError(f"there is no MindIR at {path}.")
     try:
-        with tempfile.TemporaryDirectory() as folder:  # MindSpore reads no other paths than plain ones
-            plain = shutil.copyfile(path, Path(folder) / "network.mindir")
+        with scratch_folder() as folder:  # MindSpore reads no other paths than plain ones
+            plain = shutil.copyfile(path, folder / "network.mindir")
             return nn.GraphCell(ms.load(str(plain)))
     except Exception as error:
         raise ExportError(f"{path} cannot be loaded: {type(error).__name__}") from error

@@ -1,8 +1,6 @@
 """Export a network to MindIR and read the file."""
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import mindspore as ms
@@ -10,6 +8,7 @@ from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
 from mindspore_gs._cells import evaluating
+from mindspore_gs._files import scratch_folder
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import TraceError, first_line
 from mindspore_gs.graph._decode import decode
@@ -41,8 +40,8 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
         inputs: what it is called with.
         training: the graph that is trained, with auxiliary heads and dropout, instead of the deployed one.
     """
-    with tempfile.TemporaryDirectory() as folder, evaluating(net), nothing_left_behind():
-        path = Path(folder) / "trace"
+    with scratch_folder() as folder, evaluating(net), nothing_left_behind():
+        path = folder / "trace"
         shown = _InTraining(net) if training else net
         try:
             ms.export(shown, *inputs, file_name=str(path), file_format="MINDIR")

@@ -31,6 +31,8 @@ class Config:
     seed: int = _key(1, "seed of initial weights, batches, augmentation and knockoffs")
     output_path: str = _key("output", "folder for checkpoints and exported files")
     results_json: str | None = _key(None, "file for the results of train.py")
+    snapshot_steps: int = _key(500, "train.py notes how it stands every so many steps, and at the end of each epoch, "
+                                    "and goes on from there when it was interrupted; 0: at the end of stages only")
 
     data_path: str | None = _key(None, "folder with CIFAR-10's data_batch_*.bin; without it: scikit-learn's digits")
     image_size: int = _key(32, "pixels; images are scaled up to it")
@@ -198,7 +200,7 @@ def _checked(config: Config) -> Config:
         if getattr(config, key) < 1:
             raise InputError(f"{key} must be at least 1, but got {getattr(config, key)}")
     for key in ("epochs", "kf_epochs", "kf_steps", "ft_epochs", "holdout", "train_images", "eval_images",
-                "recalibrate_steps"):
+                "recalibrate_steps", "snapshot_steps"):
         if getattr(config, key) < 0:
             raise InputError(f"{key} must not be negative, but got {getattr(config, key)}")
     return config

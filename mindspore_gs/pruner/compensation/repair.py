@@ -14,6 +14,7 @@ from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.masks import Masks
 from mindspore_gs.norms import batch_norm
+from mindspore_gs.progress import tracked
 from mindspore_gs.pruner.batches import batches_of, check_data
 from mindspore_gs.pruner.compensation.consumers import Consumer, find_consumers, moved_norms
 from mindspore_gs.pruner.compensation.gather import NOT_REACHED, Fit, Gathering, factor_behind, weight_of
@@ -172,7 +173,7 @@ class _Repair:
     def all(self) -> Compensation:
         """Every layer in order of execution, then the statistics that are left."""
         layers = []
-        for consumer in self.consumers:
+        for consumer in tracked(self.consumers, "compensation"):
             self.statistics.measure(self.batches, consumer.name, consumer.place)
             answer = self._one(consumer)
             if isinstance(answer, Repaired):
