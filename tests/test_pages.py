@@ -54,6 +54,13 @@ def test_the_code_of_the_readme_runs(tmp_path):
     assert printed_by(text + ending, tmp_path, PREAMBLE)[-1] == "3 (18, 16, 3, 3) (1, 10)"
 
 
+def test_the_code_of_the_command_line_page_runs(tmp_path):
+    """A run is recorded from Python as the command records it."""
+    text = (DOCS / "command_line.md").read_text()
+    assert printed_by(text, tmp_path, PREAMBLE)[-1] == promised(text, code_only=True)[0]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"results.json", "report.html"}
+
+
 @pytest.mark.parametrize("english, chinese", [("README.md", "README_CN.md"),
                                               ("docs/quickstart.md", "docs/quickstart_cn.md")])
 def test_a_translation_shows_the_same_code(english, chinese):

@@ -8,10 +8,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 from mindspore_gs.distill import DistillLoss
+from mindspore_gs.progress import TrainingProgress
 
 from src.batches import Batches, normalise
 from src.data import Images
-from src.progress import Progress
 
 
 class _Forward(nn.Cell):
@@ -34,8 +34,8 @@ def sgd(parameters: Iterable[ms.Parameter], rates: np.ndarray, momentum: float, 
 def train(net: nn.Cell, batches: Batches, epochs: int, optimizer: nn.Optimizer, title: str,
           callbacks: Sequence[Any] = (), teacher: nn.Cell | None = None,
           teacher_weight: float = 0.5) -> list[dict[str, float]]:
-    """Train `net` with cross entropy, and a teacher if there is one, for `epochs` passes; returns `Progress`'s log."""
-    progress = Progress(title, epochs, len(batches))
+    """Train `net` with cross entropy, and a teacher if there is one, for `epochs` passes; returns the log."""
+    progress = TrainingProgress(title)
     loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
     net.set_train(True)
     model = ms.Model(net, loss, optimizer)
