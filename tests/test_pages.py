@@ -71,6 +71,16 @@ def test_a_translation_shows_the_same_code(english, chinese):
     assert re.search("[\u4e00-\u9fff]{4}", theirs)
 
 
+def test_the_chinese_readme_has_the_sections_numbers_and_links_of_the_english_one():
+    ours, theirs = (BLOCK.sub("", (REPOSITORY / name).read_text()) for name in ("README.md", "README_CN.md"))
+    assert [len(re.findall(pattern, ours, re.M)) for pattern in ("^## ", r"^\|")] == [
+        len(re.findall(pattern, theirs, re.M)) for pattern in ("^## ", r"^\|")]
+    linked = [set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README_CN.md"} for text in (ours, theirs)]
+    assert linked[0] - linked[1] == set()
+    numbers = [re.findall(r"\d+\.\d+%?", "".join(re.findall(r"^\|.*$", text, re.M))) for text in (ours, theirs)]
+    assert numbers[0] == numbers[1] and len(numbers[0]) > 20
+
+
 def test_a_translation_that_lags_behind_is_found():
     assert code_of("```python\nf(1)  # one\n```\n") == code_of("```python\nf(1)   # 一\n```\n")
     assert code_of("```python\nf(1)\n```\n") != code_of("```python\nf(2)\n```\n")
