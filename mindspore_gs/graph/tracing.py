@@ -66,8 +66,8 @@ def _check_number(net: nn.Cell, given: int) -> None:
     needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     if len(needed) > max(given, 1):
         got = f"{given} came" if given else "one image is all that can be guessed"
-        raise TraceError(f"{type(net).__name__} is called with {len(needed)} inputs ({', '.join(needed)}), but {got}. If "
-                         "it computes a loss, pass the network inside of it; else pass every input to trace(), or a "
+        raise TraceError(f"{type(net).__name__} is called with {len(needed)} inputs ({', '.join(needed)}), but {got}. "
+                         "If it computes a loss, pass the network inside of it; else pass every input to trace(), or a "
                          "list of shapes as 'input_shape'.")
 
 

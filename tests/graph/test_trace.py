@@ -95,9 +95,9 @@ def test_a_failed_guess_says_how_to_pass_an_input():
 def test_a_cell_with_a_loss_is_named(inputs, got):
     with pytest.raises(TraceError) as error:
         trace(nn.WithLossCell(networks.Chain(), nn.CrossEntropyLoss()), *inputs)
-    assert str(error.value) == (f"WithLossCell is called with 2 inputs (data, label), but {got}. If it computes a loss, "
-                                "pass the network inside of it; else pass every input to trace(), or a list of shapes "
-                                "as 'input_shape'.")
+    assert str(error.value) == (f"WithLossCell is called with 2 inputs (data, label), but {got}. If it computes a "
+                                "loss, pass the network inside of it; else pass every input to trace(), or a list of "
+                                "shapes as 'input_shape'.")
 
 
 def test_without_a_convolution_nothing_is_guessed():
