@@ -45,6 +45,20 @@ class Boxes(nn.Cell):
         return self.net(x)[0]
 
 
+class Loss(nn.Cell):
+    """mindyolo's loss for YOLOv8. It is always compiled: parts of it run in Graph mode only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss = create_loss("YOLOv8Loss", box=7.5, cls=0.5, dfl=1.5, stride=list(STRIDES), nc=len(NAMES),
+                                reg_max=16)
+
+    @ms.jit
+    def construct(self, maps: tuple[ms.Tensor, ...], targets: ms.Tensor, images: ms.Tensor) -> ms.Tensor:
+        """The loss of a batch, for one picture."""
+        return self.loss(maps, targets, images)[0] / images.shape[0]
+
+
 class WithLoss(nn.Cell):
     """The detector with mindyolo's loss.
 
@@ -57,15 +71,13 @@ class WithLoss(nn.Cell):
     def __init__(self, net: nn.Cell, sparsity: float = 0.0):
         super().__init__(auto_prefix=False)
         self.net, self.sparsity = net, sparsity
-        self.loss = create_loss("YOLOv8Loss", box=7.5, cls=0.5, dfl=1.5, stride=list(STRIDES), nc=len(NAMES),
-                                reg_max=16)
+        self.loss = Loss()
         norms = [cell for _, cell in net.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
         self.gammas = ms.ParameterTuple([norm.gamma for norm in norms] if sparsity else [])
 
     def construct(self, images: ms.Tensor, targets: ms.Tensor) -> ms.Tensor:
         """The loss of a batch, for one picture."""
-        loss, _ = self.loss(self.net(images), targets, images)
-        loss = loss / images.shape[0]
+        loss = self.loss(self.net(images), targets, images)
         for gamma in self.gammas:
             loss = loss + self.sparsity * ops.abs(gamma).sum()
         return loss

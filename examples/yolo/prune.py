@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text}; default {default}")
     parser.add_argument("--macs", type=float, default=0.6, help="share of the MACs that stays; default 0.6")
     parser.add_argument("--mode", choices=("GRAPH", "PYNATIVE"), default="GRAPH",
-                        help="GRAPH compiles each network, a minute or more each, and is faster then; default GRAPH")
+                        help="GRAPH compiles each network, PYNATIVE the loss alone; default GRAPH")
     parser.add_argument("--out", default="output", help="folder for the files; default output")
     options = parser.parse_args()
     if options.size < 64 or options.size % 32:
