@@ -77,6 +77,9 @@ def load_mindir(path: str | os.PathLike) -> nn.Cell:
     """
     if not Path(path).is_file():
         raise ExportError(f"there is no MindIR at {path}.")
+    if Path(path).suffix == ".onnx":
+        raise ExportError(f"{path} is an ONNX file, and load_mindir() reads MindIR. Run it with onnxruntime, as "
+                          "examples/inference/with_onnxruntime.py does, or export the network as MindIR.")
     try:
         with scratch_folder() as folder:  # MindSpore reads no other paths than plain ones
             plain = shutil.copyfile(path, folder / "network.mindir")
