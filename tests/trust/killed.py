@@ -57,6 +57,7 @@ def train(arguments: list[str], death: Death) -> None:
     sys.path.insert(0, str(EXAMPLE))
     from src import models, snapshots, stages
     from src.resume import Run
+
     from tests.networks import Block
 
     class Tiny(nn.Cell):

@@ -51,7 +51,8 @@ def chain(kind: str, folder: Path, kills: int, draw: random.Random, mode: str = 
     """
     done = 0
     while done < kills:
-        status = start(kind, folder, draw.randint(1, 250 if kind != "prune" else 90), draw.choice((0, 0, 0.3, 3, 30)), mode)
+        number = draw.randint(1, 90 if kind == "prune" else 250)
+        status = start(kind, folder, number, draw.choice((0, 0, 0.3, 3, 30)), mode)
         assert status in (0, -signal.SIGKILL), (folder / "log").read_text()[-3000:]
         if status == 0:  # it was complete before its time came, and the next one starts anew
             continue
@@ -104,10 +105,10 @@ def main() -> None:
             bad += wrong
             print(f"{kind} {sum(phases.values())} kills: {dict(phases)}; {wrong or 'all files are the same'}",
                   flush=True)
+            if options.out:
+                options.out.write_text(json.dumps({"kills": sum(total.values()), "differences": bad,
+                                                   "mode": options.mode, "phases": dict(total)}, indent=2) + "\n")
     print(f"{sum(total.values())} kills, {len(bad)} differences")
-    if options.out:
-        options.out.write_text(json.dumps({"kills": sum(total.values()), "differences": bad, "mode": options.mode,
-                                           "phases": dict(total)}, indent=2) + "\n")
     sys.exit(bool(bad))
 
 
