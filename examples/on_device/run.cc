@@ -52,6 +52,17 @@ double WorstDifference(const std::vector<float> &got, const std::vector<float> &
   return worst / largest;
 }
 
+// Peak memory of this process in megabytes; -1 where the system does not say.
+long PeakMegabytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  long kilobytes = -1024;
+  while (status >> word) {
+    if (word == "VmHWM:") status >> kilobytes;
+  }
+  return kilobytes / 1024;
+}
+
 int Fail(const std::string &what) {
   std::fprintf(stderr, "%s\n", what.c_str());
   return 1;
@@ -85,6 +96,7 @@ int main(int argc, char **argv) {
   std::printf("\n");
   const int repeats = std::atoi(argv[5]);
   if (repeats > 0) std::printf("median ms %.4f\n", MedianMilliseconds(&model, inputs, repeats));
+  std::printf("peak MB %ld\n", PeakMegabytes());
   if (argc > 6) {
     const double difference = WorstDifference(got, ReadFloats(argv[6], got.size()));
     std::printf("difference %.2e\n", difference);

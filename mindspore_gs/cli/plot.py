@@ -7,7 +7,7 @@ from typing import Any
 
 from mindspore_gs._files import whole_file
 from mindspore_gs.cli.errors import CommandError
-from mindspore_gs.cli.inspection import GroupRow, Inspection
+from mindspore_gs.runs.inspection import GroupRow, Inspection
 
 _SUFFIXES = (".png", ".svg")
 _ALONE, _BLOCKED, _EDGE = "#7fb0de", "#d9d9d9", "#8a8a8a"

@@ -30,17 +30,18 @@ class Steps:
 
     def __init__(self, folder: Path, name: str):
         self._folder, self.name = folder, name
-        self._files = self._read()
+        found = self._read()
+        self._files, self._values = (dict(found[key]) if isinstance(found.get(key), dict) else {}
+                                     for key in ("files", "values"))
         self._write(complete=False)
 
-    def _read(self) -> dict[str, str]:
+    def _read(self) -> dict[str, Any]:
         try:
             found = json.loads((self._folder / FILE).read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError, RecursionError):
             return {}
         same = isinstance(found, dict) and found.get("run") == self.name and found.get("complete") is False
-        files = found.get("files") if same else None
-        return dict(files) if isinstance(files, dict) else {}
+        return found if same else {}
 
     def make(self, file: str, write: Callable[[Path], Any]) -> Path:
         """The path of a file that is complete: it is there already, or ``write`` makes it now."""
@@ -55,13 +56,27 @@ class Steps:
         """Whether a file is complete."""
         return file in self._files and _digest(self._folder / file) == self._files[file]
 
+    def value(self, name: str, find: Callable[[], Any], anew: bool = False) -> Any:
+        """What an earlier process found out and noted under this name; where none has, ``find`` does it now.
+
+        Args:
+            name: of the value.
+            find: returns it, as something that JSON can hold.
+            anew: whether what was noted before does not count.
+        """
+        if anew or name not in self._values:
+            self._values[name] = find()
+            self._write(complete=False)
+        return self._values[name]
+
     def note(self, files: Iterable[str], complete: bool = False) -> None:
         """Note that these files are complete, or that all is done: then the same command starts anew."""
         self._files |= {file: found for file in files if (found := _digest(self._folder / file))}
         self._write(complete)
 
     def _write(self, complete: bool) -> None:
-        text = json.dumps({"run": self.name, "complete": complete, "files": self._files}, indent=2) + "\n"
+        text = json.dumps({"run": self.name, "complete": complete, "files": self._files,
+                           "values": {} if complete else self._values}, indent=2) + "\n"
         with whole_file(self._folder / FILE) as draft:
             draft.write_text(text, encoding="utf-8")
 

@@ -12,6 +12,7 @@ from mindspore_gs._cells import evaluating
 from mindspore_gs._files import scratch_folder, whole_file
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ExportError, first_line
+from mindspore_gs.progress import step
 
 
 def with_suffix(file_name: str | os.PathLike, suffix: str) -> Path:
@@ -42,7 +43,7 @@ def exporting(net: nn.Cell, path: Path, how: str = "") -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder() as folder:
             place = folder / ("network" + path.suffix)
-            with evaluating(net), nothing_left_behind():
+            with step(f"writing and comparing {path.name}"), evaluating(net), nothing_left_behind():
                 yield place
             put(place, path)
     except ExportError as error:

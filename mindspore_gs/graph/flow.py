@@ -125,10 +125,10 @@ class Channels:
         self.questions[site] = Question(site, node.name, options, ids, ids)
         return self.readings[site].option if site in self.readings else options[0]
 
-    def counts(self, node: Node, ids: np.ndarray) -> None:
-        """The number that was asked for is the number of these ids."""
+    def counts(self, node: Node, ids: np.ndarray, number: int | None = None) -> None:
+        """The number that was asked for is the number of these ids, or ``number`` in MindIR, a multiple of it."""
         site = self.sites.get(node.name, (node.scope, node.op, 0))
-        self.questions[site] = replace(self.questions[site], counted=np.unique(ids[ids != NONE]))
+        self.questions[site] = replace(self.questions[site], counted=np.unique(ids[ids != NONE]), number=number)
 
     def parameter_ids(self, name: str, axis: int) -> np.ndarray:
         """The ids of the positions along one axis of a parameter; made at the first request."""

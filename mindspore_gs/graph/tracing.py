@@ -11,6 +11,7 @@ from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.groups import ChannelGraph
 from mindspore_gs.graph.probe import settle
 from mindspore_gs.graph.views import all_views
+from mindspore_gs.progress import step
 
 _SMALL_IMAGES = (32, 28, 64, 96, 224)
 _LARGE_IMAGES = (224, 32, 256, 299, 192, 160, 128, 112, 96, 64, 28)
@@ -43,12 +44,13 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"trace() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    if not inputs:
-        graph, tensors = _guess(net)
-    else:
-        tensors = as_inputs(inputs, _weight_type(net))
-        graph = export_graph(net, tensors)
-    return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors), tensors)
+    with step(f"tracing {type(net).__name__}"):
+        if not inputs:
+            graph, tensors = _guess(net)
+        else:
+            tensors = as_inputs(inputs, _weight_type(net))
+            graph = export_graph(net, tensors)
+        return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors), tensors)
 
 
 def _weight_type(net: nn.Cell) -> Any:

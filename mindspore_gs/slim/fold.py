@@ -68,7 +68,7 @@ def _restore_with_one_gather(net: nn.Cell, convolution: nn.Conv2d, norm_path: st
     place, _, _ = norm_path.rpartition(".")
     parent = get_cell(net, place)
     behind = parent[1] if isinstance(parent, nn.SequentialCell) and len(parent) == 2 else None
-    if not isinstance(behind, RestoreChannels) or convolution.group != 1:
+    if not isinstance(behind, RestoreChannels) or behind.axis != 1 or convolution.group != 1:
         return {}
     for parameter in (convolution.weight, convolution.bias):
         values = parameter.asnumpy()

@@ -25,7 +25,6 @@ OPTIONS = {  # options of PrunerFtCompressAlgo -> channels kept of 6, 8, 8, 12, 
     "rates": ({"rates": {"layer2.*": 0.25}}, (3, 4, 6, 9, 8, 9)),
     "first match wins": ({"rates": {"*.conv1": 0.0, "layer2.*": 0.25}}, (6, 4, 8, 9, 10, 9)),
     "round_to": ({"round_to": 4}, (4, 4, 4, 8, 8, 8)),
-    "round_to beyond": ({"round_to": 32}, (6, 8, 8, 12, 10, 12)),
     "min_channels": ({"min_channels": 5}, (5, 5, 5, 6, 5, 6)),
 }
 

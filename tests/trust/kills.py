@@ -51,8 +51,8 @@ def chain(kind: str, folder: Path, kills: int, draw: random.Random, mode: str = 
     """
     done = 0
     while done < kills:
-        number = draw.randint(1, 90 if kind == "prune" else 250)
-        status = start(kind, folder, number, draw.choice((0, 0, 0.3, 3, 30)), mode)
+        after, late = draw.randint(1, 250 if kind != "prune" else 90), draw.choice((0, 0, 0.3, 3, 30))
+        status = start(kind, folder, after, late, mode)
         assert status in (0, -signal.SIGKILL), (folder / "log").read_text()[-3000:]
         if status == 0:  # it was complete before its time came, and the next one starts anew
             continue

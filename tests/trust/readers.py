@@ -24,14 +24,13 @@ from src.errors import InputError  # noqa: E402
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, export_mindir, save_pruned  # noqa: E402
 from mindspore_gs._checkpoint_file import DamagedError, check_bytes  # noqa: E402
-from mindspore_gs.cli.errors import CommandError  # noqa: E402
-from mindspore_gs.cli.page import page  # noqa: E402
-from mindspore_gs.cli.run_record import FORMAT, read_document  # noqa: E402
-from mindspore_gs.errors import CheckpointError, PlanError  # noqa: E402
+from mindspore_gs.errors import CheckpointError, PlanError, PruningError  # noqa: E402
 from mindspore_gs.graph._mindir import check_mindir  # noqa: E402
 from mindspore_gs.quantization import SlbQuantAwareTraining  # noqa: E402
 from mindspore_gs.quantization.constant import QuantDtype  # noqa: E402
 from mindspore_gs.quantization.storage import load_quantized, save_quantized  # noqa: E402
+from mindspore_gs.runs.page import page  # noqa: E402
+from mindspore_gs.runs.run_record import FORMAT, read_document  # noqa: E402
 from mindspore_gs.slim import PrunePlan  # noqa: E402
 from tests.helpers import randomise  # noqa: E402
 
@@ -86,7 +85,11 @@ def _records() -> tuple[bytes, ...]:
                 "residual": "keep", "inputs": [[1, 2]], "params": sizes, "macs": sizes,
                 "layers": [{"layer": "a", "channels": [1, 2], "params": [1, 2], "macs": [1, 2]}],
                 "blocked": [{"layers": ["a"], "channels": 3, "reason": "R", "sentence": "s", "operator": "o",
-                             "place": "p"}], "files": {"slim.ckpt": 7}}
+                             "place": "p"}], "files": {"slim.ckpt": 7}, "accuracy": {"dense": 0.5},
+                "latency": {"engine": "e", "before": 1.0, "after": 0.5},
+                "scores": [{"layers": ["a"], "kept": 1, "scores": [2.0, 1.0]}],
+                "sensitivities": [{"layer": "a", "rates": [0.1, 0.5], "numbers": [0.9, 0.5]}],
+                "training": {"fine-tuning": [{"epoch": 1, "loss": 0.5}]}}
     return (json.dumps(document).encode(),)
 
 
@@ -167,7 +170,7 @@ def read_record(content: bytes) -> bool:
     path.write_bytes(content)
     try:
         document = read_document(str(path))
-    except CommandError:
+    except PruningError:
         return False
     assert "<script" not in page(document)
     return True

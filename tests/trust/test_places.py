@@ -19,7 +19,6 @@ from mindspore_gs import ChannelPruner, export_mindir, export_onnx, load_mindir,
 from mindspore_gs._files import whole_file
 from mindspore_gs.cli.commands import commands
 from mindspore_gs.cli.errors import CommandError
-from mindspore_gs.cli.inspection import inspect_graph
 from mindspore_gs.cli.plot import draw
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
@@ -27,6 +26,7 @@ from mindspore_gs.int8 import quantize_onnx
 from mindspore_gs.quantization import SlbQuantAwareTraining
 from mindspore_gs.quantization.constant import QuantDtype
 from mindspore_gs.quantization.storage import load_quantized, save_quantized
+from mindspore_gs.runs.inspection import inspect_graph
 from tests.helpers import image, randomise
 from tests.trust.readers import samples
 

@@ -77,7 +77,7 @@ class Config:
                           "slim", "masked")
     ft_epochs: int = _key(4, "epochs of fine-tuning; 0: none")
     ft_lr: float = _key(0.01, "learning rate of fine-tuning at its start; cosine to 0 over all steps")
-    ft_teacher: float = _key(0.0, "share of the dense network's answers in the loss of fine-tuning; 0: no teacher")
+    ft_teacher: float = _key(0.5, "share of the dense network's answers in the loss of fine-tuning; 0: no teacher")
 
     export: bool = _key(True, "train.py exports the dense and the slim MindIR and times them")
     latency_runs: int = _key(50, "timed runs of each exported network, batch 1")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from mindspore import nn
 
@@ -39,4 +39,5 @@ class FinetuneConfig(ChannelConfig):
     """Options of ``PrunerFtCompressAlgo``: those of ``ChannelPruner`` with SCOP's defaults."""
 
     residual: str | None = option(None, residual)
+    found_before: ClassVar[tuple[str, ...]] = ("kfscale",)
     criterion: str | Callable = option("scop", ChannelConfig.__dataclass_fields__["criterion"].metadata["check"])
