@@ -105,10 +105,10 @@ def main() -> None:
             bad += wrong
             print(f"{kind} {sum(phases.values())} kills: {dict(phases)}; {wrong or 'all files are the same'}",
                   flush=True)
+            if options.out:
+                options.out.write_text(json.dumps({"kills": sum(total.values()), "differences": bad,
+                                                   "mode": options.mode, "phases": dict(total)}, indent=2) + "\n")
     print(f"{sum(total.values())} kills, {len(bad)} differences")
-    if options.out:
-        options.out.write_text(json.dumps({"kills": sum(total.values()), "differences": bad, "mode": options.mode,
-                                           "phases": dict(total)}, indent=2) + "\n")
     sys.exit(bool(bad))
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
+import reprlib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
@@ -12,6 +14,7 @@ import yaml
 
 from src.errors import InputError
 
+_SHOWN = 500  # letters of what is wrong
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "config"
 
 
@@ -138,8 +141,10 @@ def _find_config(name: str) -> Path:
 def _read(path: Path) -> Config:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that there is not is a ValueError
+        raise InputError(f"{path}: not YAML: {str(error)[:_SHOWN]}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must be a mapping of keys to values")
     return override(Config(), values, str(path))
@@ -147,25 +152,30 @@ def _read(path: Path) -> Config:
 
 def _convert(source: str, key: str, value: Any, kind: Any) -> Any:
     options = get_args(kind) if NoneType in get_args(kind) else (kind,)
-    if NoneType in options and (value is None or str(value).lower() in ("none", "null", "")):
+    if NoneType in options and (
+            value is None or (isinstance(value, str) and value.lower() in ("none", "null", ""))):
         return None
     wanted = next(option for option in options if option is not NoneType)
     base = {"dict": dict, "list": list}.get(getattr(wanted, "__name__", ""), wanted)
     try:
         return _as_type(value, base)
-    except (ValueError, TypeError, yaml.YAMLError):
-        raise InputError(f"{source}: {key} must be {base.__name__}, but got {value!r}") from None
+    except (ValueError, TypeError, OverflowError, RecursionError, yaml.YAMLError):
+        raise InputError(f"{source}: {key} must be {base.__name__}, but got {reprlib.repr(value)}") from None
 
 
 def _as_type(value: Any, base: type) -> Any:
     if base in (dict, list, bool) and isinstance(value, str):
         value = yaml.safe_load(value)
     if base is str:
+        if isinstance(value, (dict, list, set, tuple)):
+            raise TypeError
         return str(value)
     if base in (int, float):
         if isinstance(value, bool):
             raise TypeError
         if base is int and float(value) != int(float(value)):
+            raise ValueError
+        if not math.isfinite(float(value)):
             raise ValueError
         return base(float(value))
     if not isinstance(value, base):
