@@ -23,7 +23,8 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
 from mindspore_gs.pruner.widths import SCOPES
-from mindspore_gs.runs import PAGE, RESULTS, inspect_graph, page, read_document
+from mindspore_gs.runs import inspect_graph, page, read_document
+from mindspore_gs.runs.run_record import PAGE, RESULTS
 from mindspore_gs.summaries import write_summaries
 from mindspore_gs_doctor.checks import examine
 
