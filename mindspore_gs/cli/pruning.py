@@ -17,6 +17,7 @@ from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import trace
 from mindspore_gs.pruner import ChannelPruner, prune
 from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.defaults import RESIDUAL
 from mindspore_gs.report import compare
 
 _CHECKPOINT, _FILE = "slim.ckpt", "slim"
@@ -103,7 +104,7 @@ def carry_out(order: Order) -> RunRecord:
             files.append(step("export ONNX and compare",
                               lambda: export_onnx(small, inputs, order.out / f"{_FILE}.onnx")))
         report = step("count", lambda: compare(graph, trace(small, *shapes)))
-    residual = order.options.get("residual", "couple")
+    residual = order.options.get("residual", RESIDUAL)
     sizes = {path.name: path.stat().st_size for path in files}
     return RunRecord(order.name, order.command, environment(), residual, report,
                      inspect_graph(graph, order.name, residual), sizes)

@@ -23,6 +23,7 @@ from mindspore_gs.pruner.channels import Evidence, channels_of, score
 from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
 from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
+from mindspore_gs.pruner.defaults import roundings
 from mindspore_gs.pruner.evidence import observe
 from mindspore_gs.pruner.latency import LatencyMeter
 from mindspore_gs.pruner.optimizers import OptimizerCheck
@@ -62,7 +63,9 @@ class ChannelPruner(CompAlgo):
             - ``ignore`` (list of str): layers that stay whole. In ``rates`` and ``ignore`` a layer is given by a
               cell's path, which means everything below it, by a pattern such as ``"*.conv1"``, or by a parameter's
               name. What matches nothing is an error.
-            - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: 1.
+            - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: with a target
+              ``mindspore_gs.pruner.defaults.ROUND_TO``, or half of it, a quarter and so on where that does not meet
+              the target; 1 with a rate.
             - ``min_channels`` (int): smallest number of channels of a layer. Default: 1.
             - ``residual`` (str): what happens to residual streams. ``"couple"`` (default): all layers that add into a
               stream lose the same channels. ``"keep"``: a stream keeps its width, each layer that adds into it loses
@@ -252,14 +255,23 @@ class ChannelPruner(CompAlgo):
                       scores: list[np.ndarray]) -> list[int]:
         """How many channels each group keeps: by its rate, or so that the target is met."""
         config = self._config
-        rounding = config.round_to, config.min_channels
+        tried = roundings(config.round_to, config.target is not None)
         own = [rate_for(graph, group, config.rates) for group in groups]
         if config.target is None:
             rates = [config.prune_rate if rate is None else rate for rate in own]
-            return [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
-        fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
+            return [number_kept(group.size, rate, tried[0], config.min_channels) for group, rate in zip(groups, rates)]
         measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
-        return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure)
+        model = CostModel(graph, groups)
+        for round_to in tried:
+            rounding = round_to, config.min_channels
+            fixed = [None if rate is None else number_kept(group.size, rate, *rounding)
+                     for group, rate in zip(groups, own)]
+            try:
+                return numbers_kept(config.target, config.scope, model, scores, fixed, *rounding, measure)
+            except PruningError:
+                if round_to == tried[-1]:
+                    raise
+        raise AssertionError("there is a rounding to try")  # which the checker of types cannot see
 
     def _compensate(self, network: nn.Cell) -> None:
         """Repair a masked network, if that is asked for."""

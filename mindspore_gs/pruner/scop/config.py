@@ -6,7 +6,7 @@ from typing import Any
 
 from mindspore import nn
 
-from mindspore_gs._config import CommonConfig, integer, option, wrong_type
+from mindspore_gs._config import CommonConfig, integer, option, positive, wrong_type
 from mindspore_gs.pruner.config import ChannelConfig, input_shape, patterns, residual
 
 
@@ -39,4 +39,5 @@ class FinetuneConfig(ChannelConfig):
     """Options of ``PrunerFtCompressAlgo``: those of ``ChannelPruner`` with SCOP's defaults."""
 
     residual: str | None = option(None, residual)
+    round_to: int | None = option(1, positive)
     criterion: str | Callable = option("scop", ChannelConfig.__dataclass_fields__["criterion"].metadata["check"])
