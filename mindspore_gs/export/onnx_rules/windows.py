@@ -39,7 +39,7 @@ def _cut(node: Node, writer: Writer) -> str:
 
 @onnx_rule("Col2Im", "Col2ImExt")
 def _put_together(node: Node, writer: Writer) -> str:
-    """A transposed convolution in which each place of a window has a filter that is one there: sums, where they meet."""
+    """A transposed convolution in which each place of a window has a filter that is one there: sums where they meet."""
     options = _options(node, writer, 2)
     batch, channels, *sizes = node.shape
     kernel, count = options["kernel"], int(np.prod(options["kernel"]))
