@@ -19,6 +19,7 @@ from mindspore_gs.graph import trace
 from mindspore_gs.progress import step
 from mindspore_gs.pruner import ChannelPruner
 from mindspore_gs.pruner.criteria import without_phase
+from mindspore_gs.pruner.defaults import RESIDUAL
 from mindspore_gs.pruner.select import Ranking
 from mindspore_gs.report import compare
 from mindspore_gs.runs import RunRecord, inspect_graph
@@ -124,7 +125,7 @@ def carry_out(order: Order) -> dict[str, Any]:
     latency = _latency(order, small, graph.inputs) if order.timed else {}
     with order.step("count"):
         report = compare(graph, trace(small, *shapes))
-    residual = order.options.get("residual", "couple")
+    residual = order.options.get("residual", RESIDUAL)
     record = RunRecord(order.name, report, inspect_graph(graph, order.name, residual), order.command, residual,
                        files={path.name: path.stat().st_size for path in files}, accuracy=accuracy, latency=latency,
                        rankings=[Ranking.of(row) for row in steps.value("rankings", list)], run=steps.name)

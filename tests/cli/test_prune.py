@@ -155,6 +155,20 @@ def test_export_writes_what_it_was_asked_for(pruned, tmp_path):
     assert json.loads(result.stdout) == {"file": str(written), "bytes": written.stat().st_size}
 
 
+def test_int8_from_data_of_the_users(pruned, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+    command = ("export", "tests.networks:Long", *SHAPE, "--checkpoint", pruned[0] / "out" / "slim.ckpt", "--out",
+               tmp_path / "x.onnx")
+    result = run(*command, "--format", "int8", "--data", "tests.cli.test_prune:batches")
+    assert result.exit_code == 0, result.stderr
+    assert b"QuantizeLinear" in (tmp_path / "x.onnx").read_bytes() and len(list(tmp_path.iterdir())) == 1
+    for options, message in ((("--format", "int8"), "--format int8 needs --data module:callable"),
+                             (("--data", "tests.cli.test_prune:batches"), "--data is for --format int8, but the format "
+                                                                          "is mindir")):
+        wrong = run(*command, *options)
+        assert wrong.exit_code == 2 and message in wrong.stderr
+
+
 @pytest.mark.parametrize(("options", "code", "message"), [
     (("--macs", "2"), 2, "the 'target['macs']' must be in range of (0.0, 1.0), but got 2.0"),
     (("--macs", "0.5", "--prune-rate", "0.5"), 2, "give one of --macs, --prune-rate, not several"),
