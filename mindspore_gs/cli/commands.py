@@ -12,6 +12,7 @@ import click
 
 from mindspore_gs import __version__
 from mindspore_gs._files import whole_file
+from mindspore_gs.analysis import Sensitivity
 from mindspore_gs.checkpoint import load_pruned
 from mindspore_gs.cli.errors import CommandError
 from mindspore_gs.cli.exporting import KINDS, SUFFIXES, check_data, write_file
@@ -134,6 +135,7 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--eval", "evaluation", metavar="MODULE:CALLABLE",
               help="Gives labelled batches that accuracy is measured on, before and after.")
 @click.option("--time", "timed", is_flag=True, help="Also time the dense and the slim MindIR, in turns.")
+@click.option("--sensitivity", "found", metavar="FILE", help="What mindspore-gs sensitivity wrote, for the report.")
 @click.option("--summary", metavar="FOLDER", help="Also write the numbers for TensorBoard and MindSpore's viewers.")
 @click.option("--onnx", is_flag=True, help="Also write slim.onnx.")
 @click.option("--out", default="pruned", show_default=True, metavar="FOLDER", help="Where the files go.")
@@ -141,8 +143,8 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
                   macs: float | None, params: float | None, latency: float | None, prune_rate: float | None,
                   criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], data: str | None, loss: str | None,
-                  evaluation: str | None, timed: bool, summary: str | None, onnx: bool, out: str, as_json: bool,
-                  **others: Any) -> None:
+                  evaluation: str | None, timed: bool, found: str | None, summary: str | None, onnx: bool, out: str,
+                  as_json: bool, **others: Any) -> None:
     """Remove channels from a trained network, and write the small one.
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
@@ -164,6 +166,7 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
                 load_weights(net, checkpoint)
             order = Order(target, net, shapes, options, Path(out), onnx, timed,
                           None if evaluation is None else data_from(evaluation),
+                          None if found is None else Sensitivity.from_json(found),
                           shlex.join(["mindspore-gs", *sys.argv[1:]]), lambda text: click.echo(text, err=True))
             document = carry_out(order)
             if summary is not None:
