@@ -121,7 +121,7 @@ def test_a_mindir_that_cannot_be_loaded(tmp_path):
     with pytest.raises(ExportError, match="there is no MindIR at"):
         load_mindir(tmp_path / "none.mindir")
     (tmp_path / "text.mindir").write_text("hello")
-    with pytest.raises(ExportError, match="text.mindir cannot be loaded"):
+    with pytest.raises(ExportError, match="text.mindir is cut short, damaged, or no MindIR"):
         load_mindir(tmp_path / "text.mindir")
 
 
