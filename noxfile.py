@@ -1,7 +1,8 @@
-"""The tests with every supported version: ``nox -l`` lists the sessions, ``nox -s "tests(mindspore='2.7.0')"`` runs one.
+"""The tests with every supported version of MindSpore and Python.
 
-``pip install nox`` first. A session makes an environment of its own with that Python and that MindSpore; a Python that
-is not installed is skipped. ``nox -- tests/export`` runs other tests than the default ones.
+``pip install nox`` first. ``nox -l`` lists the sessions, and ``nox -s "tests-3.11(mindspore='2.7.0')"`` runs one.
+A session makes an environment of its own with that Python and that MindSpore; a Python that is not installed is
+skipped. ``nox -- tests/export`` runs other tests than the default ones.
 """
 
 import nox
