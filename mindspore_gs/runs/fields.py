@@ -61,8 +61,8 @@ def _sizes(value: Any) -> bool:
 
 
 def _times(value: Any) -> bool:
-    return isinstance(value, dict) and (not value or (_text(value.get("engine"))
-                                                      and all(_number(value.get(k)) and value[k] > 0 for k in ("before", "after"))))
+    return isinstance(value, dict) and (not value or (_text(value.get("engine")) and all(
+        _number(value.get(name)) and value[name] > 0 for name in ("before", "after"))))
 
 
 _FIELDS: dict[str, Callable[[Any], bool]] = {
