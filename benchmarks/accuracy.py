@@ -79,7 +79,7 @@ def _images(result: argparse.ArgumentParser) -> None:
 
 
 def _training(result: argparse.ArgumentParser) -> None:
-    result.add_argument("--kf-steps", type=int, default=100, help="of the knockoff phase, for scop and knockoff")
+    result.add_argument("--kf-steps", type=int, default=100, help="of the knockoff phase, for criteria that read it")
     result.add_argument("--steps", nargs="*", type=int, default=[], help="of fine-tuning, each a run of its own")
     result.add_argument("--epochs", nargs="*", type=int, default=[], help="the same in epochs")
     result.add_argument("--tune", nargs="+", default=["recalibrated"], choices=REPAIRS, help="what is fine-tuned")

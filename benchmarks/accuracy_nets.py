@@ -1,6 +1,7 @@
 """The networks of benchmarks/accuracy.py: the dense one, and slim ones by choice, repair and start."""
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -23,10 +24,10 @@ from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAl
 from mindspore_gs._cells import copy_network
 from mindspore_gs.export import export_onnx
 from mindspore_gs.pruner.compensation import compensate
+from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.slim import slim
 
 SHAPE = (1, 3, 32, 32)
-PHASE = ("scop", "knockoff")  # criteria that read what the knockoff phase has found out
 
 
 class Dense:
@@ -65,8 +66,13 @@ class Dense:
 
     @cached_property
     def accuracy(self) -> float:
-        """In percent."""
-        return self.measure(self.net)
+        """In percent. It is stored in the folder of the runs, whose rows all have the same test images."""
+        place = self.options.out / "networks" / f"{self.options.net}-dense.json"
+        if place.is_file():
+            return float(json.loads(place.read_text()))
+        found = self.measure(self.net)
+        place.write_text(json.dumps(found))
+        return found
 
     def measure(self, net: nn.Cell) -> float:
         """Accuracy in percent: of the network in MindSpore's Graph mode, or of its ONNX file in onnxruntime."""
@@ -123,6 +129,11 @@ class Slims:
         self.batches = dense.batches(choice.seed)
         self.seconds: dict[str, float] = {}
 
+    @property
+    def phase(self) -> bool:
+        """Whether the criterion is for networks that have been through the knockoff phase."""
+        return bool(vars(CRITERIA[self.choice.criterion])["phase"])
+
     @cached_property
     def pruner(self) -> ChannelPruner:
         """The algorithm that chooses."""
@@ -130,14 +141,13 @@ class Slims:
             "criterion": self.choice.criterion, "scope": self.choice.scope, "seed": self.choice.seed,
             "target": {self.options.budget: self.choice.target}, "residual": self.options.residual,
             "input_shape": SHAPE, "min_channels": self.options.min_channels, "data": self.batches}
-        return PrunerFtCompressAlgo(**options) if self.choice.criterion in PHASE else ChannelPruner(**options)
+        return PrunerFtCompressAlgo(**options) if self.phase else ChannelPruner(**options)
 
     @cached_property
     def masked(self) -> nn.Cell:
         """The masked network."""
         begin = time.monotonic()
-        phase = self.choice.criterion in PHASE
-        net = self.pruner.apply(self.dense.scales(self.choice.seed) if phase else copy_network(self.dense.net))
+        net = self.pruner.apply(self.dense.scales(self.choice.seed) if self.phase else copy_network(self.dense.net))
         self.seconds["choice"] = time.monotonic() - begin
         return net
 

@@ -29,7 +29,7 @@ class Choice:
     @property
     def name(self) -> str:
         """For files."""
-        return f"{self.criterion}-{self.scope}-{self.target:g}-{self.seed}"
+        return f"{self.criterion.replace('*', '_x_')}-{self.scope}-{self.target:g}-{self.seed}"
 
 
 @dataclass(frozen=True)

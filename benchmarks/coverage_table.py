@@ -55,7 +55,8 @@ def introduction(command: str) -> list[str]:
             "- **SCOP keep, couple**: what came of SCOP with these policies.",
             "- **seconds**: export, grouping, and everything including five compilations. Each network ran in a "
             "process of its own, on machines that others used too.",
-            "- **commit**: of the package that the row was made with; a plus where it had been changed since.",
+            "- **commit**: of the package that the row was made with; a plus where it had been changed since. A row "
+            "stays until it is made again (`--again`), so older ones may show less than the package can do by now.",
             "- **result**: *equal* (to 1e-4, or to eight times what one rounding of the input moves the masked network "
             "by); *refused* (the package says that it cannot prune the network); *dull* (equal, but the output depends "
             "too little on input or channels to prove anything); *WRONG*; *CRASH*.",

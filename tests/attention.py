@@ -151,3 +151,36 @@ class Layers(nn.Cell):
 
     def construct(self, x):
         return self.head(self.layers(self.embed(x))).mean(1)
+
+
+class Functional(nn.Cell):
+    """A cell that calls the functions first, then attention that calls them too and has its numbers in attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.attention, self.head = Folded(), LayerOfFunctions(8, 4, 3), nn.Dense(8, 2)
+
+    def construct(self, x):
+        return self.head(self.attention(self.first(x))).mean(1)
+
+
+class Folded(nn.Cell):
+    """A layer whose output is taken apart and put together again; it has an attribute that is a number of heads too."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.mixed, self.four = nn.Dense(5, 8), nn.Dense(8, 8), 4
+
+    def construct(self, x):
+        x = ops.transpose(self.embed(x), (0, 2, 1))
+        return self.mixed(ops.transpose(ops.reshape(x, (x.shape[0], x.shape[1], x.shape[2])), (0, 2, 1)))
+
+
+class LayerOfFunctions(Layer):
+    """Attention that is written with functions."""
+
+    def split(self, x):
+        return ops.transpose(ops.reshape(x, (-1, 6, self.heads, self.inner // self.heads)), (0, 2, 1, 3))
+
+    def join(self, x):
+        return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, 6, self.inner))

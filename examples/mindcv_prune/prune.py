@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import environment  # noqa: F401
 
-import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 import mindspore as ms
 from mindspore import nn
 
-from mindspore_gs import (ChannelPruner, export_mindir, export_onnx, load_pruned, prune, recalibrate, save_pruned,
+from mindspore_gs import (ChannelPruner, export_mindir, export_onnx, load_pruned, recalibrate, save_pruned,
                           summary)
 from mindspore_gs.progress import TrainingProgress
 from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
+from mindspore_gs.runs import RunRecord
 
 from images import Images, load_images
 from settings import InputError, Settings, read_settings, run_script
@@ -25,31 +26,30 @@ from training import accuracy, train
 
 
 def run(settings: Settings) -> dict[str, Any]:
-    """All steps; returns what results.json holds."""
+    """All steps; writes and returns what results.json holds."""
     images = load_images(settings)
     shape = (1, 3, settings.image_size, settings.image_size)
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
     dense = build(settings, images.classes)
-    options = pruning_options(settings, images, shape)
+    pruner = pruner_of(settings, images, shape)
+    trained, tuned = TrainingProgress("training"), TrainingProgress("fine-tuning")
     if settings.epochs:
-        print(f"training {settings.model} for {settings.epochs} epochs")
-        train(dense, images.train(), settings.epochs, settings.lr, settings, [TrainingProgress("training")])
-    score = {"dense": _said("dense", dense, images)}
-    small = prune(dense, **options)
+        train(dense, images.train(), settings.epochs, settings.lr, settings, [trained])
+    accuracies = {"dense": _said("dense", dense, images)}
+    small = pruner.shrink(dense)
     if settings.repair == "recalibrate":
         recalibrate(small, images.train(), settings.repair_steps)
-    report = summary(dense, small, shape)
-    report.print()
-    score["pruned"] = _said("pruned, before fine-tuning", small, images)
+    summary(dense, small, shape).print()
+    accuracies["pruned"] = _said("pruned", small, images)
     if settings.ft_epochs:
-        print(f"fine-tuning for {settings.ft_epochs} epochs, teacher's share {settings.teacher}")
-        train(small, images.train(), settings.ft_epochs, settings.ft_lr, settings, [TrainingProgress("fine-tuning")],
-              dense)
-        score["fine_tuned"] = _said("fine-tuned", small, images)
-    files = write(small, shape, out, settings, images.classes)
-    return {"model": settings.model, "data": images.name, "accuracy": score, "files": files,
-            "params": [report.params_before, report.params_after], "macs": [report.macs_before, report.macs_after]}
+        train(small, images.train(), settings.ft_epochs, settings.ft_lr, settings, [tuned], dense)
+        accuracies["fine-tuned"] = _said("fine-tuned", small, images)
+    record = RunRecord.of(dense, small, shape, network=f"{settings.model} on {images.name}", residual=settings.residual,
+                          command=shlex.join(["python", *sys.argv]), accuracy=accuracies, rankings=pruner.rankings,
+                          files=write(small, shape, out, settings, images.classes),
+                          training={progress.title: progress.log for progress in (trained, tuned) if progress.log})
+    return record.write(out)
 
 
 def build(settings: Settings, classes: int) -> nn.Cell:
@@ -70,20 +70,19 @@ def build(settings: Settings, classes: int) -> nn.Cell:
     return net
 
 
-def pruning_options(settings: Settings, images: Images, shape: tuple[int, ...]) -> dict[str, Any]:
-    """The options of `mindspore_gs.prune`. Raises `InputError` for what it refuses."""
+def pruner_of(settings: Settings, images: Images, shape: tuple[int, ...]) -> ChannelPruner:
+    """The pruner; made before anything is trained. Raises `InputError` for what it refuses."""
     options: dict[str, Any] = {
         "criterion": settings.criterion, "target": {"macs": settings.macs}, "residual": settings.residual,
         "scope": settings.scope, "round_to": settings.round_to, "min_channels": settings.min_channels,
-        "ignore": settings.ignore}
+        "ignore": settings.ignore, "input_shape": shape}
     compensate = settings.repair == "compensate"
     if compensate or (settings.criterion in CRITERIA and evidence_needed(settings.criterion)):
         options |= {"data": images.train().take(settings.repair_steps), "compensate": compensate}
     try:
-        ChannelPruner(**options)  # a wrong option is found before anything is trained
+        return ChannelPruner(**options)
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from None
-    return options | {"inputs": shape}
 
 
 def write(small: nn.Cell, shape: tuple[int, ...], out: Path, settings: Settings, classes: int) -> dict[str, int]:
@@ -104,15 +103,12 @@ def _said(stage: str, net: nn.Cell, images: Images) -> float:
 
 
 def main() -> None:
-    """Read the settings, run, write results.json."""
+    """Read the settings and run."""
     settings = read_settings(sys.argv[1:], __doc__)
     ms.set_device(settings.device)
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_seed(settings.seed)
-    results = run(settings)
-    path = Path(settings.out) / "results.json"
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(f"written to {settings.out}: {', '.join([*results['files'], path.name])}")
+    print(f"written to {settings.out}: {', '.join([*run(settings)['files'], 'results.json', 'report.html'])}")
 
 
 if __name__ == "__main__":

@@ -126,6 +126,8 @@ def _right(output: Any, label: ms.Tensor) -> float:
 
 def shown(points: Iterable[Any], text: str) -> Iterable[Any]:
     """The same, with a line on a terminal that says how many there were and how long the rest will take."""
+    from rich.console import Console
     from rich.progress import track
 
-    return track(list(points), text, transient=True)
+    console = Console(stderr=True)
+    return track(list(points), text, console=console, transient=True, disable=not console.is_terminal)

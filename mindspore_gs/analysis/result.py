@@ -206,7 +206,7 @@ class Sensitivity:
         longest = max((len(group.name) for group in self.groups), default=0)
         console.width = max(console.width, longest + 32 + 10 * len(rates))
         console.print(f"{self.metric} with a share of one group's channels masked; of the whole network: "
-                      f"{self.baseline:.4g}")
+                      f"{self.baseline:.4g}", soft_wrap=True)
         console.print(table)
 
     @property

@@ -36,8 +36,9 @@ def sensitivity(net: nn.Cell, data: Any = None, metric: Callable[[nn.Cell], Any]
     """Measure the network with some channels of one group masked and all others whole, for each group and rate.
 
     Nothing is trained, traced again or made slim: masks are set on a copy, and the copy is evaluated, once for each
-    group and rate. Sources: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017, section 3.2, for accuracies;
-    He et al., A Survey of Structured Pruning, 2023, for the use that is made of them.
+    group and rate. Sources: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017, section 3.2, for the
+    measurement; He and Xiao, Structured Pruning for Deep Convolutional Neural Networks: A Survey, TPAMI 2024, for the
+    use that is made of it.
 
     Args:
         net: the trained network; it stays as it is.
@@ -75,9 +76,11 @@ def sensitivity(net: nn.Cell, data: Any = None, metric: Callable[[nn.Cell], Any]
         >>> [(group.name, [point.kept for point in group.points]) for group in found.groups], found.baseline
         ([('0', [6, 4])], 0.5)
     """
-    pruner = ChannelPruner(criterion=criterion, residual=residual, ignore=list(ignore), input_shape=inputs, seed=seed,
+    pruner = ChannelPruner(criterion=criterion, residual=residual, ignore=ignore, input_shape=inputs, seed=seed,
                            data=data, loss_fn=loss_fn)
     check_cell(pruner, net)
+    if not isinstance(batch_statistics, bool):
+        raise TypeError(f"for sensitivity(), 'batch_statistics' must be True or False, but got {batch_statistics!r}.")
     measure = measure_of("sensitivity", data, metric, loss_fn)
     rates = checked_rates("sensitivity", rates)
     path = None if file is None else checked_path("sensitivity()", "file", file)

@@ -13,7 +13,6 @@ import click
 from mindspore_gs import __version__
 from mindspore_gs._files import whole_file
 from mindspore_gs.checkpoint import load_pruned
-from mindspore_gs.cli.doctor import Finding, examine
 from mindspore_gs.cli.errors import CommandError
 from mindspore_gs.cli.plot import draw, plot_path
 from mindspore_gs.cli.pruning import Order, carry_out, load_weights, parse_options
@@ -24,8 +23,10 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
 from mindspore_gs.pruner.widths import SCOPES
-from mindspore_gs.runs import PAGE, RESULTS, inspect_graph, page, read_document
+from mindspore_gs.runs import inspect_graph, page, read_document
+from mindspore_gs.runs.run_record import PAGE, RESULTS
 from mindspore_gs.summaries import write_summaries
+from mindspore_gs_doctor.checks import examine
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -291,10 +292,5 @@ def doctor_command(as_json: bool) -> None:
         click.echo(json.dumps([finding.document() for finding in findings], indent=2))
     else:
         for finding in findings:
-            click.echo(_finding(finding))
+            click.echo(finding.line())
     sys.exit(int(any(finding.level == "problem" for finding in findings)))
-
-
-def _finding(finding: Finding) -> str:
-    line = f"{finding.level:8} {finding.check:12} {finding.found}"
-    return line + (f"\n{'':9}-> {finding.remedy}" if finding.remedy else "")

@@ -21,7 +21,8 @@ from mindspore_gs.pruner import ChannelPruner
 from mindspore_gs.pruner.criteria import without_phase
 from mindspore_gs.pruner.select import Ranking
 from mindspore_gs.report import compare
-from mindspore_gs.runs import PAGE, RESULTS, RunRecord, inspect_graph
+from mindspore_gs.runs import RunRecord, inspect_graph
+from mindspore_gs.runs.run_record import PAGE, RESULTS
 
 _CHECKPOINT, _FILE = "slim.ckpt", "slim"
 

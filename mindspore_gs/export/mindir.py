@@ -86,6 +86,9 @@ def load_mindir(path: str | os.PathLike) -> nn.Cell:
     path = checked_path("load_mindir()", "path", path)
     if not path.is_file():
         raise ExportError(f"there is no MindIR at {path}.")
+    if Path(path).suffix == ".onnx":
+        raise ExportError(f"{path} is an ONNX file, and load_mindir() reads MindIR. Run it with onnxruntime, as "
+                          "examples/inference/with_onnxruntime.py does, or export the network as MindIR.")
     try:
         check_mindir(path)
         with scratch_folder() as folder:  # MindSpore reads no other paths than plain ones

@@ -188,8 +188,13 @@ class Channels:
         else:
             self.unite(ids, weight, node)
 
-    def settle(self, node: Node, flow: Flow) -> Flow:
-        """Where a convolution with its bias and BatchNorm ends, its channels are masked, so zero; a cut ends them."""
+    def settle(self, node: Node, flow: Any) -> Any:
+        """Where a convolution with its bias and BatchNorm ends, its channels are masked, so zero; a cut ends them.
+
+        A BatchNorm whose output nothing reads, as in a part that only another mode runs, is a tuple still.
+        """
+        if isinstance(flow, tuple):
+            return (self.settle(node, flow[0]), *flow[1:])
         weight = self.writer_at.get(node.name)
         if weight is None:
             return flow

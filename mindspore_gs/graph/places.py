@@ -1,10 +1,12 @@
 """In which of the user's cells does an operator stand?
 
-MindIR tells the class of the cell, but gives all cells of one class the scope of the first of them. So the layers
-whose channels arrive at the operator, and those behind it, tell which of them it is.
+MindIR tells the class of the cell, but gives all cells of one class the scope of the first of them, and a function that
+several call that of its first caller. So the layers whose channels arrive at the operator, and the one behind it, tell
+which cell it is.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from mindspore import nn
@@ -16,11 +18,25 @@ from mindspore_gs.graph.questions import Position, Question
 
 
 def path_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None:
-    """Path of the cell whose code the operator of a question stands in; None where that cannot be told."""
-    cells = _cells_of(net, question)
-    if len(cells) < 2:
-        return next(iter(cells), None)
-    return _first_around(cells, (*_makers(graph, question), *_behind(graph, question)), graph)
+    """Path of the cell whose code the operator of a question stands in; None where that cannot be told.
+
+    A function such as ``ops.reshape`` has the scope of the first cell that calls it. So a cell of the class that MindIR
+    names has to hold the layer in front of the operator or the one behind it; else the user's cell around both is
+    meant.
+    """
+    cells, behind = _cells_of(net, question), list(islice(_behind(graph, question), 1))
+    found = _first_around(cells, (*_makers(graph, question), *behind), graph)
+    if found is not None:
+        return found
+    if any(list(cell.get_parameters()) for cell in cells.values()):
+        return _around_both(net, [graph.cells.get(name, "") for name in (*_makers(graph, question)[:1], *behind)])
+    return next(iter(cells)) if len(cells) == 1 else None
+
+
+def _around_both(net: nn.Cell, paths: list[str]) -> str | None:
+    """The innermost of the user's cells that holds all of these cells."""
+    around = (outer for outer in _upwards(paths[0]) if all(outer in _upwards(path) for path in paths)) if paths else ()
+    return next((outer for outer in around if not is_library(get_cell(net, outer))), None)
 
 
 def holder_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None:

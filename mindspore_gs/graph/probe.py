@@ -20,12 +20,12 @@ from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.flow import Channels
 from mindspore_gs.graph.groups import ChannelGraph, Group
 from mindspore_gs.graph.ids import NONE
-from mindspore_gs.graph.ir import renamed
+from mindspore_gs.graph.ir import Graph, renamed
 from mindspore_gs.graph.places import holder_of, is_library, path_of, positions
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Question, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores, restore_path
 from mindspore_gs.graph.shapes import follows
-from mindspore_gs.graph.views import all_views
+from mindspore_gs.graph.views import all_views, unread
 
 Readings = dict[Site, Reading]
 Family = tuple[str, str, int]
@@ -113,11 +113,20 @@ def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
     ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
     for base, around, joint, least in (*ways, (stays, False, True, True)):
         candidate = _with(net, base, _named(net, base, least, around, joint))
-        if candidate.resizes not in tried and _shrinking(candidate, products if base is graph else None):
-            tried.append(candidate.resizes)
+        if candidate.resizes in tried or not _shrinking(candidate, products if base is graph else None):
+            continue
+        tried.append(candidate.resizes)
+        if base is graph or not _ties(candidate):  # whether such a tie is meant, one question at a time tells
             yield candidate
     if with_attention:
         yield stays
+
+
+def _ties(graph: ChannelGraph) -> bool:
+    """Whether attributes that hold a number at several places make channels go together, or stay, for that alone."""
+    apart = replace(graph, resizes=tuple(replace(resize, alike=()) for resize in graph.resizes))
+    with_ties, without = ([g.size for g in each.groups() if g.blocked_by is None] for each in (graph, apart))
+    return with_ties != without
 
 
 def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: bool) -> Readings:
@@ -283,15 +292,21 @@ def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> 
     if any(restore_path(part.parameter) is not None for group in going for part in group.slices):
         return True  # a network that is slim already was looked at when it was whole
     small = _shrunk(net, graph, gone)
+    names, paths = constructor_names(small), {name: held[0][0] for name, held in owners_by_name(small).items()}
+    own = {view.training: (view, flows) for view, flows in zip((graph.graph, *graph.others), channels.flows)}
+
+    def alike(view: Graph) -> bool:
+        first, flows = own[view.training]
+        return follows(first, flows, gone, collapse_restores(renamed(view, names), paths))
+
     try:
-        views = all_views(small, export_graph(small, tensors), tensors)
+        deployed = export_graph(small, tensors)
+        if False in own and not unread(small, deployed) and not alike(deployed):
+            return False  # the graph that is trained need not be exported
+        views = {view.training: view for view in all_views(small, deployed, tensors)}
     except PruningError:
         return False
-    names, paths = constructor_names(small), {name: held[0][0] for name, held in owners_by_name(small).items()}
-    found = {view.training: collapse_restores(renamed(view, names), paths) for view in views}
-    own = (graph.graph, *graph.others)
-    return all(view.training in found and follows(view, flows, gone, found[view.training])
-               for view, flows in zip(own, channels.flows))
+    return views.keys() >= own.keys() and all(alike(views[training]) for training in own)
 
 
 def _shrunk(net: nn.Cell, graph: ChannelGraph, gone: np.ndarray) -> nn.Cell:

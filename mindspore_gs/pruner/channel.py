@@ -98,8 +98,7 @@ class ChannelPruner(CompAlgo):
       costs in the dense network. Expensive layers come down to ``min_channels``; give a floor such as 4, since
       layers of one channel cost much accuracy.
     - ``scope="isomorphic"``: each kind of layers loses the same share r of its channels. Within a kind the channels
-      go in the order of the score over the mean magnitude of its layer's. What a kind is, says
-      :func:`~mindspore_gs.pruner.kinds.kinds_of`.
+      go in the order of ``"global"``. What a kind is, says :func:`~mindspore_gs.pruner.kinds.kinds_of`.
     - ``scope="error"``: the widths :math:`k_l` with the least :math:`\sum_l e_l(k_l)`, of those that cost no more than
       t. :math:`e_l(k)` is the error of the network's output where layer l keeps k channels and the others all, measured
       at seven widths on held-out samples of ``data``, see

@@ -6,9 +6,8 @@ Removal k of a group of s channels on the path of a scope has the key
 - ``"global"``: the channel's score over its group's mean magnitude, per cost; the cost is what one channel of the dense
   network takes with it, over the mean of that in all groups. A negative score counts times the cost, so that of the bad
   channels the expensive ones go first.
-- ``"isomorphic"``: within the groups of one kind the order is that of the scores over their group's mean magnitude;
-  the key is the share of the kind's channels that are gone afterwards, so that all removals up to key r take the same
-  share r from each kind.
+- ``"isomorphic"``: within the groups of one kind the order is that of ``"global"``; the key is the share of the kind's
+  channels that are gone afterwards, so that all removals up to key r take the same share r from each kind.
 """
 
 from collections.abc import Sequence
@@ -89,22 +88,22 @@ def global_path(scores: Sequence[np.ndarray], costs: np.ndarray, fixed: Sequence
     return _path([len(score) for score in scores], fixed, steps)
 
 
-def isomorphic_path(scores: Sequence[np.ndarray], kinds: Sequence[str], fixed: Sequence[int | None], round_to: int,
-                    min_channels: int) -> Path:
-    """The path of the ranking within each kind, all kinds at the same rate.
+def isomorphic_path(scores: Sequence[np.ndarray], costs: np.ndarray, kinds: Sequence[str],
+                    fixed: Sequence[int | None], round_to: int, min_channels: int) -> Path:
+    """The path of the global ranking within each kind, all kinds at the same rate.
 
-    Costs play no part: within a kind the layers are alike. Source: Fang et al., Isomorphic Pruning for Vision Models,
-    ECCV 2024.
+    Source: Fang et al., Isomorphic Pruning for Vision Models, ECCV 2024 (there without costs).
 
     Args:
         scores: one number for each channel of each group.
+        costs: what one channel of each group costs, shape (groups,), positive.
         kinds: for each group what it is like, see :func:`~mindspore_gs.pruner.kinds.kinds_of`.
         fixed: number of channels of the groups that are not ranked, else None.
         round_to, min_channels: as in the configuration.
 
     Examples:
         >>> scores = [np.array([1.0, 9.0]), np.array([4.0, 6.0]), np.array([1.0, 2.0, 3.0, 4.0])]
-        >>> path = isomorphic_path(scores, ["a", "a", "b"], [None] * 3, 1, 1)
+        >>> path = isomorphic_path(scores, np.ones(3), ["a", "a", "b"], [None] * 3, 1, 1)
         >>> path.keys.tolist(), path.groups.tolist()  # the group with scores 1 and 9 loses its channel first
         ([0.25, 0.25, 0.5, 0.5, 0.75], [0, 2, 1, 2, 2])
     """
@@ -112,7 +111,7 @@ def isomorphic_path(scores: Sequence[np.ndarray], kinds: Sequence[str], fixed: S
     steps = [(np.empty(0, np.int64), np.empty(0))] * len(scores)
     for kind in dict.fromkeys(kinds):
         own = [k for k, each in enumerate(kinds) if each == kind and fixed[k] is None]
-        path = global_path([scores[k] for k in own], np.ones(len(own)), [None] * len(own), round_to, min_channels)
+        path = global_path([scores[k] for k in own], costs[own], [None] * len(own), round_to, min_channels)
         before = {k: np.append(sizes[own[k]], path.kept[path.groups == k][:-1]) for k in range(len(own))}
         lost = np.zeros(len(path.keys))
         for k, kept in before.items():

@@ -105,9 +105,10 @@ def _curve(errors: dict[int, float]) -> Curve:
 
 def _split(data: Any, compensated: bool) -> tuple[list[Batch], list[Batch]]:
     """The first samples, as those to fit with and those that judge."""
-    batches, number = [], 0
+    batches: list[Batch] = []
+    number = 0
     for batch in batches_of("scope='error'", data):
-        batches.append(tuple(value[:SAMPLES - number] if value.ndim else value for value in batch))
+        batches += _cut([batch], 0, SAMPLES - number)
         number += _number(batches[-1])
         if number >= SAMPLES:
             break
@@ -193,6 +194,8 @@ def _outputs(net: nn.Cell, batch: Batch) -> dict[str, np.ndarray]:
 
 def _shown(points: Sequence[Any]) -> Iterable[Any]:
     """The same, with a line on a terminal that says how many there were."""
+    from rich.console import Console
     from rich.progress import track
 
-    return track(points, "error of each group", transient=True)
+    console = Console(stderr=True)
+    return track(points, "error of each group", console=console, transient=True, disable=not console.is_terminal)

@@ -181,11 +181,10 @@ def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[
         return meet_least_error(options, cost, target).tolist()
     if scope == "layer":
         path = layer_path(model.sizes.tolist(), fixed, round_to, min_channels)
-    elif scope == "isomorphic":
-        path = isomorphic_path(scores, kinds, fixed, round_to, min_channels)
     else:
-        one_less = model.sizes - np.eye(len(model.sizes), dtype=np.int64)
-        path = global_path(scores, dense - cost(one_less), fixed, round_to, min_channels)
+        of_one = dense - cost(model.sizes - np.eye(len(model.sizes), dtype=np.int64))
+        path = isomorphic_path(scores, of_one, kinds, fixed, round_to, min_channels) if scope == "isomorphic" else \
+            global_path(scores, of_one, fixed, round_to, min_channels)
     if target.kind == "latency":
         with step("timing candidates, at most so many", CANDIDATES) as search:
             return meet_latency(path, share, search.counting(measure), target).tolist()

@@ -2,6 +2,6 @@
 
 from mindspore_gs.runs.inspection import Inspection, inspect_graph
 from mindspore_gs.runs.page import page
-from mindspore_gs.runs.run_record import PAGE, RESULTS, RunRecord, read_document
+from mindspore_gs.runs.run_record import RunRecord, read_document
 
-__all__ = ["PAGE", "RESULTS", "Inspection", "RunRecord", "inspect_graph", "page", "read_document"]
+__all__ = ["Inspection", "RunRecord", "inspect_graph", "page", "read_document"]

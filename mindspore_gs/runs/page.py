@@ -20,13 +20,15 @@ font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem;overflow-wrap:anywhere}h2
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{border-bottom:1px solid var(--line);padding:.3rem .5rem;text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left;white-space:normal;overflow-wrap:anywhere;min-width:8rem}
-td.text,th.text{text-align:left;white-space:normal}.bar{display:block;width:8rem;height:.8rem;background:var(--gone);
-border:1px solid var(--ink)}.bar i{display:block;height:100%;background:var(--keep)}
+td.text,th.text{text-align:left;white-space:normal}.bar{display:block;width:8rem;height:.8rem;margin-left:auto;
+background:var(--gone);border:1px solid var(--ink)}.bar i{display:block;height:100%;background:var(--keep)}
 code{background:var(--soft);padding:.1rem .3rem;overflow-wrap:anywhere}
 svg{display:block;width:100%;height:4.5rem;margin:.35rem 0}svg.defs{position:absolute;width:0;height:0}
 .stays{fill:var(--keep)}.goes{fill:url(#gone);stroke:var(--mute);stroke-width:.6}.hatch{stroke:var(--mute)}
 .border{stroke:var(--ink);stroke-dasharray:3 2;vector-effect:non-scaling-stroke}
 .line{fill:none;stroke:var(--keep);stroke-width:2;vector-effect:non-scaling-stroke}circle{fill:var(--keep)}
+@media(max-width:40rem){.bar{width:4rem}th{white-space:normal}th:first-child,td:first-child{min-width:5.5rem}
+.cards{grid-template-columns:1fr 1fr}}
 """
 
 
@@ -142,9 +144,15 @@ def _files(files: dict[str, int]) -> str:
 
 
 def _table(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    body = "".join("<tr>" + "".join(f"<td class=\"{'text' if index > 1 else ''}\">{_text(value)}</td>"
-                                    for index, value in enumerate(row)) + "</tr>" for row in rows)
-    return f"<div class=\"wide\"><table>{_head(names)}{body}</table></div>"
+    body = "".join("<tr>" + "".join(f"<td{_kind(index)}>{_text(value)}</td>" for index, value in enumerate(row))
+                   + "</tr>" for row in rows)
+    head = "".join(f"<th scope=\"col\"{_kind(index)}>{_text(name)}</th>" for index, name in enumerate(names))
+    return f"<div class=\"wide\"><table><tr>{head}</tr>{body}</table></div>"
+
+
+def _kind(index: int) -> str:
+    """Columns after the second are sentences."""
+    return ' class="text"' if index > 1 else ""
 
 
 def _rows(names: tuple[str, ...], rows: list[list[str]]) -> str:

@@ -94,7 +94,7 @@ def test_channels_are_scored_anew_in_each_round():
     assert not masks[1][np.flatnonzero(masks[0])[0]]
 
 
-def test_a_stopped_run_goes_on_and_its_checkpoint_is_one_of_a_masked_network(tmp_path, graph_mode):
+def test_a_stopped_run_goes_on_and_its_checkpoint_is_one_of_a_masked_network(tmp_path):
     file, calls = tmp_path / "masked", []
 
     def fine_tune(masked):

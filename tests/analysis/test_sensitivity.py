@@ -248,6 +248,8 @@ def test_a_pruner_takes_the_rates(net):
     ({"metric": lambda net: None}, TypeError, "returns a number, but <lambda> returned 'NoneType'"),
     ({"metric": lambda net: float("nan")}, PruningError, "of Identity is nan, which cannot be compared"),
     ({"criterion": "best"}, ValueError, "the 'criterion' must be one of"),
+    ({"ignore": "stem"}, TypeError, "the 'ignore' must be a list of cell-name patterns"),
+    ({"batch_statistics": 1}, TypeError, "'batch_statistics' must be True or False, but got 1"),
     ({"file": ""}, ValueError, "'file' must be the path of a file"),
 ], ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
 def test_mistakes_are_errors(options, error, message, net):

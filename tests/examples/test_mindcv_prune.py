@@ -40,8 +40,9 @@ def test_the_files_hold_the_small_network(done):
     small = load_pruned(lambda: create_model("mobilenet_v1_025", num_classes=3), folder / "slim.ckpt")
     x = image(1, 3, 32, 32)
     assert abs(load_mindir(folder / "slim.mindir")(x) - evaluate(small, x)).max() < 1e-4
-    assert sum(p.size for p in small.trainable_params()) == results["params"][1] < results["params"][0]
-    assert abs(results["macs"][1] / results["macs"][0] - 0.4) <= 0.02
+    params = results["params"]
+    assert sum(p.size for p in small.trainable_params()) == params["after"] < params["before"]
+    assert abs(results["macs"]["ratio"] - 0.4) <= 0.02
     assert results["files"] == {name: (folder / name).stat().st_size for name in results["files"]}
     assert set(results["files"]) == {"slim.ckpt", "slim.mindir", "slim.onnx"}
 
@@ -49,7 +50,9 @@ def test_the_files_hold_the_small_network(done):
 @needs_mindcv
 def test_accuracy_is_measured_at_each_stage(done):
     _, output, results = done
-    assert list(results["accuracy"]) == ["dense", "pruned", "fine_tuned"]
+    assert list(results["accuracy"]) == ["dense", "pruned", "fine-tuned"]
+    assert {title: len(log) for title, log in results["training"].items()} == {"training": 1, "fine-tuning": 1}
+    assert "Course of the training" in (done[0] / "report.html").read_text()
     assert all(round(9 * value) / 9 == value for value in results["accuracy"].values())  # nine images
     assert output.count(": accuracy ") == 3
 

@@ -27,6 +27,10 @@ TABLE = {
                                       "layers.1.q layers.1.k layers.1.v": (2, None)},
                    [("layers.0", "dim", 3, 1), ("layers.0", "inner", 12, 4), ("layers.1", "heads", 2, 1),
                     ("layers.1", "inner", 10, 5)]),
+    "functions that another cell calls first": (
+        attention.Functional, {"first.embed": (8, None), "first.mixed attention.proj": (8, "MIXES_CHANNELS"),
+                               "attention.q attention.k attention.v": (3, None)},
+        [("attention", "dim", 3, 1), ("attention", "inner", 12, 4)]),
     "numbers in the code": (attention.InCode, {"q": (4, STAYS), "k": (4, STAYS), "v": (4, STAYS)}, []),
 }
 

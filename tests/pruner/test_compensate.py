@@ -308,6 +308,18 @@ def test_a_network_for_one_size_of_batch():
     assert ("b", "stream") in [(layer.name, layer.target) for layer in compensate(net, BATCHES).layers]
 
 
+def test_a_layer_with_too_many_weights_takes_fewer_places(monkeypatch):
+    """Its rows are fewer than its columns, and a layer for which one place of each sample is too much stays."""
+    _, net = pruned(randomise(networks.Identity()), residual="inner")
+    monkeypatch.setattr(targets, "ENTRIES", 36 * 36 - 1)  # b has 4 channels of 9 weights, and 64 samples
+    found = compensate(net, BATCHES)
+    assert found.skipped == {"b": "36 weights for each of its channels are too many to solve for"}
+    _, net = pruned(randomise(networks.Identity()), residual="inner")
+    assert targets.wanted_positions(36, 16) == 2
+    found = compensate(net, [image(16, 3, 8, 8)])
+    assert [layer.name for layer in found.layers][:1] == ["b"] and found.layers[0].after < found.layers[0].before
+
+
 def test_the_dense_network_runs_in_parts_where_memory_is_short(monkeypatch):
     nets = [pruned(randomise(networks.Projection()))[1] for _ in range(2)]
     compensate(nets[0], BATCHES)

@@ -91,7 +91,7 @@ def test_names_do_not_count():
                   min_size=1, max_size=6), some.integers(1, 4), some.integers(1, 4))
 def test_every_kind_loses_the_same_share(parts, round_to, least):
     names, scores = [str(kind) for kind, _ in parts], [np.array(score) for _, score in parts]
-    path = isomorphic_path(scores, names, [None] * len(parts), round_to, least)
+    path = isomorphic_path(scores, np.arange(1.0, len(parts) + 1), names, [None] * len(parts), round_to, least)
     sizes = np.array([len(score) for score in scores])
     assert path.after(len(path.keys)).tolist() == [number_kept(n, 1 - 1e-9, round_to, least) for n in sizes]
     for rate in (0.2, 0.5, 0.8):
@@ -104,9 +104,10 @@ def test_every_kind_loses_the_same_share(parts, round_to, least):
 def test_within_a_kind_the_order_is_the_global_one():
     random = np.random.default_rng(0)
     scores = [random.random(6) for _ in range(4)]
-    path = isomorphic_path(scores, ["a", "b", "a", "b"], [None] * 4, 1, 1)
+    costs = np.array([1.0, 2.0, 3.0, 1.0])
+    path = isomorphic_path(scores, costs, ["a", "b", "a", "b"], [None] * 4, 1, 1)
     for own in ([0, 2], [1, 3]):
-        alone = global_path([scores[k] for k in own], np.ones(2), [None, None], 1, 1)
+        alone = global_path([scores[k] for k in own], costs[own], [None, None], 1, 1)
         mine = np.isin(path.groups, own)
         assert path.groups[mine].tolist() == [own[k] for k in alone.groups]
         assert path.kept[mine].tolist() == alone.kept.tolist()
@@ -114,7 +115,7 @@ def test_within_a_kind_the_order_is_the_global_one():
 
 
 def test_a_group_with_a_rate_of_its_own_does_not_count():
-    path = isomorphic_path([np.arange(1.0, 5), np.arange(1.0, 5)], ["a", "a"], [None, 3], 1, 1)
+    path = isomorphic_path([np.arange(1.0, 5), np.arange(1.0, 5)], np.ones(2), ["a", "a"], [None, 3], 1, 1)
     assert path.start.tolist() == [4, 3] and path.groups.tolist() == [0, 0, 0] and path.keys[0] == 0.25
 
 

@@ -21,14 +21,13 @@ from mindspore_gs.pruner.compensation.gather import NOT_REACHED, Fit, Gathering,
 from mindspore_gs.pruner.compensation.passes import Batch, Place, find_stream
 from mindspore_gs.pruner.compensation.report import Compensation, Repaired
 from mindspore_gs.pruner.compensation.statistics import Statistics, moments, set_where
-from mindspore_gs.pruner.compensation.targets import POSITIONS, Targets
+from mindspore_gs.pruner.compensation.targets import Targets, wanted_positions
 from mindspore_gs.record import pruned_network, record_of
 from mindspore_gs.slim.difference import parts
 
 SAMPLES = 1024
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the ridge; the later ones where data is short
 FEW = 8  # samples that show where a residual stream is
-LARGEST = 1 << 27  # entries of the matrix to solve, one gigabyte
 
 
 def compensate(net: nn.Cell, data: Any, samples: int = SAMPLES, seed: int = 0) -> Compensation:
@@ -127,11 +126,9 @@ def _few(net: nn.Cell, batch: Batch) -> Batch:
     """A few samples of a batch, or the whole of it for a network that was written for one size of batch."""
     few = tuple(x[:FEW] if x.ndim else x for x in batch)
     try:
-        with nothing_left_behind():
-            for value in parts(net(*few)).values():
-                np.asarray(value)
-    except Exception:
-        return batch
+        _try(net, few)
+    except PruningError:
+        return batch  # which it takes: that has been tried
     return few
 
 
@@ -191,7 +188,7 @@ class _Repair:
     def _hopeless(self, consumer: Consumer) -> str:
         """Why a layer need not be looked at, or nothing."""
         columns = consumer.columns
-        if columns * min(columns, self.samples * POSITIONS) > LARGEST:
+        if columns and not wanted_positions(columns, self.samples):
             return f"{columns} weights for each of its channels are too many to solve for"
         return "" if columns and consumer.outputs.any() else "all of its channels went"
 

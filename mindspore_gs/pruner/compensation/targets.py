@@ -13,7 +13,22 @@ from mindspore_gs.pruner.compensation.passes import Batch, Place, look
 
 POSITIONS = 24  # of each sample's feature map
 ROWS = 4  # wanted for each column, from more positions where there are few samples
+ENTRIES = 1 << 26  # of the matrix to solve, half a gigabyte
 HELD = 1 << 27  # numbers that are held at a time, half a gigabyte
+
+
+def wanted_positions(columns: int, samples: int) -> int:
+    """How many positions of each sample are wanted for a layer; 0 where even one takes too much memory.
+
+    There are :data:`ROWS` rows for each of the layer's columns. Where a matrix of columns times columns is too large,
+    there are so few rows that one of rows times columns is not.
+
+    >>> [wanted_positions(columns, 1024) for columns in (144, 8000, 18432, 100000)]
+    [24, 32, 3, 0]
+    """
+    if columns * columns <= ENTRIES:
+        return max(POSITIONS, -(-ROWS * columns // samples))
+    return min(ENTRIES // (columns * samples), POSITIONS)
 
 
 def end_of(consumer: Consumer) -> Place:
@@ -95,7 +110,7 @@ class Targets:
         found: list[Target] = []
         held = 0
         for consumer in layers[layers.index(first):]:
-            wanted = max(POSITIONS, -(-ROWS * consumer.columns // self.samples))
+            wanted = wanted_positions(consumer.columns, self.samples)
             target = Target(consumer, self.layers[consumer], wanted)
             held += self.samples * wanted * len(consumer.outputs) * len(target.places())
             if found and held > HELD:
