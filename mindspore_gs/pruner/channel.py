@@ -10,6 +10,7 @@ from mindspore.train import Callback
 from mindspore_gs._cells import copy_network, remember_names
 from mindspore_gs._config import with_option
 from mindspore_gs._finite import check_finite
+from mindspore_gs._ranks import take_from_first_rank
 from mindspore_gs.checkpoint import fits_masks, load_parameters, read_checkpoint
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.cost import CostModel
@@ -358,9 +359,10 @@ class ChannelPruner(CompAlgo):
         raise AssertionError("there is a rounding to try")  # which the checker of types cannot see
 
     def _compensate(self, network: nn.Cell) -> None:
-        """Repair a masked network, if that is asked for."""
+        """Repair a masked network, if that is asked for. Data parallel processes all get what the first one finds."""
         if self._config.compensate:
             self.compensation = compensate(network, self._config.data)
+            take_from_first_rank(network.get_parameters())
 
     def _dense(self, network: nn.Cell) -> nn.Cell:
         """The network in its original form, for measurements."""
