@@ -1,11 +1,11 @@
 """``mindspore-gs export``: a slim network as a file of the kind that was asked for."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from mindspore import nn
 
+from mindspore_gs._files import scratch_folder
 from mindspore_gs.cli.errors import CommandError
 from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.int8 import quantize_onnx
@@ -44,5 +44,5 @@ def write_file(kind: str, net: nn.Cell, inputs: Any, data: Any, path: Path) -> P
         return export_mindir(net, inputs, path)
     if kind == "onnx":
         return export_onnx(net, inputs, path)
-    with tempfile.TemporaryDirectory() as folder:
-        return quantize_onnx(export_onnx(net, inputs, Path(folder) / "float32"), data, path)
+    with scratch_folder() as folder:
+        return quantize_onnx(export_onnx(net, inputs, folder / "float32"), data, path)
