@@ -59,7 +59,7 @@ def test_heads(build, expected, attributes):
 
 
 def test_what_attention_takes_from_its_surroundings_stays_and_the_rest_is_free():
-    """The width of the half comes from one value and cuts another; the split of the other cell follows its attribute."""
+    """The width of the half comes from one value and cuts another; the split of the other cell follows an attribute."""
     net, shape = randomise(attention.InHalf()), (1, 3, 6, 6)
     graph = trace(net, shape)
     found = {g.members[0]: (g.size, g.blocked_by and g.blocked_by.reason.name) for g in graph.groups()}
