@@ -65,10 +65,22 @@ def whole_file(path: Path) -> Iterator[Path]:
     prefix = f"{_draft_of(path)}.{os.getpid()}."
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=_ENDING, dir=path.parent) as folder:
         draft = Path(folder) / path.name
-        yield draft
-        draft.chmod(FILE_MODE)
-        _to_disk(draft)
-        draft.replace(path)
+        with _naming(path):
+            yield draft
+            draft.chmod(FILE_MODE)
+            _to_disk(draft)
+            draft.replace(path)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What goes wrong is said with the file's own name: a full disk comes without one, and a draft's says nothing."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Data-parallel processes: numbers that all of them shall agree on. MindSpore's own engine carries them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import mindspore as ms
 import numpy as np
@@ -55,3 +55,20 @@ def of_first_rank(measure: Callable[[], float]) -> float:
         return measure()
     own = measure() if get_rank() == 0 else 0.0
     return float(ops.AllReduce(ops.ReduceOp.SUM)(ms.Tensor([own], ms.float32)).asnumpy()[0])
+
+
+def take_from_first_rank(parameters: Iterable[ms.Parameter]) -> None:
+    """Give every process the numbers that the first one has, in place. Every process must call this.
+
+    Examples:
+        >>> import mindspore as ms
+        >>> from mindspore_gs._ranks import take_from_first_rank
+        >>> take_from_first_rank([ms.Parameter(ms.Tensor([0.5]))])
+    """
+    if number_of_ranks() == 1:
+        return
+    for parameter in parameters:
+        own = parameter.float().asnumpy()
+        sent = own if get_rank() == 0 else np.zeros_like(own)
+        values = ops.AllReduce(ops.ReduceOp.SUM)(ms.Tensor(sent))
+        parameter.set_data(ms.Tensor(values.asnumpy()).astype(parameter.dtype))

@@ -12,19 +12,37 @@ from mindspore import nn
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # with use_batch_statistics; norms.py knows every kind
 BOOK_KEEPING = frozenset({"_cells", "_params", "_buffers", "_params_list", "_primitives"})
 
+_CALLS, _CALLS_OF_A_CELL = 1000, 10
+
 
 @contextmanager
 def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
-    """Put ``net`` into evaluation mode and give every cell its own training flag back afterwards."""
+    """Put ``net`` into evaluation mode and give every cell its own training flag back afterwards.
+
+    It may be compiled inside, however many layers it has.
+    """
     flags = [(cell, cell.training) for _, cell in net.cells_and_names()]
     net.set_train(False)
     try:
-        yield net
+        with _deep_enough(len(flags)):
+            yield net
     finally:
         net.set_train(flags[0][1])
         for cell, training in flags:
             if cell.training != training:
                 cell.set_train(training)
+
+
+@contextmanager
+def _deep_enough(cells: int) -> Iterator[None]:
+    """MindSpore stops at 1,000 calls within calls, and a loop over layers makes some for each of them."""
+    before = ms.get_context("max_call_depth")
+    wanted = max(before, _CALLS + _CALLS_OF_A_CELL * cells)
+    ms.set_recursion_limit(wanted)
+    try:
+        yield
+    finally:
+        ms.set_recursion_limit(before)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def _parsed(content: bytes) -> Any:
     model = mind_ir_pb2.ModelProto()
     try:
         model.ParseFromString(content)
-    except DecodeError as error:
+    except (DecodeError, ValueError, RecursionError) as error:  # text that is none is a ValueError
         raise DamagedError("is cut short, damaged, or no MindIR") from error
     return model
 

@@ -113,11 +113,20 @@ def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
     ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
     for base, around, joint, least in (*ways, (stays, False, True, True)):
         candidate = _with(net, base, _named(net, base, least, around, joint))
-        if candidate.resizes not in tried and _shrinking(candidate, products if base is graph else None):
-            tried.append(candidate.resizes)
+        if candidate.resizes in tried or not _shrinking(candidate, products if base is graph else None):
+            continue
+        tried.append(candidate.resizes)
+        if base is graph or not _ties(candidate):  # whether such a tie is meant, one question at a time tells
             yield candidate
     if with_attention:
         yield stays
+
+
+def _ties(graph: ChannelGraph) -> bool:
+    """Whether attributes that hold a number at several places make channels go together, or stay, for that alone."""
+    apart = replace(graph, resizes=tuple(replace(resize, alike=()) for resize in graph.resizes))
+    with_ties, without = ([g.size for g in each.groups() if g.blocked_by is None] for each in (graph, apart))
+    return with_ties != without
 
 
 def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: bool) -> Readings:

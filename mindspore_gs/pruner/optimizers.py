@@ -6,6 +6,7 @@ from mindspore import nn
 from mindspore.train import Callback
 
 from mindspore_gs.errors import PruningError
+from mindspore_gs.pruner.overflow import check_loss
 
 
 def check_optimizer(net: nn.Cell, optimizer: Any) -> None:
@@ -49,6 +50,10 @@ class OptimizerCheck(Callback):
         """Check the optimizer that the run has."""
         state = run_context.original_args()
         check_optimizer(state.network, optimizer_of(state))
+
+    def on_train_epoch_end(self, run_context: Any) -> None:
+        """Refuse to go on with a loss that is NaN or infinite, and name the layer that it comes from."""
+        check_loss(run_context.original_args())
 
 
 def optimizer_of(state: Any) -> Any:

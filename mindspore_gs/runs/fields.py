@@ -61,8 +61,8 @@ def _sizes(value: Any) -> bool:
 
 
 def _times(value: Any) -> bool:
-    return isinstance(value, dict) and (not value or (_text(value.get("engine"))
-                                                      and all(_number(value.get(k)) for k in ("before", "after"))))
+    return isinstance(value, dict) and (not value or (_text(value.get("engine")) and all(
+        _number(value.get(name)) and value[name] > 0 for name in ("before", "after"))))
 
 
 _FIELDS: dict[str, Callable[[Any], bool]] = {
@@ -75,5 +75,5 @@ _LATER: dict[str, Callable[[Any], bool]] = {  # files of earlier versions do not
     "run": _text, "accuracy": _mapping(_number), "latency": _times,
     "scores": _each(layers=_listed(_text), kept=_whole, scores=_listed(_number)),
     "sensitivities": _each(layer=_text, rates=_listed(_number), numbers=_listed(_number)),
-    "training": _mapping(_listed(_mapping(_number))),
+    "training": _mapping(_each(epoch=_number, loss=_number)),
 }

@@ -44,3 +44,12 @@ def test_training_steps_compile_and_launch(device, script, environment, tmp_path
     passed = {line.removeprefix(f"passed {device} ") for line in run.stdout.splitlines()
               if line.startswith(f"passed {device} ")}
     assert passed == {f"{mode} {step}" for mode in ("GRAPH", "PYNATIVE") for step in STEPS[script]}, run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("device", ["GPU", "Ascend"])
+def test_what_a_device_does_not_have_is_refused(device, environment, tmp_path):
+    """The negative control: the simulator can say no."""
+    command = [sys.executable, str(SIMULATOR), "run", device, str(HERE / "refused_step.py"), device]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, cwd=tmp_path)
+    assert run.returncode != 0 and "passed" not in run.stdout
+    assert ("RandpermV2" if device == "GPU" else "AdaptiveMaxPool3D") in run.stderr + run.stdout

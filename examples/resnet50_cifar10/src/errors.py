@@ -12,10 +12,16 @@ class InputError(ValueError):
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run `main`; an `InputError` or an error of mindspore_gs becomes one line on stderr and exit code 2."""
+    """Run `main`; an `InputError` or an error of mindspore_gs becomes one line on stderr and exit code 2.
+
+    So does a file that cannot be read or written, with exit code 1.
+    """
     try:
         main()
     except (InputError, PruningError) as error:
         line = " ".join(str(error).split())
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -10,6 +10,7 @@ from mindspore import nn
 from mindspore.train import Callback
 
 from mindspore_gs.pruner.optimizers import check_optimizer, optimizer_of
+from mindspore_gs.pruner.overflow import check_loss
 from mindspore_gs.pruner.scop.cells import KfConv2d
 
 _log = logging.getLogger("mindspore_gs")
@@ -68,11 +69,17 @@ class KfCallback(Callback):
         if self._start:
             self._warn_if_nothing_moved(state)
         if self._every and state.cur_step_num % self._every == 0:
+            check_loss(state)
             self._say(state)
 
     def on_train_epoch_end(self, run_context: Any) -> None:
-        """Say how it stands."""
+        """Say how it stands.
+
+        Raises:
+            PruningError: the loss is NaN or infinite; it names the layer that it comes from.
+        """
         state = run_context.original_args()
+        check_loss(state)
         if not (self._every and state.cur_step_num % self._every == 0):
             self._say(state)
 

@@ -8,6 +8,7 @@ from mindspore import nn, ops
 
 from mindspore_gs._device import pynative_on_a_cpu
 from mindspore_gs._precision import FLAGS, OwnPrecision
+from mindspore_gs._ranks import number_of_ranks
 from mindspore_gs._recompute import recompute_options
 from mindspore_gs.pruner.scop.eager import EagerMixture
 
@@ -23,7 +24,7 @@ class RealShare(OwnPrecision, nn.Cell):
     gains only at the expense of others. And the optimizer sees :math:`\hat g + \lambda (b - 1/2)` with
     :math:`\hat g = g / rms(g)` over the channels of the layer, g the gradient of the share: the scales settle at
     :math:`b = 1/2 - E[\hat g] / \lambda`, whatever the optimizer, its learning rate and the depth of the layer.
-    :math:`\lambda` is :data:`SPRING`.
+    :math:`\lambda` is :data:`SPRING`. In data parallel training g is that of the batches of all processes.
 
     Inputs:
         - **scale** (Tensor) - shape (1, C, 1, 1).
@@ -35,6 +36,8 @@ class RealShare(OwnPrecision, nn.Cell):
     def __init__(self) -> None:
         super().__init__()
         nn.Cell.add_flags(self, fp32=True)  # also where mixed precision is on around it
+        self.ranks = number_of_ranks()
+        self.of_all: Any = ops.AllReduce(ops.ReduceOp.SUM) if self.ranks > 1 else None
 
     def construct(self, scale: ms.Tensor) -> ms.Tensor:
         """Bound, budget, dose."""
@@ -45,6 +48,8 @@ class RealShare(OwnPrecision, nn.Cell):
     def bprop(self, scale: ms.Tensor, out: ms.Tensor, dout: ms.Tensor) -> tuple[ms.Tensor]:
         """Normalise over the layer and pull towards one half."""
         evidence = dout.reshape(scale.shape)
+        if self.ranks > 1:
+            evidence = self.of_all(evidence)
         size = ops.sqrt((evidence * evidence).mean()) + 1e-12
         return (evidence / size + (scale - 0.5) * SPRING,)
 

@@ -14,6 +14,7 @@ import numpy as np
 from mindspore import nn, ops
 
 from mindspore_gs._precision import OwnPrecision
+from mindspore_gs._ranks import number_of_ranks
 
 
 def _number(value: float) -> ms.Tensor:
@@ -47,6 +48,8 @@ class ShareInParts(OwnPrecision, nn.Cell):
         self.dose, self.minus_floor = _number(dose / 6), _number(dose - 1)
         self.root, self.half, self.spring = _number(channels ** 0.5), _number(0.5), _number(spring)
         self.one = ms.Tensor(np.ones(channels, np.float32))
+        self.ranks = number_of_ranks()
+        self.of_all: Any = ops.AllReduce(ops.ReduceOp.SUM) if self.ranks > 1 else None
 
     def construct(self, scale: ms.Tensor, gamma: ms.Tensor, beta: ms.Tensor) -> tuple[ms.Tensor, ...]:
         """Bound, budget, dose; then divide."""
@@ -61,6 +64,8 @@ class ShareInParts(OwnPrecision, nn.Cell):
         """The evidence, normalised over the layer, and the pull towards one half; gamma and beta are frozen."""
         evidence = self.plus((self.times(self.minus(dout[0], dout[2]), gamma),
                               self.times(self.minus(dout[1], dout[3]), beta)))
+        if self.ranks > 1:
+            evidence = self.of_all(evidence)
         evidence = self.times(self.normalised(evidence), self.root).reshape(scale.shape)
         pull = self.times(self.minus(scale, self.half), self.spring)
         return self.plus((evidence, pull)), gamma, beta
