@@ -6,7 +6,8 @@ CANDIDATES := $(PYTHON) python3 python3.12 python3.11 python3.10
 SUITED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
 .DEFAULT_GOAL := demo
-.PHONY: help demo test test-slow bench coverage lite lint docs clean
+.PHONY: help demo test test-all test-slow bench coverage lite lint docs release-check clean
+CASES ?= 2
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -14,8 +15,11 @@ help: ## this list
 demo: $(STAMP) ## train, prune, fine-tune and export a ResNet-20 on real images; up to 6 minutes
 	$(PY) examples/resnet50_cifar10/train.py --config_path demo_digits.yaml
 
-test: $(STAMP) ## the default tests, with the examples in the docstrings
-	$(PY) -m pytest -n 2 --dist loadfile
+test: $(STAMP) ## the tests, CASES of each parametrised one, without what takes long; up to 6 minutes
+	$(PY) -m pytest -n 2 --dist loadfile --cases $(CASES)
+
+test-all: $(STAMP) ## every case of the tests, with what takes long: what CI runs; up to 20 minutes
+	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(STAMP) ## the tests that take longer than half a minute
 	$(PY) -m pytest -m slow
@@ -35,6 +39,9 @@ lint: $(STAMP) ## ruff and mypy
 	$(PY) -m pip install --quiet ruff mypy types-PyYAML
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+
+release-check: $(STAMP) ## sdist and wheel, and the wheel tried in an empty environment
+	$(PY) tools/release_check.py output/release
 
 docs: $(STAMP) ## the pages of docs/ with the reference, into docs/_build; a warning is an error
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[docs]'

@@ -13,6 +13,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"mindspore_gs {release}"
 
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3  # so that pages can link to headings, as they do where the files are read directly
 
 autodoc_member_order = "bysource"

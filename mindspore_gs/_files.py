@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -12,6 +13,8 @@ from typing import Any
 
 FILE_MODE = 0o644
 _ENDING = ".draft"
+_SCRATCH = "mindspore_gs"
+_PLAIN = re.compile(r"[0-9A-Za-z_./-]+")
 _LONGEST = 60
 
 
@@ -68,9 +71,29 @@ def whole_file(path: Path) -> Iterator[Path]:
         draft.replace(path)
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder among the system's temporary files, which is gone afterwards.
+
+    Its name is ``mindspore_gs.<host>.<process>.<random>.draft``. Those of processes that were killed are removed first.
+    It lies in ``TMPDIR``, or in ``/tmp`` where MindSpore does not take that path: one with spaces or other letters.
+    """
+    place = Path(tempfile.gettempdir())
+    place = place if _PLAIN.fullmatch(str(place)) else Path("/tmp")
+    begin = f"{_SCRATCH}.{_host()}"
+    _remove_dead(place, begin)
+    with tempfile.TemporaryDirectory(prefix=f"{begin}.{os.getpid()}.", suffix=_ENDING, dir=place) as folder:
+        yield Path(folder)
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove the drafts of ``path`` whose process on this machine has ended."""
-    for folder in path.parent.glob(f"{glob.escape(_draft_of(path))}.*{_ENDING}"):
+    _remove_dead(path.parent, _draft_of(path))
+
+
+def _remove_dead(place: Path, begin: str) -> None:
+    """Remove the folders ``<begin>.<process>.<random>.draft`` whose process has ended; others' folders stay."""
+    for folder in place.glob(f"{glob.escape(begin)}.*{_ENDING}"):
         process = folder.name.split(".")[-3]
         if process.isdigit() and not _alive(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -78,8 +101,12 @@ def remove_leftovers(path: Path) -> None:
 
 def _draft_of(path: Path) -> str:
     """How the name of a draft begins: with the file's name and this machine's, both cut to a length that fits."""
-    host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())
-    return f".{path.name[:_LONGEST]}.{host[:_LONGEST]}"
+    return f".{path.name[:_LONGEST]}.{_host()}"
+
+
+def _host() -> str:
+    name = socket.gethostname()[:_LONGEST]
+    return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
 
 
 def _alive(process: int) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from mindspore import nn, ops
+from mindspore import mint, nn, ops
 
 _RESIZERS: dict[type, Callable] = {}
 
@@ -29,6 +29,11 @@ def resize_cell(cell: nn.Cell, groups: int | None = None) -> None:
             _RESIZERS[kind](cell, groups)
             return
     _own_cell(cell, groups)
+
+
+def _mint(*names: str) -> tuple[type, ...]:
+    """Those of the cells of ``mindspore.mint.nn`` that this version of MindSpore has."""
+    return tuple(getattr(mint.nn, name) for name in names if hasattr(mint.nn, name))
 
 
 _CONVOLUTIONS = (ops.Conv2D, ops.Conv3D, ops.Conv2DTranspose, ops.Conv3DTranspose)
@@ -89,12 +94,30 @@ def _transposed_3d(cell: Any, groups: int | None) -> None:
             setattr(cell, name, type(primitive)(**{**primitive.init_attrs, **sizes}))
 
 
-@_resizes(nn.GroupNorm)
+@_resizes(nn.GroupNorm, *_mint("GroupNorm"))
 def _group_norm(cell: Any, groups: int | None) -> None:
     """Groups keep their width, so that there are fewer of them."""
     width = cell.num_channels // cell.num_groups
-    cell.num_channels = cell.gamma.shape[0]
+    cell.num_channels = (cell.gamma if isinstance(cell, nn.GroupNorm) else cell.weight).shape[0]
     cell.num_groups = cell.num_channels // width
+
+
+@_resizes(*_mint("Conv1d", "Conv2d", "Conv3d"))
+def _mint_convolution(cell: Any, groups: int | None) -> None:
+    cell.groups = cell.groups if groups is None else groups
+    cell.out_channels, cell.in_channels = cell.weight.shape[0], cell.weight.shape[1] * cell.groups
+
+
+@_resizes(*_mint("ConvTranspose2d"))
+def _mint_transposed_convolution(cell: Any, groups: int | None) -> None:
+    cell.groups = cell.groups if groups is None else groups
+    cell.in_channels, cell.out_channels = cell.weight.shape[0], cell.weight.shape[1] * cell.groups
+
+
+@_resizes(*_mint("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"))
+def _mint_batch_norm(cell: Any, groups: int | None) -> None:
+    vector = next(p for p in (cell.weight, cell.running_mean) if p is not None)
+    cell.num_features = vector.shape[0]
 
 
 @_resizes(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mindspore_gs._files import scratch_folder
+
 _VARIABLE = "MS_OM_PATH"
 _STDERR = 2
 
@@ -27,8 +29,8 @@ def _folder() -> Iterator[None]:
     if _VARIABLE in os.environ:
         yield
         return
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ[_VARIABLE] = folder
+    with scratch_folder() as folder:
+        os.environ[_VARIABLE] = str(folder)
         try:
             yield
         finally:

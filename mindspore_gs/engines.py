@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs._files import scratch_folder
 from mindspore_gs.errors import EngineError
 from mindspore_gs.export import export_mindir, export_onnx, load_mindir
 from mindspore_gs.timing import take_turns
@@ -135,8 +135,8 @@ def _export_lite(folder: Path, net: nn.Cell, inputs: Any, path: Path) -> Path:
 def _time_lite(folder: Path, files: Sequence[Path], inputs: Sequence[Any]) -> list[float]:
     """Its program runs a file by itself; the files take turns with a few runs each."""
     turns = []
-    with tempfile.TemporaryDirectory() as scratch:
-        first, out = Path(scratch) / "x.bin", Path(scratch) / "y.bin"
+    with scratch_folder() as scratch:
+        first, out = scratch / "x.bin", scratch / "y.bin"
         value = inputs[0].asnumpy()
         (np.moveaxis(value, 1, -1) if value.ndim == 4 else value).tofile(first)  # it takes the channels last
         for _ in range(WARM_UP):

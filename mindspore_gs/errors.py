@@ -34,5 +34,16 @@ class EngineError(PruningError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text that says something, or the error's type; MindSpore's go on for pages."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """The first line of an error's text that says something, or the error's type; MindSpore's go on for pages.
+
+    MindSpore frames titles with lines of dashes. Neither the dashes nor the title between them say what went wrong.
+
+    >>> first_line(TypeError("\\n-----\\n- Kernel select failed:\\n-----\\nUnsupported data type!\\n"))
+    'Unsupported data type!'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    rules = [not line.strip("-") for line in lines]
+    framed = [a and b for a, b in zip([False, *rules], [*rules[1:], False])]
+    texts = [line for line, rule, title in zip(lines, rules, framed) if not (rule or title)]
+    titles = [line for line, rule in zip(lines, rules) if not rule]
+    return next(iter((*texts, *titles)), type(error).__name__)

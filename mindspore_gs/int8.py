@@ -1,14 +1,13 @@
 """INT8 files for devices: onnxruntime's static quantisation of an exported network."""
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mindspore_gs._files import whole_file
+from mindspore_gs._files import scratch_folder, whole_file
 from mindspore_gs.errors import ExportError, first_line
 
 
@@ -59,8 +58,8 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         batches = _Batches(session.get_inputs(), iter(data))
-        with whole_file(path) as done, tempfile.TemporaryDirectory() as folder:
-            prepared = Path(folder) / "prepared.onnx"
+        with whole_file(path) as done, scratch_folder() as folder:
+            prepared = folder / "prepared.onnx"
             quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)  # which would need sympy
             quantize_static(str(prepared), str(done), batches.reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)

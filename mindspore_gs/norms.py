@@ -101,7 +101,7 @@ class BatchNorm:
     def follow_batch(self) -> None:
         """From now on normalise by each batch, whatever the mode, and let the moving statistics be those of the last.
 
-        There is no way back: meant for a copy of a network, whose mode is not changed any more.
+        There is no way back: meant for a copy of a network.
         """
         self.restore(True)
         if isinstance(self.inner, _NN):
@@ -110,7 +110,7 @@ class BatchNorm:
             self.inner.bn_train = type(self.inner.bn_train)(**arguments)
         else:
             self.inner.momentum = 1.0
-            self.inner.set_train(True)
+            mix_in(self.inner, OnBatchStatistics)
 
 
 class OnMovingStatistics:
@@ -120,6 +120,20 @@ class OnMovingStatistics:
     def training(self) -> bool:
         """False. What is set is there again once the mixin is taken out."""
         return False
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        """Remember what is set."""
+        vars(self)["training"] = value
+
+
+class OnBatchStatistics:
+    """Mixed into a BatchNorm of ``mint.nn``: its training flag reads True, whatever the mode of the network."""
+
+    @property
+    def training(self) -> bool:
+        """True. What is set is there again once the mixin is taken out."""
+        return True
 
     @training.setter
     def training(self, value: bool) -> None:

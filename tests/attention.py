@@ -81,3 +81,106 @@ class InCode(Attention):
 
     def split(self, x):
         return x.reshape(x.shape[0], x.shape[1], 4, 3).transpose(0, 2, 1, 3)
+
+
+class Inner(Attention):
+    """Three attributes: the number of heads, the length of one, and the product of both."""
+
+    def __init__(self, width=8, heads=4, dim=3):
+        super().__init__(width, heads, dim)
+        self.inner, self.wide = heads * dim, 6 * heads * dim
+
+    def split(self, x):
+        return x.reshape(x.shape[0], x.shape[1], self.heads, self.dim).transpose(0, 2, 1, 3)
+
+    def join(self, x):
+        x = x.transpose(0, 2, 1, 3)
+        return x.reshape(x.shape[0], x.shape[1], self.inner)
+
+
+class InnerOpenHeads(Inner):
+    """The product is an attribute, the number of heads is open."""
+
+    def split(self, x):
+        return x.reshape(x.shape[0], x.shape[1], -1, self.dim).transpose(0, 2, 1, 3)
+
+
+class InnerOpenLength(Inner):
+    """The product is an attribute, the length of a head is open."""
+
+    def split(self, x):
+        return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(0, 2, 1, 3)
+
+
+class InnerJoint(Joint):
+    """One layer makes query, key and value; the product is an attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = 12
+
+    def join(self, x):
+        x = x.transpose(0, 2, 1, 3)
+        return x.reshape(x.shape[0], x.shape[1], self.inner)
+
+
+class Product(Inner):
+    """The product is computed from two attributes where it is needed."""
+
+    def join(self, x):
+        x = x.transpose(0, 2, 1, 3)
+        return x.reshape(x.shape[0], x.shape[1], self.heads * self.dim)
+
+
+class Layer(Inner):
+    """Attention around which the tokens go on."""
+
+    def construct(self, x):
+        q, k, v = self.heads_of(self.norm(x))
+        weights = ops.softmax(ops.matmul(q, k.swapaxes(-1, -2)) * self.scale, -1)
+        return x + self.proj(self.join(ops.matmul(weights, v)))
+
+
+class Layers(nn.Cell):
+    """Two layers of attention with heads of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Dense(5, 8), nn.Dense(8, 2)
+        self.layers = nn.SequentialCell(Layer(8, 4, 3), Layer(8, 2, 5))
+
+    def construct(self, x):
+        return self.head(self.layers(self.embed(x))).mean(1)
+
+
+class Functional(nn.Cell):
+    """A cell that calls the functions first, then attention that calls them too and has its numbers in attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.attention, self.head = Folded(), LayerOfFunctions(8, 4, 3), nn.Dense(8, 2)
+
+    def construct(self, x):
+        return self.head(self.attention(self.first(x))).mean(1)
+
+
+class Folded(nn.Cell):
+    """A layer whose output is taken apart and put together again; it has an attribute that is a number of heads too."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.mixed, self.four = nn.Dense(5, 8), nn.Dense(8, 8), 4
+
+    def construct(self, x):
+        x = ops.transpose(self.embed(x), (0, 2, 1))
+        return self.mixed(ops.transpose(ops.reshape(x, (x.shape[0], x.shape[1], x.shape[2])), (0, 2, 1)))
+
+
+class LayerOfFunctions(Layer):
+    """Attention that is written with functions."""
+
+    def split(self, x):
+        return ops.transpose(ops.reshape(x, (-1, 6, self.heads, self.inner // self.heads)), (0, 2, 1, 3))
+
+    def join(self, x):
+        return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, 6, self.inner))

@@ -12,6 +12,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import mindspore as ms  # noqa: E402
 import pytest  # noqa: E402
 
+from tests.lanes import (  # noqa: E402, F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
+
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

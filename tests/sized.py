@@ -17,6 +17,21 @@ class WidthInAttribute(Between):
         return ops.relu(x).reshape(-1, self.width * 64)
 
 
+class WidthTwice(nn.Cell):
+    """One attribute holds the widths of two layers; of the second one ``times`` as much."""
+
+    def __init__(self, times=1):
+        super().__init__()
+        self.width, self.times = 8, times
+        self.stem, self.a, self.b = conv3(3, 6), conv3(6, 8), conv3(6, 8 // times)
+        self.first, self.second = nn.Dense(8 * 64, 4), nn.Dense(8 // times * 64, 4)
+
+    def construct(self, x):
+        x = ops.relu(self.stem(x))
+        first = ops.relu(self.a(x)).reshape(-1, self.width * 64)
+        return self.first(first) + self.second(ops.relu(self.b(x)).reshape(-1, self.width // self.times * 64))
+
+
 class WidthInCode(Between):
     """A flat view whose length is a number."""
 

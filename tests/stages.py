@@ -390,9 +390,47 @@ class Remembered(Stage):
         return self.relu(self.conv(ops.concat((x, ops.zeros_like(x)), 1)))
 
 
+class Attended(Stage):
+    """Self-attention of two heads over the positions, around which the features go on."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, inputs)
+        self.heads = 2
+        self.q, self.k, self.v = (nn.Dense(inputs, 2 * width) for _ in range(3))
+        self.proj = nn.Dense(2 * width, inputs)
+
+    def split(self, x):
+        return x.reshape((x.shape[0], x.shape[1], self.heads, -1)).transpose((0, 2, 1, 3))
+
+    def construct(self, x):
+        n, c, h, w = x.shape
+        tokens = x.reshape((n, c, -1)).transpose((0, 2, 1))
+        q, k, v = self.split(self.q(tokens)), self.split(self.k(tokens)), self.split(self.v(tokens))
+        y = ops.matmul(ops.softmax(ops.matmul(q, k.swapaxes(-1, -2)), -1), v).transpose((0, 2, 1, 3))
+        y = self.proj(y.reshape((n, h * w, -1)))
+        return x + y.transpose((0, 2, 1)).reshape((n, -1, h, w))
+
+
+class Focused(Stage):
+    """Attention whose query, key and value one convolution makes; the numbers of heads and places are attributes."""
+
+    def __init__(self, inputs, width):
+        super().__init__(inputs, 2 * width)
+        self.heads, self.key, self.dim, self.inner = 2, 3, width, 2 * width
+        self.qkv, self.bn = nn.Conv2d(inputs, 2 * (6 + width), 1), nn.BatchNorm2d(2 * (6 + width))
+        self.position = conv3(self.inner, self.inner, group=self.inner)
+
+    def construct(self, x):
+        n, _, h, w = x.shape
+        both = self.bn(self.qkv(x)).view(n, self.heads, 2 * self.key + self.dim, h * w)
+        q, k, v = ops.split(both, (self.key, self.key, self.dim), 2)
+        y = ops.matmul(v, ops.softmax(ops.matmul(q.swapaxes(-1, -2), k), -1).swapaxes(-1, -2))
+        return self.relu(y.view(n, self.inner, h, w) + self.position(v.reshape((n, self.inner, h, w))))
+
+
 STAGES = (Plain, NoNorm, Residual, Projected, Padded, Dense, Depthwise, Grouped, Shuffled, Gated, Halved, InParts,
           Chosen, Magnified, Branches, Squashed, Normed, Enlarged, Sloped, Shared, Aliased, Spotlight, Brightened,
-          Scaled, Choice, Trained, Forgotten, CrossStage, Blocks, InGroups, Remembered)
+          Scaled, Choice, Trained, Forgotten, CrossStage, Blocks, InGroups, Remembered, Attended, Focused)
 
 
 class RandomNet(nn.SequentialCell):

@@ -55,7 +55,7 @@ def test_the_public_interface_documents_its_arguments(name):
         assert [p for p in own if p not in text] == []
 
 
-PAGES = ["pruning.md", "criteria.md", "compensation.md", "slb.md"]
+PAGES = ["pruning.md", "criteria.md", "compensation.md", "sensitivity.md", "slb.md", "training_phases.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

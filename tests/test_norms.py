@@ -120,11 +120,12 @@ def test_the_statistics_of_one_batch(kind, mode):
     norm.follow_batch()
     mean, variance = of_batch(x)
     count = x.size // 3
-    for _ in range(2):  # the second time as the first
+    for _ in range(2):  # the second time as the first, whatever mode is set in between
         np.testing.assert_allclose(net(x).asnumpy(), normalised(norm, x, mean, variance), rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(norm.mean.asnumpy(), mean, rtol=1e-3, atol=1e-4)
         got = norm.variance.asnumpy()
         assert any(np.allclose(got, variance * f, rtol=1e-3) for f in (1, count / (count - 1)))  # the device's choice
+        net.set_train(True).set_train(False)
 
 
 class Both(nn.Cell):

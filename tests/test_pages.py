@@ -54,6 +54,13 @@ def test_the_code_of_the_readme_runs(tmp_path):
     assert printed_by(text + ending, tmp_path, PREAMBLE)[-1] == "3 (18, 16, 3, 3) (1, 10)"
 
 
+def test_the_code_of_the_command_line_page_runs(tmp_path):
+    """A run is recorded from Python as the command records it."""
+    text = (DOCS / "command_line.md").read_text()
+    assert printed_by(text, tmp_path, PREAMBLE)[-1] == promised(text, code_only=True)[0]
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"results.json", "report.html"}
+
+
 @pytest.mark.parametrize("english, chinese", [("README.md", "README_CN.md"),
                                               ("docs/quickstart.md", "docs/quickstart_cn.md")])
 def test_a_translation_shows_the_same_code(english, chinese):
@@ -62,6 +69,16 @@ def test_a_translation_shows_the_same_code(english, chinese):
     assert code_of(theirs) == code_of(ours)
     assert promised(theirs, code_only=True) == promised(ours, code_only=True)
     assert re.search("[\u4e00-\u9fff]{4}", theirs)
+
+
+def test_the_chinese_readme_has_the_sections_numbers_and_links_of_the_english_one():
+    ours, theirs = (BLOCK.sub("", (REPOSITORY / name).read_text()) for name in ("README.md", "README_CN.md"))
+    assert [len(re.findall(pattern, ours, re.M)) for pattern in ("^## ", r"^\|")] == [
+        len(re.findall(pattern, theirs, re.M)) for pattern in ("^## ", r"^\|")]
+    linked = [set(re.findall(r"\]\(([^)]+)\)", text)) - {"README.md", "README_CN.md"} for text in (ours, theirs)]
+    assert linked[0] - linked[1] == set()
+    numbers = [re.findall(r"\d+\.\d+%?", "".join(re.findall(r"^\|.*$", text, re.M))) for text in (ours, theirs)]
+    assert numbers[0] == numbers[1] and len(numbers[0]) > 20
 
 
 def test_a_translation_that_lags_behind_is_found():

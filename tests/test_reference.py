@@ -14,7 +14,8 @@ from tests.pages import DOCS
 
 MODULES = ["mindspore_gs", "mindspore_gs.pruner", "mindspore_gs.pruner.criteria", "mindspore_gs.masks",
            "mindspore_gs.slim", "mindspore_gs.graph", "mindspore_gs.comp_algo", "mindspore_gs.report",
-           "mindspore_gs.errors", "mindspore_gs.distill", "mindspore_gs.int8"]
+           "mindspore_gs.errors", "mindspore_gs.distill", "mindspore_gs.int8", "mindspore_gs.analysis",
+           "mindspore_gs.pruner.phases", "mindspore_gs.runs", "mindspore_gs.summaries", "mindspore_gs.progress"]
 _DIRECTIVE = re.compile(r"^\.\. automodule:: (\S+)\n((?:   :.*\n)*)", re.M)
 
 

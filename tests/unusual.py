@@ -129,6 +129,25 @@ class FeaturesInTraining(nn.Cell):
         return y
 
 
+class IdleInTraining(nn.Cell):
+    """A layer with BatchNorm that training computes and does not use, as in a detector of which one map is taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.bn, self.head = conv3(3, 6), nn.BatchNorm2d(6), nn.Conv2d(6, 5, 1)
+        self.conv, self.conv_bn, self.last = conv3(6, 8), nn.BatchNorm2d(8), nn.Conv2d(8, 5, 1)
+
+    def both(self, x):
+        x = ops.relu(self.bn(self.stem(x)))
+        return self.head(x), self.last(ops.relu(self.conv_bn(self.conv(x))))
+
+    def construct(self, x):
+        first, second = self.both(x)
+        if self.training:
+            return first
+        return first + second
+
+
 class ThrownAway(nn.Cell):
     """A head of two layers that nothing reads."""
 

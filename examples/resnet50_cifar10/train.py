@@ -1,6 +1,6 @@
 """SCOP on CIFAR-10 from one command: dense network, knockoff phase, pruning, fine-tuning, export.
 
-A run that was interrupted goes on behind its last complete stage when the same command is given again.
+A run that was interrupted goes on where it stopped when the same command is given again.
 Without --data_path it runs on scikit-learn's digits. Every key can stand in the YAML file or on the command line.
 """
 from __future__ import annotations
@@ -17,14 +17,12 @@ from src.context import set_up
 from src.data import Data, load_data
 from src.errors import InputError, run_script
 from src.exports import export_both
-from src.files import load_checkpoint, read_checkpoint, save_checkpoint, save_json
+from src.files import load_checkpoint, read_checkpoint, save_json
 from src.models import build
 from src.pruning import check_target, input_shape, knockoff_algorithm, pruning_algorithm, sizes
 from src.results import print_table, versions
 from src.resume import Run
 from src.stages import Stages
-
-from mindspore_gs import save_pruned
 
 
 class Clock:
@@ -49,28 +47,24 @@ def run(config: Config) -> dict[str, Any]:
     stages, clock, score = Stages(config, data), Clock(), {}
     with clock.stage("dense", f"dense {config.net}"):
         net = stages.dense()
-        score["dense"] = _said("accuracy", stages.measure(net))
+        score["dense"] = _said("accuracy", stages.measure("dense", net))
     with clock.stage("knockoff", f"knockoff phase ({config.criterion}, residual {config.residual})"):
         net = stages.knockoff(net)
     algorithm = pruning_algorithm(config)
     with clock.stage("prune", "masking"):
         net = stages.masked(net, algorithm)
-        score["masked"] = _said("accuracy", stages.measure(net))
+        score["masked"] = _said("accuracy", stages.measure("masked", net))
     with clock.stage("fine_tune", f"fine-tuning the {config.fine_tune} network"):
-        if config.fine_tune == "slim":
-            slim = stages.fine_tune(algorithm.convert(net))
-        else:
-            net = stages.fine_tune(net)
-            save_checkpoint(net, stages.folder / "masked.ckpt")
-            slim = algorithm.convert(net)
-        score["fine_tuned"] = _said("accuracy", stages.measure(slim))
-    save_pruned(slim, stages.folder / "slim.ckpt")
+        slim = stages.slim(net, algorithm)
+        score["fine_tuned"] = _said("accuracy", stages.measure("fine_tuned", slim))
     dense = load_checkpoint(stages.fresh(), str(stages.folder / "dense.ckpt"))
     results = {"accuracy": score, "prune_rate": config.prune_rate} | sizes(dense, slim, config)
     if config.export:
         with clock.stage("export", "MindIR of the dense and of the slim network"):
             results |= export_both(dense, slim, stages.folder, input_shape(config), config.latency_runs)
-    return (results | {"net": config.net, "data": data.name, "eval_on": config.eval_on, "log": stages.log,
+        stages.run.note(["dense.mindir", "slim.mindir"])
+    return (results | {"run": stages.run.name, "files": stages.run.files, "net": config.net, "data": data.name,
+                       "eval_on": config.eval_on, "log": stages.log,
                        "images": {"train": len(data.train), "evaluation": len(data.evaluation)},
                        "macs_ratio": results["macs_after"] / results["macs_before"], "seconds": clock.seconds})
 

@@ -14,7 +14,7 @@ def main() -> None:
     commands(prog_name="mindspore-gs")
 
 
-_HELP = """Usage: mindspore-gs [doctor|export|inspect|prune|report] [OPTIONS]
+_HELP = """Usage: mindspore-gs [doctor|export|inspect|prune|report|sensitivity] [OPTIONS]
 
 Structured pruning for MindSpore. The commands need click: pip install 'mindspore-gs-pruner[cli]'
 """

@@ -13,19 +13,20 @@ import click
 from mindspore_gs import __version__
 from mindspore_gs._files import whole_file
 from mindspore_gs.checkpoint import load_pruned
-from mindspore_gs.cli.doctor import Finding, examine
 from mindspore_gs.cli.errors import CommandError
 from mindspore_gs.cli.exporting import KINDS, SUFFIXES, check_data, write_file
-from mindspore_gs.cli.inspection import inspect_graph
-from mindspore_gs.cli.page import page
 from mindspore_gs.cli.plot import draw, plot_path
-from mindspore_gs.cli.pruning import RESULTS, Order, carry_out, load_weights, parse_options
-from mindspore_gs.cli.run_record import RunRecord, read_document
+from mindspore_gs.cli.pruning import Order, carry_out, load_weights, parse_options
+from mindspore_gs.cli.sensitivity import Files, analyse, check_allowed, document_of, lines_of, parse_rates
 from mindspore_gs.cli.table import print_tables
-from mindspore_gs.cli.target import build, data_from, importing_from_here, parse_shape
+from mindspore_gs.cli.target import build, data_from, importing_from_here, named, parse_shape
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
 from mindspore_gs.pruner.defaults import RESIDUAL, ROUND_TO
+from mindspore_gs.pruner.widths import SCOPES
+from mindspore_gs.runs import PAGE, RESULTS, inspect_graph, page, read_document
+from mindspore_gs.summaries import write_summaries
+from mindspore_gs_doctor.checks import examine
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -110,10 +111,12 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--latency", type=float, metavar="SHARE", help="Share of the time that stays, measured here.")
 @click.option("--prune-rate", type=float, metavar="RATE", help="Share of its channels that each layer loses.")
 @click.option("--criterion", default="l1", show_default=True, metavar="NAME",
-              help="Which channels matter: a name, or module:function for a criterion of your own.")
+              help="Which channels matter: a name, or module:function for a criterion of your own. A name that is "
+                   "wrong lists all.")
 @residual_option
-@click.option("--scope", type=click.Choice(("layer", "global")), default="layer", show_default=True,
-              help="layer: one rate for all layers. global: all channels ranked together.")
+@click.option("--scope", type=click.Choice(SCOPES), default="layer", show_default=True,
+              help="layer: one rate for all layers. global: all channels ranked together. isomorphic: those of layers "
+                   "of one kind. error: least error, with --data.")
 @click.option("--round-to", type=int,
               help=f"Kept channels are a multiple of this. Default: {ROUND_TO} with a target, or finer where that does "
                    "not meet it; 1 with a rate.")
@@ -122,20 +125,29 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--rate", "rates", multiple=True, metavar="LAYER=RATE", help="Rate of a layer. May be repeated.")
 @click.option("--seed", type=int, default=0, show_default=True, help="For criteria that draw random numbers.")
 @click.option("--data", metavar="MODULE:CALLABLE", help="Gives batches of training data, (images, labels) each: for "
-                                                        "criteria that look at data, such as taylor, and --compensate.")
+                                                        "criteria that look at data, such as taylor, --scope error, "
+                                                        "and --compensate.")
+@click.option("--loss", metavar="MODULE:FUNCTION", help="For criteria that read gradients: a function of the network's "
+                                                       "output and the label. Default: cross entropy.")
 @click.option("--compensate", is_flag=True, help="Repair the network without training, with --data.")
+@click.option("--eval", "evaluation", metavar="MODULE:CALLABLE",
+              help="Gives labelled batches that accuracy is measured on, before and after.")
+@click.option("--time", "timed", is_flag=True, help="Also time the dense and the slim MindIR, in turns.")
+@click.option("--summary", metavar="FOLDER", help="Also write the numbers for TensorBoard and MindSpore's viewers.")
 @click.option("--onnx", is_flag=True, help="Also write slim.onnx.")
 @click.option("--out", default="pruned", show_default=True, metavar="FOLDER", help="Where the files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
                   macs: float | None, params: float | None, latency: float | None, prune_rate: float | None,
-                  criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], data: str | None, onnx: bool,
-                  out: str, as_json: bool, **others: Any) -> None:
+                  criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], data: str | None, loss: str | None,
+                  evaluation: str | None, timed: bool, summary: str | None, onnx: bool, out: str, as_json: bool,
+                  **others: Any) -> None:
     """Remove channels from a trained network, and write the small one.
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
-    slim.mindir, results.json and report.html. The small network is compared with the masked one, and each file with
-    the small network. Fine-tune the small network afterwards.
+    slim.mindir, results.json, report.html and run.json. The small network is compared with the masked one, and each
+    file with the small network. A run that was interrupted goes on behind its last complete file when the same command
+    is given again. Fine-tune the small network afterwards, with the original one as teacher.
     """
     amounts = {"macs": macs, "params": params, "latency": latency, "prune_rate": prune_rate}
     with _one_line():
@@ -144,21 +156,18 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
             options = parse_options(criterion, amounts, rates, others | {"ignore": list(ignore)})
             if data is not None:
                 options["data"] = data_from(data)
+            if loss is not None:
+                options["loss_fn"] = named(loss)
             net = build(target, arguments)
             if checkpoint is not None:
                 load_weights(net, checkpoint)
-            order = Order(target, net, shapes, options, Path(out), onnx, shlex.join(["mindspore-gs", *sys.argv[1:]]),
-                          lambda text: click.echo(text, err=True))
-            document = _written(carry_out(order), order.out)
+            order = Order(target, net, shapes, options, Path(out), onnx, timed,
+                          None if evaluation is None else data_from(evaluation),
+                          shlex.join(["mindspore-gs", *sys.argv[1:]]), lambda text: click.echo(text, err=True))
+            document = carry_out(order)
+            if summary is not None:
+                write_summaries(document, summary)
     click.echo(json.dumps(document, indent=2) if as_json else _lines(document, out))
-
-
-def _written(record: RunRecord, folder: Path) -> dict[str, Any]:
-    """Write what a run leaves: results.json and report.html."""
-    document = record.document()
-    _write(folder / RESULTS, json.dumps(document, indent=2) + "\n")
-    _write(folder / "report.html", page(document))
-    return document
 
 
 def _write(path: Path, text: str) -> None:
@@ -169,8 +178,61 @@ def _write(path: Path, text: str) -> None:
 def _lines(document: dict[str, Any], out: str) -> str:
     pairs = [f"{name:10} {document[key]['after']:,} of {document[key]['before']:,} ({document[key]['ratio']:.1%})"
              for name, key in (("parameters", "params"), ("MACs", "macs"))]
-    files = ", ".join([*document["files"], RESULTS, "report.html"])
+    pairs += [f"{'accuracy':10} {value:.2%} {stage}" for stage, value in document["accuracy"].items()]
+    if document["latency"]:
+        pairs.append("latency    {after:.2f} of {before:.2f} ms".format(
+            **{key: 1000 * document["latency"][key] for key in ("before", "after")}))
+    files = ", ".join([*document["files"], RESULTS, PAGE])
     return "\n".join([*pairs, f"written to {out}: {files}"])
+
+
+@commands.command("sensitivity")
+@network_options
+@click.option("--checkpoint", metavar="FILE", help="Trained weights of the network. Default: as the callable makes it.")
+@click.option("--data", metavar="MODULE:CALLABLE", help="Gives batches of data, (images, labels) each.")
+@click.option("--metric", metavar="MODULE:FUNCTION", help="Takes the network and returns a number, more is better. "
+                                                          "Default: the accuracy on --data.")
+@click.option("--loss", metavar="MODULE:FUNCTION", help="Takes output and label and returns the loss on --data.")
+@click.option("--rates", default="0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9", show_default=True, metavar="RATE,...",
+              help="Shares of one group's channels that are masked.")
+@click.option("--criterion", default="l1", show_default=True, metavar="NAME",
+              help="Which channels go first: a name, or module:function for a criterion of your own.")
+@residual_option
+@click.option("--ignore", multiple=True, metavar="LAYER", help="Layer or pattern that stays whole. May be repeated.")
+@click.option("--seed", type=int, default=0, show_default=True, help="For criteria that draw random numbers.")
+@click.option("--batch-statistics", is_flag=True, help="BatchNorms normalise by each batch.")
+@click.option("--allow", "allowed", type=float, metavar="LOSS", help="Also say the rates at which no group by itself "
+                                                                     "loses more than this.")
+@click.option("--out", default="sensitivity.json", show_default=True, metavar="FILE",
+              help="Gets each result as soon as it is there; where it exists, the command goes on.")
+@click.option("--csv", metavar="FILE", help="Also write a table.")
+@click.option("--plot", metavar="FILE", help="Also draw a picture into a .png or .svg file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def sensitivity_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
+                        data: str | None, metric: str | None, loss: str | None, rates: str, criterion: str,
+                        ignore: tuple[str, ...], allowed: float | None, out: str, csv: str | None, plot: str | None,
+                        as_json: bool, **others: Any) -> None:
+    """Measure the network with some channels of one group masked, for each group.
+
+    TARGET is module:callable, as for inspect.
+    """
+    with _one_line():
+        shapes = [parse_shape(text) for text in inputs]
+        files = Files(out, csv, plot).checked()
+        check_allowed(allowed)
+        with importing_from_here(), redirect_stdout(sys.stderr):
+            options = others | {"rates": parse_rates(rates), "ignore": list(ignore),
+                                "criterion": parse_options(criterion, {}, (), {})["criterion"]}
+            net = build(target, arguments)
+            if checkpoint is not None:
+                load_weights(net, checkpoint)
+            found = analyse(net, data, metric, loss, files, inputs=shapes or None, **options)
+        document, lines = document_of(found, allowed), lines_of(found, files, allowed)
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        found.print()
+        click.echo(lines)
 
 
 @commands.command("export")
@@ -208,11 +270,19 @@ def export_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, .
 def report_command(results: str, out: str | None, as_json: bool) -> None:
     """Make an HTML page from the results.json of a run. The page needs no other file."""
     with _one_line():
-        document = read_document(results)
-        path = Path(out) if out is not None else Path(results).with_name("report.html")
+        document = _document(results)
+        path = Path(out) if out is not None else Path(results).with_name(PAGE)
         if not as_json:
             _write(path, page(document))
     click.echo(json.dumps(document, indent=2) if as_json else str(path))
+
+
+def _document(results: str) -> dict[str, Any]:
+    """The document of a run; what is no such file is a wrong call."""
+    try:
+        return read_document(results)
+    except PruningError as error:
+        raise CommandError(str(error)) from error
 
 
 @commands.command("doctor")
@@ -228,10 +298,5 @@ def doctor_command(as_json: bool) -> None:
         click.echo(json.dumps([finding.document() for finding in findings], indent=2))
     else:
         for finding in findings:
-            click.echo(_finding(finding))
+            click.echo(finding.line())
     sys.exit(int(any(finding.level == "problem" for finding in findings)))
-
-
-def _finding(finding: Finding) -> str:
-    line = f"{finding.level:8} {finding.check:12} {finding.found}"
-    return line + (f"\n{'':9}-> {finding.remedy}" if finding.remedy else "")

@@ -5,8 +5,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from mindspore_gs._files import whole_file
 from mindspore_gs.cli.errors import CommandError
-from mindspore_gs.cli.inspection import GroupRow, Inspection
+from mindspore_gs.runs.inspection import GroupRow, Inspection
 
 _SUFFIXES = (".png", ".svg")
 _ALONE, _BLOCKED, _EDGE = "#7fb0de", "#d9d9d9", "#8a8a8a"
@@ -40,7 +41,8 @@ def draw(inspection: Inspection, path: Path) -> None:
         CommandError: the file cannot be written.
     """
     try:
-        figure_of(inspection).savefig(path, dpi=_DPI)
+        with whole_file(path) as draft:
+            figure_of(inspection).savefig(draft, dpi=_DPI)
     except OSError as error:
         raise CommandError(f"{path} cannot be written ({error.strerror}).", 1) from error
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from mindspore_gs.cli.inspection import GroupRow, Half, Inspection
+from mindspore_gs.runs.inspection import GroupRow, Half, Inspection
 
 _MINIMUM_WIDTH = 100  # where the output is no terminal
 

@@ -125,7 +125,8 @@ def _import(name: str) -> Any:
     except CommandError as error:
         cause = error.__cause__
         if isinstance(cause, ModuleNotFoundError) and cause.name and (name + ".").startswith(cause.name + "."):
-            raise CommandError(f"there is no module {name!r}, neither installed nor in {os.getcwd()}.") from cause
+            hint = f" A module is named without its ending: {name[:-3]!r}." if name.endswith(".py") else ""
+            raise CommandError(f"there is no module {name!r}, neither installed nor in {os.getcwd()}.{hint}") from cause
         raise
 
 

@@ -1,9 +1,7 @@
 """Exported files appear whole or not at all, under any name that the file system takes."""
 
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +9,10 @@ from pathlib import Path
 from mindspore import nn
 
 from mindspore_gs._cells import evaluating
+from mindspore_gs._files import scratch_folder, whole_file
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ExportError, first_line
+from mindspore_gs.progress import step
 
 
 def with_suffix(file_name: str | os.PathLike, suffix: str) -> Path:
@@ -41,9 +41,9 @@ def exporting(net: nn.Cell, path: Path, how: str = "") -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder) / ("network" + path.suffix)
-            with evaluating(net), nothing_left_behind():
+        with scratch_folder() as folder:
+            place = folder / ("network" + path.suffix)
+            with step(f"writing and comparing {path.name}"), evaluating(net), nothing_left_behind():
                 yield place
             put(place, path)
     except ExportError as error:
@@ -56,33 +56,5 @@ def exporting(net: nn.Cell, path: Path, how: str = "") -> Iterator[Path]:
 
 def put(source: Path, path: Path) -> None:
     """Copy a file to ``path``, which holds what it held, or all of the new file, at every moment."""
-    _sweep(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(source, "rb") as old, open(part, "wb") as new:
-            shutil.copyfileobj(old, new)
-            new.flush()
-            os.fsync(new.fileno())
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _sweep(path: Path) -> None:
-    """Remove what processes that were killed while they wrote this file have left."""
-    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+)\.part")
-    for file in path.parent.iterdir():
-        match = pattern.fullmatch(file.name)
-        if match and not _alive(int(match.group(1))):
-            file.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    with whole_file(path) as draft:
+        shutil.copyfile(source, draft)

@@ -2,17 +2,19 @@
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 from mindspore import nn
 
+from mindspore_gs._checkpoint_file import DamagedError
 from mindspore_gs._export_inputs import ExportInputs
+from mindspore_gs._files import checked_path, scratch_folder
 from mindspore_gs.errors import ExportError
 from mindspore_gs.export.files import exporting, with_suffix
 from mindspore_gs.export.proof import first_doubt, refuse
+from mindspore_gs.graph._mindir import check_mindir, write_canonical
 from mindspore_gs.slim.fold import fold_batch_norm
 
 
@@ -22,6 +24,9 @@ def export_mindir(net: nn.Cell, inputs: Any, file_name: str | os.PathLike) -> Pa
     The file holds the network for evaluation: BatchNorms are folded into the convolutions in front of them
     (:func:`~mindspore_gs.slim.fold_batch_norm`), unless the folded network differs by more than is allowed.
     ``mindspore.export`` exports the network as it is.
+
+    Equal networks give equal bytes, in every process: the names of operators, their order and the time, which
+    ``mindspore.export`` makes up anew each time, follow from the network here.
 
     Args:
         net: the network, usually a slim one.
@@ -56,6 +61,7 @@ def _write_equal(net: nn.Cell, inputs: ExportInputs, path: Path) -> None:
     doubt = None
     for candidate in (fold_batch_norm(net, *inputs.probes[0]).set_train(False), net):
         ms.export(candidate, *inputs.exported, file_name=str(path.with_suffix("")), file_format="MINDIR")
+        write_canonical(path)
         doubt = first_doubt(net, lambda probe: load_mindir(path)(*probe), inputs.probes)
         if doubt is None:
             return
@@ -73,13 +79,22 @@ def load_mindir(path: str | os.PathLike) -> nn.Cell:
         A cell that takes inputs of the shapes that the file was exported with.
 
     Raises:
-        ExportError: the file cannot be read.
+        TypeError, ValueError: ``path`` is no path of a file.
+        ExportError: the file is not there, is damaged, or cannot be read. What :func:`export_mindir` wrote has a
+            checksum; of other files the structure is checked before MindSpore loads them.
     """
-    if not Path(path).is_file():
+    path = checked_path("load_mindir()", "path", path)
+    if not path.is_file():
         raise ExportError(f"there is no MindIR at {path}.")
+    if Path(path).suffix == ".onnx":
+        raise ExportError(f"{path} is an ONNX file, and load_mindir() reads MindIR. Run it with onnxruntime, as "
+                          "examples/inference/with_onnxruntime.py does, or export the network as MindIR.")
     try:
-        with tempfile.TemporaryDirectory() as folder:  # MindSpore reads no other paths than plain ones
-            plain = shutil.copyfile(path, Path(folder) / "network.mindir")
+        check_mindir(path)
+        with scratch_folder() as folder:  # MindSpore reads no other paths than plain ones
+            plain = shutil.copyfile(path, folder / "network.mindir")
             return nn.GraphCell(ms.load(str(plain)))
+    except DamagedError as error:
+        raise ExportError(f"{path} {error}; copy it again, or export it again.") from error
     except Exception as error:
         raise ExportError(f"{path} cannot be loaded: {type(error).__name__}") from error

@@ -13,6 +13,7 @@ from mindspore_gs.graph.ir import Graph, Node
 
 _NUMPY_TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
                 10: np.float16, 11: np.float64}
+ITEM_BYTES_OF_TYPE = {kind: np.dtype(dtype).itemsize for kind, dtype in _NUMPY_TYPES.items()}
 _INTEGERS = {"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
 
 

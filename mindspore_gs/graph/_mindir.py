@@ -1,19 +1,27 @@
 """Export a network to MindIR and read the file."""
 
-import tempfile
+import hashlib
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
+from google.protobuf.message import DecodeError
 from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
 from mindspore_gs._cells import evaluating
+from mindspore_gs._checkpoint_file import DamagedError
+from mindspore_gs._files import scratch_folder
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import TraceError, first_line
-from mindspore_gs.graph._decode import decode
+from mindspore_gs.graph._canonical import make_canonical
+from mindspore_gs.graph._decode import ITEM_BYTES_OF_TYPE, decode
 from mindspore_gs.graph.ir import Graph
+
+_CHECKSUM = "mindspore_gs.sha256"
+_NONE_YET = "0" * 64
 
 
 class _InTraining(nn.Cell):
@@ -41,8 +49,8 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
         inputs: what it is called with.
         training: the graph that is trained, with auxiliary heads and dropout, instead of the deployed one.
     """
-    with tempfile.TemporaryDirectory() as folder, evaluating(net), nothing_left_behind():
-        path = Path(folder) / "trace"
+    with scratch_folder() as folder, evaluating(net), nothing_left_behind():
+        path = folder / "trace"
         shown = _InTraining(net) if training else net
         try:
             ms.export(shown, *inputs, file_name=str(path), file_format="MINDIR")
@@ -53,3 +61,69 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(path.with_suffix(".mindir").read_bytes())
     return replace(decode(model), training=training)
+
+
+def write_canonical(path: Path) -> None:
+    """Write a MindIR file anew, so that equal networks are equal bytes (see ``_canonical.py``), and with a checksum.
+
+    The checksum stands in the file's ``user_info``, where MindSpore lets users put what they like.
+    """
+    model = _parsed(path.read_bytes())
+    make_canonical(model)
+    model.user_info[_CHECKSUM] = _NONE_YET
+    content = model.SerializeToString(deterministic=True)
+    path.write_bytes(content.replace(_NONE_YET.encode(), _digest(content).encode()))
+
+
+def check_mindir(path: Path) -> None:
+    """Look at a MindIR file before MindSpore's loader sees it, which believes what a file says.
+
+    What :func:`write_canonical` wrote is compared with its checksum. Of other files the structure is checked: every
+    value, function and operator that is read is there, and every tensor has the bytes that its shape needs.
+
+    Raises:
+        DamagedError: the file is cut short, changed, or no MindIR.
+    """
+    content = path.read_bytes()
+    model = _parsed(content)
+    noted = model.user_info.get(_CHECKSUM)
+    if noted is None:
+        _check_structure(model)
+    elif noted != _digest(content.replace(noted.encode(), _NONE_YET.encode())):
+        raise DamagedError("is damaged: its contents do not have the checksum that it was written with")
+
+
+def _parsed(content: bytes) -> Any:
+    model = mind_ir_pb2.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError as error:
+        raise DamagedError("is cut short, damaged, or no MindIR") from error
+    return model
+
+
+def _digest(content: bytes) -> str:
+    """SHA-256 of a file in whose place for it stands nothing yet."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _check_structure(model: Any) -> None:
+    graphs = [model.graph, *model.functions]
+    if not model.ir_version or not model.graph.output:
+        raise DamagedError("is cut short, damaged, or no MindIR: it has no network")
+    known = {primitive.name for primitive in model.primitives}
+    for graph in graphs:
+        known.add(graph.name)
+        known.update(entry.name for entry in (*graph.parameter, *graph.input))
+        known.update(name for node in graph.node for name in node.output)
+    for graph in graphs:
+        called = (node.op_type.removeprefix("REF::") for node in graph.node if node.op_type.startswith("REF::"))
+        read = (name for node in graph.node for name in node.input)
+        for name in (*called, *read, *(entry.name for entry in graph.output)):
+            if name not in known:
+                raise DamagedError(f"is damaged: it reads {name!r}, which it does not have")
+    for tensor in model.graph.parameter:
+        item = ITEM_BYTES_OF_TYPE.get(tensor.data_type)
+        if item and len(tensor.raw_data) not in (0, item * prod(tensor.dims)):
+            raise DamagedError(f"is damaged: {tensor.name!r} of shape {tuple(tensor.dims)} needs "
+                               f"{item * prod(tensor.dims)} bytes, but has {len(tensor.raw_data)}")

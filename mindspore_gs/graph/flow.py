@@ -125,10 +125,10 @@ class Channels:
         self.questions[site] = Question(site, node.name, options, ids, ids)
         return self.readings[site].option if site in self.readings else options[0]
 
-    def counts(self, node: Node, ids: np.ndarray) -> None:
-        """The number that was asked for is the number of these ids."""
+    def counts(self, node: Node, ids: np.ndarray, number: int | None = None) -> None:
+        """The number that was asked for is the number of these ids, or ``number`` in MindIR, a multiple of it."""
         site = self.sites.get(node.name, (node.scope, node.op, 0))
-        self.questions[site] = replace(self.questions[site], counted=np.unique(ids[ids != NONE]))
+        self.questions[site] = replace(self.questions[site], counted=np.unique(ids[ids != NONE]), number=number)
 
     def parameter_ids(self, name: str, axis: int) -> np.ndarray:
         """The ids of the positions along one axis of a parameter; made at the first request."""
@@ -188,8 +188,13 @@ class Channels:
         else:
             self.unite(ids, weight, node)
 
-    def settle(self, node: Node, flow: Flow) -> Flow:
-        """Where a convolution with its bias and BatchNorm ends, its channels are masked, so zero; a cut ends them."""
+    def settle(self, node: Node, flow: Any) -> Any:
+        """Where a convolution with its bias and BatchNorm ends, its channels are masked, so zero; a cut ends them.
+
+        A BatchNorm whose output nothing reads, as in a part that only another mode runs, is a tuple still.
+        """
+        if isinstance(flow, tuple):
+            return (self.settle(node, flow[0]), *flow[1:])
         weight = self.writer_at.get(node.name)
         if weight is None:
             return flow

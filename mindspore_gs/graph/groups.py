@@ -15,6 +15,7 @@ from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import SHOWN, Graph, Node, renamed, verify
+from mindspore_gs.graph.operators import DENSE
 from mindspore_gs.graph.questions import BLOCKED, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores
 from mindspore_gs.graph.roles import Role
@@ -137,8 +138,14 @@ class ChannelGraph:
         return find_writers(self.graph)
 
     @cached_property
+    def dense(self) -> frozenset[str]:
+        """Weights of dense layers, whose output has its channels along the last axis."""
+        return frozenset(w.weight for graph in (self.graph, *self.others) for w in find_writers(graph)
+                         if w.operator in DENSE)
+
+    @cached_property
     def _coupled(self) -> Channels:
-        return _propagate((self.graph, *self.others), frozenset(), self.readings, self.own_layers)
+        return _propagate(self, frozenset())
 
     @property
     def channels(self) -> Channels:
@@ -172,7 +179,7 @@ class ChannelGraph:
     @cached_property
     def _kept_groups(self) -> tuple[Group, ...]:
         cuts = frozenset(self._coupled.residual)
-        found = _groups(self, _propagate((self.graph, *self.others), cuts, self.readings, self.own_layers), cuts)
+        found = _groups(self, _propagate(self, cuts), cuts)
         return tuple(group if self.places.keys() >= set(group.restored)
                      else group.blocked(Blocked.NO_PLACE, "RestoreChannels") for group in found)
 
@@ -281,17 +288,34 @@ def _place(uses: list[Writer], owned: dict[str, list]) -> str | None:
     return path if len(layers) <= 1 else None
 
 
-def _propagate(graphs: tuple[Graph, ...], cuts: frozenset[str], readings: Mapping[Site, Reading],
-               own_layers: frozenset[str]) -> Channels:
+def _propagate(net: ChannelGraph, cuts: frozenset[str]) -> Channels:
     """Run every node's channel rule, in order of execution, in each graph. The sums are those of the first."""
-    channels = Channels(graphs[0], {}, cuts, readings=readings, own_layers=own_layers)
-    for graph in graphs:
+    channels = Channels(net.graph, {}, cuts, readings=net.readings, own_layers=net.own_layers)
+    for graph in (net.graph, *net.others):
         sums = list(channels.sums)
         channels.writer_at = {w.last: w.weight for w in find_writers(graph)}
         _propagate_one(graph, channels)
-        if graph is not graphs[0]:
+        if graph is not net.graph:
             channels.sums = sums
+    for resize in net.resizes:
+        _tie_places(resize, channels)
     return channels
+
+
+def _tie_places(resize: Resize, channels: Channels) -> None:
+    """Where one attribute holds the number of channels at several places, the k-th channels of all go together.
+
+    Places that count differently stay, and so does what meets a layer that is put back to full width.
+    """
+    reason = BlockedBy(Blocked.FIXED_BY_CODE, f"attribute {resize.attribute!r}", resize.cell)
+    places = [np.array([channels.parameter_ids(name, axis)[k] for name, axis, k in place])
+              for place in (resize.positions, *resize.alike)]
+    whole = [any(name in channels.cuts and channels.outputs.get(name) == axis for name, axis, _ in place)
+             for place in (resize.positions, *resize.alike)]
+    if len({len(ids) for ids in places}) > 1 or any(whole):
+        channels.blocks += [(ids, reason) for ids, stays in zip(places, whole) if not stays and len(places) > 1]
+        return
+    channels.edges += [(places[0], ids) for ids in places[1:]]
 
 
 def _propagate_one(graph: Graph, channels: Channels) -> None:

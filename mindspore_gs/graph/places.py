@@ -1,34 +1,77 @@
 """In which of the user's cells does an operator stand?
 
-MindIR tells the class of the cell, but gives all cells of one class the scope of the first of them. So the layers
-whose channels arrive at the operator, and those behind it, tell which of them it is.
+MindIR tells the class of the cell, but gives all cells of one class the scope of the first of them, and a function that
+several call that of its first caller. So the layers whose channels arrive at the operator, and the one behind it, tell
+which cell it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs._cells import get_cell
 from mindspore_gs.graph.flow import Channels
 from mindspore_gs.graph.groups import ChannelGraph
-from mindspore_gs.graph.questions import Question
+from mindspore_gs.graph.questions import Position, Question
 
 
 def path_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None:
-    """Path of the cell whose code the operator of a question stands in; None where that cannot be told."""
+    """Path of the cell whose code the operator of a question stands in; None where that cannot be told.
+
+    A function such as ``ops.reshape`` has the scope of the first cell that calls it. So a cell of the class that MindIR
+    names has to hold the layer in front of the operator or the one behind it; else the user's cell around both is
+    meant.
+    """
+    cells, behind = _cells_of(net, question), list(islice(_behind(graph, question), 1))
+    found = _first_around(cells, (*_makers(graph, question), *behind), graph)
+    if found is not None:
+        return found
+    if any(list(cell.get_parameters()) for cell in cells.values()):
+        return _around_both(net, [graph.cells.get(name, "") for name in (*_makers(graph, question)[:1], *behind)])
+    return next(iter(cells)) if len(cells) == 1 else None
+
+
+def _around_both(net: nn.Cell, paths: list[str]) -> str | None:
+    """The innermost of the user's cells that holds all of these cells."""
+    around = (outer for outer in _upwards(paths[0]) if all(outer in _upwards(path) for path in paths)) if paths else ()
+    return next((outer for outer in around if not is_library(get_cell(net, outer))), None)
+
+
+def holder_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None:
+    """Path of the user's cell whose attribute may hold the number of a question; None where that cannot be told.
+
+    An operator of MindSpore's own cells may have taken in one of the user's: of two reshapes in a row, only the second
+    is in MindIR. So in place of such a cell, the user's cell around it is meant. Which of MindSpore's cells it is, its
+    own weight tells, which is read right behind.
+    """
+    cells = _cells_of(net, question)
+    if not any(map(is_library, cells.values())):
+        return path_of(net, graph, question)
+    path = _first_around(cells, _behind(graph, question), graph)
+    around = () if path is None else _upwards(path)
+    return next((outer for outer in around if not is_library(get_cell(net, outer))), None)
+
+
+def is_library(cell: nn.Cell) -> bool:
+    """Whether the class of a cell is MindSpore's own."""
+    return type(cell).__module__.startswith("mindspore.")
+
+
+def _cells_of(net: nn.Cell, question: Question) -> dict[str, nn.Cell]:
+    """The cells of the class that MindIR names, by path."""
     last = question.site[0].rsplit("/", 1)[-1]
     kind = last.rsplit("-", 1)[-1] if "/" in question.site[0] else type(net).__name__
-    cells = {path: cell for path, cell in net.cells_and_names() if type(cell).__name__ == kind}
-    if len(cells) < 2:
-        return next(iter(cells), None)
-    for name in (*_makers(graph, question), *_behind(graph, question)):
-        for path in _upwards(graph.cells.get(name, "")):
-            if path in cells:
-                return path
-    return None
+    return {path: cell for path, cell in net.cells_and_names() if type(cell).__name__ == kind}
 
 
-def positions(channels: Channels, ids: np.ndarray) -> tuple[tuple[str, int, int], ...]:
+def _first_around(cells: Collection[str], parameters: Iterable[str], graph: ChannelGraph) -> str | None:
+    """The first of the cells that holds one of the parameters, itself or in a cell within."""
+    return next((path for name in parameters for path in _upwards(graph.cells.get(name, "")) if path in cells), None)
+
+
+def positions(channels: Channels, ids: np.ndarray) -> tuple[Position, ...]:
     """The (parameter, axis, index) of each id."""
     axes, starts = list(channels.offsets), np.array(list(channels.offsets.values()))
     where = np.searchsorted(starts, ids, side="right") - 1

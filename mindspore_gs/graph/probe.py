@@ -5,8 +5,9 @@ user's cell holds is tried with the attribute changed. What fits no reading keep
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 
 import mindspore as ms
 import numpy as np
@@ -19,12 +20,12 @@ from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.flow import Channels
 from mindspore_gs.graph.groups import ChannelGraph, Group
 from mindspore_gs.graph.ids import NONE
-from mindspore_gs.graph.ir import renamed
-from mindspore_gs.graph.places import path_of, positions
+from mindspore_gs.graph.ir import Graph, renamed
+from mindspore_gs.graph.places import holder_of, is_library, path_of, positions
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Question, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores, restore_path
 from mindspore_gs.graph.shapes import follows
-from mindspore_gs.graph.views import all_views
+from mindspore_gs.graph.views import all_views, unread
 
 Readings = dict[Site, Reading]
 Family = tuple[str, str, int]
@@ -34,20 +35,23 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
     """The channel graph with an answer to each question that free channels depend on.
 
     Where no such question is left, nothing is traced again. Otherwise the likeliest readings are tried at once, which
-    is one more trace, and only if they do not fit, the questions are tried one after the other; those at the same
+    is one more trace. If they do not fit, all numbers that attributes hold follow at once, which is seldom more than
+    one trace more. Only if that does not fit either, the questions are tried one after the other; those at the same
     place of cells of one class have one answer.
     """
+    graph = _likeliest(net, graph)
     if not _shrinking(graph):
         return graph
     if _fits(net, graph, tensors):
         return graph
-    attention = _attention(net, graph, tensors)
-    if attention is not None:
-        return attention
+    for candidate in _by_attributes(net, graph):
+        if not _shrinking(candidate) or _fits(net, candidate, tensors):
+            return candidate
     families = _families(net, graph)
     answers: Readings = {site: Reading(BLOCKED) for site in _products(graph)}
     for family, sites in families.items():
-        answers |= _answer(net, graph, tensors, families, answers, family, sites)
+        if not answers.keys() >= set(sites):
+            answers |= _answer(net, graph, tensors, families, answers, family, sites)
     settled = _with(net, graph, answers)
     if _fits(net, settled, tensors):
         return settled
@@ -55,56 +59,100 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
     return _with(net, graph, everything)
 
 
+def _likeliest(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
+    """The channel graph in which channels are cut into blocks along an axis that leaves some of them free.
+
+    The likeliest axis of a reshape may be one that a later operator cuts into parts of its own.
+    """
+    stuck = _cut_and_blocked(graph, 1)
+    for place in range(1, max((len(question.options) for question in stuck.values()), default=0)):
+        further = {site: question for site, question in stuck.items() if len(question.options) > place}
+        candidate = _with(net, graph, {site: Reading(question.options[place]) for site, question in further.items()})
+        still = _cut_and_blocked(candidate, place)
+        graph = _with(net, graph, {site: candidate.readings[site] for site in further.keys() - still.keys()})
+        stuck = {site: question for site, question in further.items() if site in still}
+    return graph
+
+
+def _cut_and_blocked(graph: ChannelGraph, place: int) -> dict[Site, Question]:
+    """The questions how channels are cut into blocks, with more than ``place`` answers, that leave no channel free."""
+    free = _free(graph, graph.groups())
+    return {site: question for site, question in graph.channels.questions.items()
+            if len(question.options) > place and isinstance(question.options[0], int) and not free[question.ids].any()}
+
+
+def _free(graph: ChannelGraph, groups: Iterable[Group]) -> np.ndarray:
+    """For each id, whether a free group among ``groups`` has it."""
+    free = np.zeros(graph.channels.size, bool)
+    for group in groups:
+        if group.blocked_by is None and group.size > 1:
+            free[_ids(graph.channels, group)] = True
+    return free
+
+
 def _products(graph: ChannelGraph) -> list[Site]:
     """The products of two activations whose channels may go together."""
     return [site for site, question in graph.channels.questions.items() if question.options == (TOGETHER,)]
 
 
-def _attention(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph | None:
-    """The channel graph of a network with attention, if it is one of three that are tried; None otherwise.
+# (whether numbers in front of MindSpore's layers may be the user's, and only those behind attention are asked for;
+#  whether all attributes that are a number follow, or the first of them)
+_WAYS = ((True, True), (False, True), (True, False))
 
-    Attributes of the user's cells hold the number of heads, or the length of one, and follow it; or what attention
-    multiplies stays as it is. That is at most three traces, whatever the number of layers.
+
+def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
+    """The channel graph with attributes of the user's cells that follow the channels, all at once, in a few ways.
+
+    With attention, they hold the number of heads, the length of one, or the product of both; or what attention
+    multiplies stays as it is. That is at most eight ways, whatever the number of layers; those that come to the same
+    are tried once.
     """
-    products = _products(graph)
-    if not _shrinking(graph, products):
-        return None
-    for least in (True, False):
-        candidate = _with(net, graph, _named(net, graph, least))
-        if candidate.resizes and _shrinking(candidate, products) and _fits(net, candidate, tensors):
-            return candidate
-    candidate = _with(net, graph, {site: Reading(BLOCKED) for site in products})
-    return candidate if not _shrinking(candidate) or _fits(net, candidate, tensors) else None
+    tried, products = [graph.resizes], _products(graph)
+    with_attention = bool(_shrinking(graph, products))
+    stays = _with(net, graph, {site: Reading(BLOCKED) for site in products})
+    ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
+    for base, around, joint, least in (*ways, (stays, False, True, True)):
+        candidate = _with(net, base, _named(net, base, least, around, joint))
+        if candidate.resizes not in tried and _shrinking(candidate, products if base is graph else None):
+            tried.append(candidate.resizes)
+            yield candidate
+    if with_attention:
+        yield stays
 
 
-def _named(net: nn.Cell, graph: ChannelGraph, least: bool) -> Readings:
-    """For each number that an attribute holds, the reading that it follows the channels.
+def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: bool) -> Readings:
+    """For numbers that attributes hold and free channels depend on, the reading that they follow the channels.
 
-    Where several axes have an attribute each, the shortest of them (heads) or the longest (the length of one head) is
-    taken. An attribute is the number itself where channels are cut into blocks, else the largest multiple.
+    Args:
+        net: the network.
+        graph: its channel graph.
+        least: where several axes have an attribute each, take the shortest (heads), unless the code leaves one open;
+            else the longest (the length of one head), whether one is open or not.
+        around: whether numbers in front of MindSpore's layers may be the user's. Then only those are asked for that
+            depend on channels that attention multiplies.
+        joint: whether all attributes that are the number follow, or the first of them.
+
+    Attributes are the number itself where channels are cut into blocks, else the number or the largest multiple.
     """
     questions = graph.channels.questions
+    free = _free(graph, _shrinking(graph, _products(graph)) if around else graph.groups())
+    concerned = {site for site, question in questions.items() if free[question.ids].any()}
     most = max(len(question.options) for question in questions.values())
     found: dict[Site, list[tuple[int, Reading]]] = {}
     for place in range(most):
         at = _with(net, graph, {site: Reading(question.options[min(place, len(question.options) - 1)])
                                 for site, question in questions.items()})
         for site, question in at.channels.questions.items():
-            if site not in questions or question.options == (TOGETHER,):
+            if site not in concerned or question.options == (TOGETHER,):
                 continue
-            option = at.readings[site].option
-            path = path_of(net, at, question)
-            names = _attributes(net, path, question)
-            exact = [n for n in names if getattr(get_cell(net, str(path)), n) == len(question.counted)]
-            name = next(iter(exact), None) if isinstance(option, int) else _largest(net, path, names)
-            if name is not None:
-                found.setdefault(site, []).append((len(question.counted), Reading(option, name)))
+            if least and place == 0 and question.number == -1:
+                found[site] = [(0, at.readings[site])]
+            names, exact = _attributes(net, at, question, around)[1:]
+            if exact or (names and not isinstance(at.readings[site].option, int)):
+                reading = Reading(at.readings[site].option, exact if joint and exact else names[:1])
+                found.setdefault(site, []).append((len(question.counted), reading))
     choose = min if least else max
     return {site: choose(readings, key=lambda pair: pair[0])[1] for site, readings in found.items()}
-
-
-def _largest(net: nn.Cell, path: str | None, names: list[str]) -> str | None:
-    return max(names, key=lambda name: getattr(get_cell(net, str(path)), name), default=None)
 
 
 def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
@@ -130,8 +178,7 @@ def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], f
         return {}
     open_sites = [site for key, others in families.items() if key != family for site in others if site not in answers]
     closed = {site: Reading(BLOCKED) for site in open_sites}
-    for reading in _candidates(net, graph, sites):
-        tried = dict.fromkeys(sites, reading)
+    for tried in _trials(net, graph, sites, open_sites):
         candidate = _with(net, graph, answers | closed | tried)
         if not _shrinking(candidate):  # its channels depend on other open questions too
             candidate = _with(net, graph, answers | tried)
@@ -140,39 +187,73 @@ def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], f
     return {site: Reading(BLOCKED) for site in sites}
 
 
+def _trials(net: nn.Cell, graph: ChannelGraph, sites: list[Site], open_sites: list[Site]) -> Iterator[Readings]:
+    """Each reading of a family by itself, then with the open questions whose number the same attribute holds."""
+    questions = graph.channels.questions
+    paths = {holder_of(net, graph, questions[site]) for site in sites}
+    held = {site: _attributes(net, graph, questions[site]) for site in open_sites}
+    for reading in _candidates(net, graph, sites):
+        tried = dict.fromkeys(sites, reading)
+        yield tried
+        others = {site: Reading(questions[site].options[0], reading.attributes) for site, (path, names, _)
+                  in held.items() if reading.attributes and path in paths and set(reading.attributes) <= set(names)}
+        if others:
+            yield tried | others
+
+
 def _candidates(net: nn.Cell, graph: ChannelGraph, sites: list[Site]) -> list[Reading]:
-    """All readings of a family: as it stands, then with each attribute that holds the number, then with all of them."""
+    """All readings of a family: as it stands; with all attributes that are the number; with each that may hold it."""
     readings = [Reading(option) for option in graph.channels.questions[sites[0]].options]
     for option in graph.channels.questions[sites[0]].options:
         at = _with(net, graph, {site: Reading(option) for site in sites}).channels.questions
-        names = [_attributes(net, path_of(net, graph, at[site]), at[site]) for site in sites if site in at]
-        readings += [Reading(option, name) for name in (names[0] if names else ()) if all(name in n for n in names)]
+        held = [_attributes(net, graph, at[site]) for site in sites if site in at]
+        names = [name for name in (held[0][1] if held else ()) if all(name in more for _, more, _ in held)]
+        exact = tuple(name for name in names if name in held[0][2])
+        readings += [Reading(option, exact)] if len(exact) > 1 else []
+        readings += [Reading(option, (name,)) for name in names]
     return readings
 
 
-def _attributes(net: nn.Cell, path: str | None, question: Question) -> list[str]:
-    """Attributes of a cell of the user's that hold the number that was asked for, or a multiple of it."""
-    count = len(question.counted)
-    if path is None or count < 2 or type(get_cell(net, path)).__module__.startswith("mindspore."):
-        return []
-    return [name for name, value in vars(get_cell(net, path)).items()
-            if isinstance(value, int) and not isinstance(value, bool) and value > 0 and value % count == 0
-            and not name.startswith("_")]
+def _attributes(net: nn.Cell, graph: ChannelGraph, question: Question,
+                around: bool = True) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
+    """The user's cell whose code a number is in, its attributes that may hold it, and those that are the number.
+
+    May hold it: the number itself first, then multiples of the number of channels, the largest first. A number that
+    the code leaves open is in none. In front of one of MindSpore's layers (if ``around``), it is the number itself.
+    """
+    count, path = len(question.counted), path_of(net, graph, question)
+    seen = path is not None and not is_library(get_cell(net, path))
+    if count < 2 or question.number == -1 or not (seen or around):
+        return path, (), ()
+    path = path if seen else holder_of(net, graph, question)
+    if path is None:
+        return path, (), ()
+    number = question.number or count
+    values = {name: value for name, value in vars(get_cell(net, path)).items()
+              if isinstance(value, int) and not isinstance(value, bool) and value > 0 and not name.startswith("_")
+              and (value == number if question.number and not seen else value % count == 0)}
+    exact = tuple(name for name, value in values.items() if value == number)
+    return path, tuple(sorted(values, key=lambda name: (name not in exact, -values[name]))), exact
 
 
 def _with(net: nn.Cell, graph: ChannelGraph, readings: Readings) -> ChannelGraph:
-    """The channel graph with these answers, and with the attributes that have to follow."""
-    read = replace(graph, readings=readings, resizes=())
-    found: dict[tuple[str, str], Resize] = {}
+    """The channel graph with these answers too, and with the attributes that have to follow.
+
+    An attribute that holds the number at several places makes the channels there go together.
+    """
+    read = replace(graph, readings={**graph.readings, **readings}, resizes=())
+    found: dict[tuple[str, str], list[Resize]] = {}
     for site, reading in readings.items():
-        if reading.attribute is not None and site in read.channels.questions:
-            resize = _resize(net, read, read.channels.questions[site], reading.attribute)
-            found.setdefault((resize.cell, resize.attribute), resize)
-    return replace(read, resizes=tuple(found.values()))
+        for attribute in reading.attributes if site in read.channels.questions else ():
+            resize = _resize(net, read, read.channels.questions[site], attribute)
+            found.setdefault((resize.cell, resize.attribute), []).append(resize)
+    resizes = tuple(replace(first, alike=tuple(dict.fromkeys(other.positions for other in others)))
+                    for first, *others in found.values())
+    return replace(read, resizes=resizes)
 
 
 def _resize(net: nn.Cell, graph: ChannelGraph, question: Question, attribute: str) -> Resize:
-    path = str(path_of(net, graph, question))
+    path = str(holder_of(net, graph, question))
     old = getattr(get_cell(net, path), attribute)
     return Resize(path, attribute, old, old // len(question.counted), positions(graph.channels, question.counted))
 
@@ -202,15 +283,21 @@ def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> 
     if any(restore_path(part.parameter) is not None for group in going for part in group.slices):
         return True  # a network that is slim already was looked at when it was whole
     small = _shrunk(net, graph, gone)
+    names, paths = constructor_names(small), {name: held[0][0] for name, held in owners_by_name(small).items()}
+    own = {view.training: (view, flows) for view, flows in zip((graph.graph, *graph.others), channels.flows)}
+
+    def alike(view: Graph) -> bool:
+        first, flows = own[view.training]
+        return follows(first, flows, gone, collapse_restores(renamed(view, names), paths))
+
     try:
-        views = all_views(small, export_graph(small, tensors), tensors)
+        deployed = export_graph(small, tensors)
+        if False in own and not unread(small, deployed) and not alike(deployed):
+            return False  # the graph that is trained need not be exported
+        views = {view.training: view for view in all_views(small, deployed, tensors)}
     except PruningError:
         return False
-    names, paths = constructor_names(small), {name: held[0][0] for name, held in owners_by_name(small).items()}
-    found = {view.training: collapse_restores(renamed(view, names), paths) for view in views}
-    own = (graph.graph, *graph.others)
-    return all(view.training in found and follows(view, flows, gone, found[view.training])
-               for view, flows in zip(own, channels.flows))
+    return views.keys() >= own.keys() and all(alike(views[training]) for training in own)
 
 
 def _shrunk(net: nn.Cell, graph: ChannelGraph, gone: np.ndarray) -> nn.Cell:

@@ -10,6 +10,7 @@ import numpy as np
 
 Site = tuple[str, str, int]
 Option = str | int
+Position = tuple[str, int, int]
 BLOCKED = "blocked"
 TOGETHER = "together"
 
@@ -20,11 +21,11 @@ class Reading:
 
     Attributes:
         option: one of the question's options, or ``BLOCKED``.
-        attribute: attribute of the user's cell that holds the number and has to follow the channels, if one does.
+        attributes: attributes of the user's cell that hold the number and have to follow the channels.
     """
 
     option: Option
-    attribute: str | None = None
+    attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class Question:
         options: how it can be read, the likeliest first; what an option means is the rule's own business.
         ids: the channels that depend on the answer.
         counted: the ids whose number an attribute would have to be, once the channels are as the option says.
+        number: the number as MindIR has it, -1 where the code leaves it open; None where the rule does not tell.
     """
 
     site: Site
@@ -44,6 +46,7 @@ class Question:
     options: tuple[Option, ...]
     ids: np.ndarray
     counted: np.ndarray
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,12 @@ class Resize:
         old: its value now.
         factor: how often each position counts.
         positions: (parameter, axis, index) of each position.
+        alike: the positions at every other place where the attribute holds their number.
     """
 
     cell: str
     attribute: str
     old: int
     factor: int
-    positions: tuple[tuple[str, int, int], ...]
+    positions: tuple[Position, ...]
+    alike: tuple[tuple[Position, ...], ...] = ()

@@ -44,8 +44,9 @@ def collapse_restores(graph: Graph, cells: Mapping[str, str]) -> Graph:
     for node in graph.nodes:
         if node.name in found:
             source = _source(graph, node)
-            shapes[found[node.name]] = (_shape_of(graph, source)[1],)
-            node = Node(node.name, OPERATOR, (source, found[node.name]), {}, node.shape, node.scope)
+            axis = graph.constants[node.inputs[2]] % len(node.shape)
+            shapes[found[node.name]] = (_shape_of(graph, source)[axis],)
+            node = Node(node.name, OPERATOR, (source, found[node.name]), {"axis": axis}, node.shape, node.scope)
         nodes.append(node)
     return replace(graph, nodes=_needed(nodes, (*graph.outputs, *graph.effects)), parameters=shapes)
 
@@ -71,7 +72,7 @@ def _path(graph: Graph, gather: Node, cells: Mapping[str, str]) -> str:
     The scope does not tell: MindIR gives all cells of the class that of the first one.
     """
     node = graph.producers[_source(graph, gather)]
-    while node.op == "TupleGetItem":
+    while not cells.keys() & set(node.inputs):
         node = graph.producers[node.inputs[0]]
     writer = next(cells[name] for name in node.inputs if name in cells)
     return writer.rpartition(".")[0] + ".1"

@@ -1,5 +1,6 @@
 """Trace a network into a channel graph, and find out which channels go together."""
 
+import inspect
 from typing import Any
 
 import mindspore as ms
@@ -11,6 +12,7 @@ from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.groups import ChannelGraph
 from mindspore_gs.graph.probe import settle
 from mindspore_gs.graph.views import all_views
+from mindspore_gs.progress import step
 
 _SMALL_IMAGES = (32, 28, 64, 96, 224)
 _LARGE_IMAGES = (224, 32, 256, 299, 192, 160, 128, 112, 96, 64, 28)
@@ -43,17 +45,30 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"trace() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    if not inputs:
-        graph, tensors = _guess(net)
-    else:
-        tensors = as_inputs(inputs, _weight_type(net))
-        graph = export_graph(net, tensors)
-    return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors), tensors)
+    _check_number(net, len(inputs))
+    with step(f"tracing {type(net).__name__}"):
+        if not inputs:
+            graph, tensors = _guess(net)
+        else:
+            tensors = as_inputs(inputs, _weight_type(net))
+            graph = export_graph(net, tensors)
+        return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors), tensors)
 
 
 def _weight_type(net: nn.Cell) -> Any:
     """The type of the first convolution's weight; the network's inputs are expected to have it."""
     return next((cell.weight.dtype for _, cell in net.cells_and_names() if isinstance(cell, nn.Conv2d)), ms.float32)
+
+
+def _check_number(net: nn.Cell, given: int) -> None:
+    """Refuse fewer inputs than ``construct`` must have; without any, one image is guessed."""
+    parameters = inspect.signature(net.construct).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    if len(needed) > max(given, 1):
+        got = f"{given} came" if given else "one image is all that can be guessed"
+        raise TraceError(f"{type(net).__name__} is called with {len(needed)} inputs ({', '.join(needed)}), but {got}. "
+                         "If it computes a loss, pass the network inside of it; else pass every input to trace(), or a "
+                         "list of shapes as 'input_shape'.")
 
 
 def _guess(net: nn.Cell) -> tuple[Any, tuple[ms.Tensor, ...]]:

@@ -30,10 +30,10 @@ def all_views(net: nn.Cell, graph: Graph, tensors: tuple[ms.Tensor, ...]) -> tup
 
     A network that cannot be exported in training mode keeps the deployed graph alone.
     """
-    unread = {p.name for p in net.get_parameters()} - _read_by(graph)
-    if not unread and not _asks_for_training(net):
+    left = unread(net, graph)
+    if not left and not _asks_for_training(net):
         return (graph,)
-    with _shown(_layers_of(net, unread)) as layers:
+    with _shown(_layers_of(net, left)) as layers:
         deployed = export_graph(net, tensors) if layers else graph
         try:
             trained = export_graph(net, tensors, training=True)
@@ -42,6 +42,11 @@ def all_views(net: nn.Cell, graph: Graph, tensors: tuple[ms.Tensor, ...]) -> tup
     trained, deployed = _without_readers(trained), _without_readers(deployed)
     more = len(_read_by(trained)) > len(_read_by(deployed))
     return (trained, deployed) if more else (deployed, trained)
+
+
+def unread(net: nn.Cell, graph: Graph) -> set[str]:
+    """The parameters of a network that no operator reads; without any, no layer has to be shown."""
+    return {p.name for p in net.get_parameters()} - _read_by(graph)
 
 
 def _read_by(graph: Graph) -> set[str]:

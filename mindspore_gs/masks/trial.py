@@ -12,6 +12,7 @@ from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.masks.masks import Masks, masked_by_value
+from mindspore_gs.progress import step
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal, random_inputs
 from mindspore_gs.slim.difference import parts
@@ -29,15 +30,14 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
     Raises:
         PruningError: names the layers whose channels cannot be removed, the cell that shows it, and what to do.
     """
-    with in_mode(ms.PYNATIVE_MODE):
+    with in_mode(ms.PYNATIVE_MODE), step("trial of all layers"):
         _run(net, graph)
-        problem = _problem(net, graph, groups)
-        if problem is None:
+        if _problem(net, graph, groups) is None:
             return
         guilty = _guilty(net, graph, groups)
-    layers = ", ".join(repr(member) for group, _ in guilty for member in group.members)
-    because = str(guilty[0][1]) if guilty else str(problem)
-    raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {because} The channels of "
+        problem = _problem(net, graph, guilty[:1] or groups, locate=True)
+    layers = ", ".join(repr(member) for group in guilty for member in group.members)
+    raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {problem} The channels of "
                        f"{layers or 'these layers together'} are concerned; add them to 'ignore' to prune the rest.") \
         from problem
 
@@ -78,14 +78,18 @@ def _run(net: nn.Cell, graph: ChannelGraph) -> None:
                 np.asarray(array)
     except Exception as error:
         given = ", ".join(f"{kind} of shape {shape}" for shape, kind in graph.inputs)
-        raise PruningError(f"{type(net).__name__} does not run with inputs {given} (MindSpore says: "
-                           f"{first_line(error)}). Give 'input_shape' what the network takes: shapes for float32, "
+        said = f"{type(net).__name__} does not run with inputs {given} (MindSpore says: {first_line(error)}). "
+        if "unregistered" in str(error):
+            raise PruningError(f"{said}MindSpore does not have this operator for the present device. Prune the "
+                               "network on a device where it runs, or put another cell in its place, such as nn.Conv2d "
+                               "for mint.nn.Conv2d.") from error
+        raise PruningError(f"{said}Give 'input_shape' what the network takes: shapes for float32, "
                            "or tensors for other types, such as [(1, 3, 32, 32), Tensor([0], mindspore.int32)].") \
             from error
 
 
-def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> PruningError | None:
-    """What goes wrong when half of these groups' channels go."""
+def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], locate: bool = False) -> PruningError | None:
+    """What goes wrong when half of these groups' channels go, and in which cell, if ``locate``."""
     choice = {group: _half(group.size) for group in groups if group.size > 1}
     if not choice:
         return None
@@ -93,7 +97,7 @@ def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> Prun
     Masks.attach(masked, graph, choice).set(choice)
     plan = PrunePlan.from_groups(graph, choice)
     try:
-        check_equal(masked, slice_network(net, plan), plan.inputs)
+        check_equal(masked, slice_network(net, plan), plan.inputs, locate)
     except PruningError as error:
         return error
     return None
@@ -104,12 +108,16 @@ def _half(size: int) -> np.ndarray:
     return np.arange(size) % 2 == 0
 
 
-def _guilty(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> list[tuple[Group, PruningError]]:
-    """The groups that cannot lose channels, each tried by itself where the half that it is in fails."""
-    problem = _problem(net, graph, groups)
-    if problem is None:
-        return []
+def _guilty(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> list[Group]:
+    """The groups that cannot lose channels, each tried by itself where the half that it is in fails.
+
+    Args:
+        net: the network.
+        graph: its channel graph.
+        groups: groups that fail together.
+    """
     if len(groups) == 1:
-        return [(groups[0], problem)]
+        return list(groups)
     middle = len(groups) // 2
-    return _guilty(net, graph, groups[:middle]) + _guilty(net, graph, groups[middle:])
+    halves = [half for half in (groups[:middle], groups[middle:]) if _problem(net, graph, half) is not None]
+    return [group for half in halves for group in _guilty(net, graph, half)]

@@ -78,6 +78,17 @@ def rows_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
         yield values
 
 
+def number_of_batches(dataset: Any) -> int | None:
+    """How many batches there are, where the data know it before they are read.
+
+    >>> number_of_batches([1, 2, 3]), number_of_batches(iter([1, 2, 3]))
+    (3, None)
+    """
+    if hasattr(dataset, "get_dataset_size"):
+        return int(dataset.get_dataset_size())
+    return len(dataset) if hasattr(dataset, "__len__") else None
+
+
 def _rows(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
     rows = dataset.create_tuple_iterator(num_epochs=1) if hasattr(dataset, "create_tuple_iterator") else dataset
     for row in rows:

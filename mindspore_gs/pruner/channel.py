@@ -1,6 +1,6 @@
 """One pruner for every criterion: score the channels, mask those with the lowest scores, make the network small."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,18 +19,21 @@ from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
 from mindspore_gs.masks import Masks, masked_groups
 from mindspore_gs.masks.masks import strip
 from mindspore_gs.masks.trial import check_trainable, try_out
-from mindspore_gs.pruner.channels import Evidence, channels_of, score
+from mindspore_gs.pruner.channels import Channels, Evidence, channels_of, score
 from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
-from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
+from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed, is_greedy
 from mindspore_gs.pruner.defaults import roundings
 from mindspore_gs.pruner.evidence import observe
+from mindspore_gs.pruner.greedy import one_after_another
+from mindspore_gs.pruner.kinds import kinds_of
 from mindspore_gs.pruner.latency import LatencyMeter
 from mindspore_gs.pruner.optimizers import OptimizerCheck
 from mindspore_gs.pruner.patterns import check_patterns, group_names, matched, rate_for
+from mindspore_gs.pruner.reconstruction import error_curves
 from mindspore_gs.pruner.residual import prunable_groups
-from mindspore_gs.pruner.select import best, number_kept
-from mindspore_gs.pruner.widths import numbers_kept
+from mindspore_gs.pruner.select import Ranking, best, check_something_goes, number_kept
+from mindspore_gs.pruner.widths import Target, numbers_kept
 from mindspore_gs.record import has_record, record_of
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
@@ -47,17 +50,19 @@ class ChannelPruner(CompAlgo):
     Args:
         config: options as a dict, or None:
 
-            - ``criterion``: which channels matter. ``"l1"`` (default), ``"l2"``, ``"bn_gamma"``, ``"fpgm"``,
-              ``"taylor"`` (needs ``data``), ``"random"``, any other name in
-              ``mindspore_gs.pruner.criteria.CRITERIA``, or a function that takes
+            - ``criterion``: which channels matter. By weights: ``"l1"`` (default), ``"l2"``, ``"l1_greedy"``,
+              ``"l2_greedy"``, ``"bn_gamma"``, ``"fpgm"``, ``"random"``. By ``data``: ``"apoz"``, ``"hrank"``,
+              ``"chip"``, ``"redundancy"``, ``"thinet"``, ``"lasso"``. By ``data`` with labels: ``"taylor"``,
+              ``"fisher"``. Or any other name in ``mindspore_gs.pruner.criteria.CRITERIA``, or a function that takes
               :class:`~mindspore_gs.pruner.channels.Channels` and returns one number for each channel. The channels with
-              the lowest numbers go.
+              the lowest numbers go. docs/criteria.md has a table of all.
             - ``prune_rate`` (float): share of channels that each layer loses, in [0, 1). Default: 0.0. A layer of
               C channels loses ``int(prune_rate * C)``.
             - ``target`` (dict): instead of ``prune_rate``, the share that is left of the dense network, in (0, 1):
               ``{"macs": 0.5}``, ``{"params": 0.5}`` or ``{"latency": 0.5}``; see below. Default: None.
             - ``scope`` (str): how a target is met. ``"layer"`` (default): by one rate for all layers. ``"global"``:
-              by ranking the channels of all layers together.
+              by ranking the channels of all layers together. ``"isomorphic"``: by ranking those of layers of one kind
+              together. ``"error"`` (needs ``data``): by the widths of least error.
             - ``rates`` (dict): rate by layer, such as ``{"layer1": 0.2}``; the first match wins. With a target, these
               layers have that rate and the others meet the target.
             - ``ignore`` (list of str): layers that stay whole. In ``rates`` and ``ignore`` a layer is given by a
@@ -94,13 +99,21 @@ class ChannelPruner(CompAlgo):
       :math:`s_j` is negative): the score over the mean magnitude of its layer's, and what one channel of the layer
       costs in the dense network. Expensive layers come down to ``min_channels``; give a floor such as 4, since
       layers of one channel cost much accuracy.
+    - ``scope="isomorphic"``: each kind of layers loses the same share r of its channels. Within a kind the channels
+      go in the order of ``"global"``. What a kind is, says :func:`~mindspore_gs.pruner.kinds.kinds_of`.
+    - ``scope="error"``: the widths :math:`k_l` with the least :math:`\sum_l e_l(k_l)`, of those that cost no more than
+      t. :math:`e_l(k)` is the error of the network's output where layer l keeps k channels and the others all, measured
+      at seven widths on held-out samples of ``data``, see
+      :func:`~mindspore_gs.pruner.reconstruction.error_curves`. With ``compensate`` it is that after the repair. How the
+      widths are found, and how good they are, says :mod:`mindspore_gs.pruner.allocation`.
     - ``{"latency": t}``: slim candidates along the same order are exported and timed in turns with the dense network,
       for the input that the network was traced with (median of 21 runs). ``{"latency": t, "engine": "onnxruntime"}``
       times them in another engine: ``"mindspore"`` (default), ``"onnxruntime"``, ``"lite"``, or a function that takes
       the path of an ONNX file and returns seconds; see :func:`mindspore_gs.engines.engine`. At most 8 are measured;
       where none is within 0.02, the nearest is taken with a warning; where all are slower, that is an error. The
       time holds for this machine only, a busy machine gives uncertain times, and of data parallel
-      processes the first measures for all.
+      processes the first measures for all. With ``scope="error"`` the network with half of one layer's channels is
+      measured first for each layer, and the candidates are the widths of least error for what that foretells.
 
     Raises:
         TypeError, ValueError: an option is unknown, of the wrong type or out of range, or ``prune_rate`` and
@@ -119,6 +132,22 @@ class ChannelPruner(CompAlgo):
 
     _config_type = ChannelConfig
     compensation: Compensation | None = None  # what the last ``apply`` has repaired
+    rankings: tuple[Ranking, ...] = ()  # what the last ``apply`` has scored, and which channels stay
+
+    @property
+    def target(self) -> Target | None:
+        """What shall be left of the network, or None where there is a rate."""
+        return self._config.target
+
+    @property
+    def rounding(self) -> tuple[int, int]:
+        """``round_to``, where None is its default, and ``min_channels``."""
+        return self._roundings[0], self._config.min_channels
+
+    @property
+    def _roundings(self) -> tuple[int, ...]:
+        """What is tried in turn until a target is met."""
+        return roundings(self._config.round_to, self._config.target is not None)
 
     def set_prune_rate(self, prune_rate: float) -> None:
         """Set the share of channels that each layer loses.
@@ -149,13 +178,14 @@ class ChannelPruner(CompAlgo):
             ValueError: ``rates`` or ``ignore`` do not fit it.
         """
         check_cell(self, network)
-        prepared = self._prepare(network)
+        prepared = self.prepare(network)
         check_trainable(network, prepared[0], prepared[2])
         return self._masked(network, *prepared)
 
-    def _masked(self, network: nn.Cell, graph: ChannelGraph, residual: str, groups: tuple[Group, ...]) -> nn.Cell:
-        """The same object, with the channels masked that have the lowest scores."""
-        choice = self._choose(network, graph, groups, {})
+    def _masked(self, network: nn.Cell, graph: ChannelGraph, residual: str, groups: tuple[Group, ...],
+                choice: Mapping[Group, np.ndarray] | None = None) -> nn.Cell:
+        """The same object, with the channels masked that have the lowest scores, or that are given."""
+        choice = self._choose(network, graph, groups, {}) if choice is None else choice
         remember_names(network)
         Masks.attach(network, graph, groups, residual).set(choice)
         try:
@@ -195,6 +225,22 @@ class ChannelPruner(CompAlgo):
         check_equal(masked, small, plan.inputs)
         return small
 
+    def shrink(self, network: nn.Cell) -> nn.Cell:
+        """Mask and convert in one go, without training in between; :func:`prune` does this.
+
+        Args:
+            network: the network, which stays as it is.
+
+        Returns:
+            A new, slim network.
+
+        Raises:
+            TypeError, ValueError, PruningError: as :meth:`apply` and :meth:`convert`.
+        """
+        check_cell(self, network)
+        twin = copy_network(network)
+        return self.convert(self._masked(twin, *self.prepare(twin)))
+
     def plan(self, network: nn.Cell) -> PrunePlan:
         """What a masked network keeps, as a plan that can be stored and carried out elsewhere.
 
@@ -224,8 +270,16 @@ class ChannelPruner(CompAlgo):
         report.print()
         return report
 
-    def _prepare(self, network: nn.Cell) -> tuple[ChannelGraph, str, tuple[Group, ...]]:
-        """Trace a network, find what may be pruned, and try it out."""
+    def prepare(self, network: nn.Cell) -> tuple[ChannelGraph, str, tuple[Group, ...]]:
+        """Trace a network, find what may be pruned, and try it out on copies; the network stays as it is.
+
+        Returns:
+            Its channel graph, the policy for residual streams, and the groups that may lose channels.
+
+        Raises:
+            PruningError: the network cannot be pruned, or has masks already.
+            ValueError: ``ignore`` does not fit it.
+        """
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
@@ -243,35 +297,72 @@ class ChannelPruner(CompAlgo):
         check_patterns(owner, "rates", config.rates, graph)
         check_patterns(owner, "ignore", config.ignore, graph)
         groups = [group for group in groups if not matched(config.ignore, group_names(graph, group))]
-        criterion = config.criterion if callable(config.criterion) else CRITERIA[config.criterion]
-        if evidence_needed(config.criterion) == "gradient":
-            evidence = {**evidence, **observe(self._dense(network), graph, groups, config.data, config.loss_fn)}
-        scores = [score(criterion, channels)
-                  for channels in channels_of(network, graph, groups, evidence, config.seed)]
+        evidence = self._observed(network, graph, groups, evidence)
+        scores = self.scores(network, graph, groups, evidence)
         counts = self._numbers_kept(network, graph, groups, scores)
-        return {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
+        if is_greedy(config.criterion):
+            choice = one_after_another(network, graph, groups, counts, self._criterion, evidence, config.seed)
+        else:
+            choice = {group: best(found, count) for group, found, count in zip(groups, scores, counts)}
+        self.rankings = tuple(Ranking(group.members, found, choice[group]) for group, found in zip(groups, scores))
+        return choice
+
+    def scores(self, network: nn.Cell, graph: ChannelGraph, groups: Sequence[Group],
+               evidence: Evidence | None = None) -> list[np.ndarray]:
+        """One number for each channel of each group, by the criterion.
+
+        Args:
+            network: the network in its original form, or in the knockoff phase.
+            graph: its channel graph.
+            groups: groups of it.
+            evidence: what is known of the channels already. Default: nothing.
+        """
+        evidence = self._observed(network, graph, groups, evidence or {})
+        return [score(self._criterion, channels)
+                for channels in channels_of(network, graph, groups, evidence, self._config.seed)]
+
+    @property
+    def _criterion(self) -> Callable[[Channels], np.ndarray]:
+        given = self._config.criterion
+        return given if callable(given) else CRITERIA[given]
+
+    def _observed(self, network: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], evidence: Evidence) -> Evidence:
+        """The evidence with what the criterion needs besides, from one pass over the data."""
+        config = self._config
+        kinds = tuple(kind for kind in evidence_needed(config.criterion) if kind not in evidence)
+        if not kinds:
+            return evidence
+        return {**evidence, **observe(self._dense(network), graph, groups, config.data, config.loss_fn, kinds)}
 
     def _numbers_kept(self, network: nn.Cell, graph: ChannelGraph, groups: list[Group],
                       scores: list[np.ndarray]) -> list[int]:
         """How many channels each group keeps: by its rate, or so that the target is met."""
         config = self._config
-        tried = roundings(config.round_to, config.target is not None)
         own = [rate_for(graph, group, config.rates) for group in groups]
         if config.target is None:
             rates = [config.prune_rate if rate is None else rate for rate in own]
-            return [number_kept(group.size, rate, tried[0], config.min_channels) for group, rate in zip(groups, rates)]
-        measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
-        model = CostModel(graph, groups)
-        for round_to in tried:
-            rounding = round_to, config.min_channels
-            fixed = [None if rate is None else number_kept(group.size, rate, *rounding)
-                     for group, rate in zip(groups, own)]
+            counts = [number_kept(group.size, rate, *self.rounding) for group, rate in zip(groups, rates)]
+            check_something_goes(type(self).__name__, [group.size for group in groups], rates, counts, *self.rounding)
+            return counts
+        for round_to in self._roundings[:-1]:
             try:
-                return numbers_kept(config.target, config.scope, model, scores, fixed, *rounding, measure)
-            except PruningError:
-                if round_to == tried[-1]:
-                    raise
-        raise AssertionError("there is a rounding to try")  # which the checker of types cannot see
+                return self._meeting_target(network, graph, groups, scores, own, (round_to, config.min_channels))
+            except PruningError:  # finer multiples may meet it
+                continue
+        return self._meeting_target(network, graph, groups, scores, own,
+                                    (self._roundings[-1], config.min_channels))
+
+    def _meeting_target(self, network: nn.Cell, graph: ChannelGraph, groups: list[Group], scores: list[np.ndarray],
+                        own: list[float | None], rounding: tuple[int, int]) -> list[int]:
+        """How many channels each group keeps, in given multiples, so that the target is met."""
+        config = self._config
+        fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
+        measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
+        kinds = kinds_of(graph, groups) if config.scope == "isomorphic" else ()
+        curves = error_curves(self._dense(network), graph, groups, scores, config.data, fixed, rounding,
+                              config.compensate, config.seed) if config.scope == "error" else ()
+        return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure,
+                            kinds, curves)
 
     def _compensate(self, network: nn.Cell) -> None:
         """Repair a masked network, if that is asked for."""
@@ -316,8 +407,8 @@ def free_groups(algorithm: CompAlgo, graph: ChannelGraph, residual: str, ignore:
     groups = prunable_groups(graph, residual)
     free = tuple(group for group in groups if group.blocked_by is None
                  and not matched(ignore, group_names(graph, group)))
-    if not free:
-        reasons = [f"{group.name}: {group.blocked_by}" for group in groups if group.blocked_by is not None]
+    if all(group.size == 1 for group in free):  # a layer keeps its last channel
+        reasons = [f"{group.name}: {group.blocked_by or 'it has one channel'}" for group in groups]
         raise PruningError(f"no layer has channels that may be removed with residual={residual!r}"
                            + (f" and ignore={list(ignore)}" if ignore else "")
                            + (" (" + "; ".join(reasons[:3]) + ")." if reasons else "; it has no layer that makes any."))
@@ -356,6 +447,4 @@ def prune(net: nn.Cell, criterion: Any = "l1", target: Mapping[str, float] | Non
     if target is None and "prune_rate" not in options:
         target = {"macs": 0.5}
     pruner = ChannelPruner(criterion=criterion, target=target, input_shape=inputs, **options)
-    check_cell(pruner, net)
-    twin = copy_network(net)
-    return pruner.convert(pruner._masked(twin, *pruner._prepare(twin)))
+    return pruner.shrink(net)

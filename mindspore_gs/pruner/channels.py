@@ -1,7 +1,8 @@
 """A group of channels as a criterion sees it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from mindspore import nn
@@ -10,7 +11,7 @@ from mindspore_gs._cells import owners_by_name
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, Slice
 
-Evidence = Mapping[str, Mapping[str, np.ndarray]]
+Evidence = Mapping[str, Mapping[Any, np.ndarray]]  # kind -> name of a weight, or slice of a group -> what was found
 Criterion = Callable[["Channels"], np.ndarray]
 
 
@@ -56,14 +57,28 @@ class Channels:
         return values.reshape(self.size, -1).astype(np.float64)
 
     def evidence(self, kind: str) -> list[np.ndarray]:
-        """What has been observed of the channels, one array of shape (size,) for each layer that has such evidence.
+        """What has been observed of the channels, one array for each layer at which it was.
 
         Args:
-            kind: ``"kfscale"``: the knockoff scales, from 0 (the knockoff wins) to 1.
+            kind: a name in :data:`~mindspore_gs.pruner.evidence.KINDS`, such as ``"kfscale"``: the knockoff scales,
+                from 0 (the knockoff wins) to 1. The others are explained at
+                :func:`~mindspore_gs.pruner.evidence.observe`.
+
+        Returns:
+            Arrays of shape (size,), or (size, size) for ``"gram"``, ``"covariance"`` and ``"contributions"``.
         """
         known = self._evidence.get(kind, {})
-        return [known[part.parameter][part.indices].mean(axis=1).astype(np.float64) for part in self._slices
-                if part.role is Role.FILTER and part.parameter in known]
+        return [known[part] if part in known else known[part.parameter][part.indices].mean(axis=1).astype(np.float64)
+                for part in self._slices
+                if part in known or (part.role is Role.FILTER and part.parameter in known)]
+
+    def observed(self, kind: str) -> bool:
+        """Whether such evidence has been looked for, of these channels or of others."""
+        return kind in self._evidence
+
+    def readers(self) -> list["Channels"]:
+        """The same channels at each layer that reads them: its weights (``Role.INPUT``) and its evidence alone."""
+        return [replace(self, _slices=(part,)) for part in self._slices if part.role is Role.INPUT]
 
     def layers(self) -> list["Channels"]:
         """The same channels in each layer that makes them: its filters, bias and BatchNorm alone."""
@@ -81,15 +96,17 @@ class Channels:
 
 
 def channels_of(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], evidence: Evidence | None = None,
-                seed: int = 0) -> list[Channels]:
+                seed: int = 0, gone: Mapping[tuple[str, int], np.ndarray] | None = None) -> list[Channels]:
     """What criteria see of the groups of a network.
 
     Args:
         net: the network, in its original form, at the time of the call.
         graph: its channel graph.
         groups: groups of the graph.
-        evidence: for each kind, by the name of a layer's weight, one number for each of the layer's channels.
+        evidence: for each kind, by the name of a layer's weight, one number for each of the layer's channels, or by a
+            slice of a group, what was found of the group's channels there.
         seed: of the random numbers.
+        gone: for (parameter, axis) the positions that shall read as zero, as truth values. Default: none.
     """
     owned = owners_by_name(net)
     values: dict[str, np.ndarray] = {}
@@ -97,7 +114,10 @@ def channels_of(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], evid
     def value(name: str) -> np.ndarray:
         if name not in values:
             _, cell, attribute = owned[name][0]
-            values[name] = getattr(cell, attribute).float().asnumpy()
+            values[name] = getattr(cell, attribute).float().asnumpy().copy()
+            for (parameter, axis), positions in (gone or {}).items():
+                if parameter == name:
+                    np.moveaxis(values[name], axis, 0)[positions] = 0.0
         return values[name]
 
     generator = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from numbers import Integral
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import mindspore as ms
 
@@ -14,12 +14,15 @@ from mindspore_gs.graph import RESIDUAL_POLICIES
 from mindspore_gs.pruner.batches import check_batches
 from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
 from mindspore_gs.pruner.defaults import RESIDUAL
+from mindspore_gs.pruner.evidence.kinds import LABELLED, PHASE
 from mindspore_gs.pruner.widths import KINDS, SCOPES, Target
 
 
 def _rate(owner: str, name: str, value: Any) -> float:
     if not isinstance(value, float):
-        raise wrong_type(owner, name, "float", value)
+        error = wrong_type(owner, name, "float", value)  # Golden Stick's words, so the remedy is a note beside them
+        getattr(error, "add_note", len)("Give a share between 0 and 1, such as 0.45 for 45%.")  # from Python 3.11 on
+        raise error
     if not 0.0 <= value < 1.0:
         raise ValueError(f"For '{owner}', the '{name}' must be in range of [0.0, 1.0), but got {value} with type "
                          f"'{type(value).__name__}'.")
@@ -130,6 +133,7 @@ class ChannelConfig(CommonConfig):
     data: Any = option(None, _data)
     loss_fn: Callable | None = option(None, _loss_fn)
     compensate: bool = option(False, boolean)
+    found_before: ClassVar[tuple[str, ...]] = ()  # kinds of evidence that are there without data
 
     @staticmethod
     def check_together(owner: str, config: Any, given: Set[str]) -> None:
@@ -139,12 +143,32 @@ class ChannelConfig(CommonConfig):
         if config.target is None and config.scope != "layer":
             raise ValueError(f"For '{owner}', the 'scope' {config.scope!r} needs a 'target', such as {{'macs': 0.5}}, "
                              "but got none.")
-        if evidence_needed(config.criterion) is not None and config.data is None:
-            raise ValueError(f"For '{owner}', the criterion {config.criterion!r} looks at data, so it needs 'data', "
-                             "such as a list of batches (images, labels), but got none.")
-        if config.compensate and evidence_needed(config.criterion) and isinstance(config.data, Iterator):
+        needs = [kind for kind in evidence_needed(config.criterion) if kind not in config.found_before]
+        _check_evidence(owner, config, needs)
+        if config.scope == "error" and config.data is None:
+            raise ValueError(f"For '{owner}', the scope 'error' measures errors, so it needs 'data', such as a list of "
+                             "batches of training images, but got none.")
+        if config.scope == "error" and (config.compensate or needs) and isinstance(config.data, Iterator):
+            raise ValueError(f"For '{owner}', the scope 'error' reads 'data' and something else does, too, but an "
+                             "iterator can be read only once; give a list of batches or a mindspore.dataset.")
+        if config.compensate and needs and isinstance(config.data, Iterator):
             raise ValueError(f"For '{owner}', the criterion and 'compensate' both read 'data', but an iterator can be "
                              "read only once; give a list of batches or a mindspore.dataset.")
         if config.compensate and config.data is None:
             raise ValueError(f"For '{owner}', 'compensate' needs 'data', such as a list of batches of training images, "
                              "but got none.")
+
+
+def _check_evidence(owner: str, config: ChannelConfig, needs: list[str]) -> None:
+    """Refuse a criterion that will lack what it looks at."""
+    said = f"For '{owner}', the criterion {config.criterion!r}"
+    if set(needs) & set(PHASE):
+        raise ValueError(f"{said} compares channels with their knockoffs, so it needs the knockoff phase, and there "
+                         "is none here. Use PrunerKfCompressAlgo and then PrunerFtCompressAlgo, or another criterion, "
+                         "such as 'l1'.")
+    if needs and config.data is None:
+        labelled = bool(set(needs) & set(LABELLED))
+        what = "(images, labels)" if labelled else "of images"
+        also = "" if not labelled or config.loss_fn else " Unless the network is a classifier, give 'loss_fn', too."
+        raise ValueError(f"{said} looks at data, so it needs 'data', such as a list of batches {what}, but got none."
+                         f"{also}")

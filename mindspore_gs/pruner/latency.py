@@ -1,12 +1,11 @@
 """How long does a slim network take on this machine, against the dense one?"""
 
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs._files import scratch_folder
 from mindspore_gs._ranks import of_first_rank
 from mindspore_gs.engines import Engine
 from mindspore_gs.graph import ChannelGraph, Group
@@ -49,8 +48,8 @@ class LatencyMeter:
         stays = {group: best(score, int(count)) for group, score, count in zip(self._groups, self._scores, kept)}
         small = slice_network(self._dense, PrunePlan.from_groups(self._graph, stays))
         inputs = random_inputs(self._graph.inputs)
-        with tempfile.TemporaryDirectory() as folder:
-            files = [self._engine.export(net, inputs, Path(folder) / name)
+        with scratch_folder() as folder:
+            files = [self._engine.export(net, inputs, folder / name)
                      for net, name in ((self._dense, "dense"), (small, "slim"))]
             before, after = self._engine.time(files, inputs)
         return after / before

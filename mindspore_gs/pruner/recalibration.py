@@ -12,7 +12,8 @@ from mindspore_gs._ranks import mean_over_ranks
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.norms import batch_norms
-from mindspore_gs.pruner.batches import batches_of, check_data
+from mindspore_gs.progress import tracked
+from mindspore_gs.pruner.batches import batches_of, check_data, number_of_batches
 
 
 def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell:
@@ -49,7 +50,9 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
         norm.follow_batch()
     means: list[np.ndarray] = []
     count = 0
-    for batch in batches_of("recalibrate", dataset):
+    known = number_of_batches(dataset)
+    total = steps if known is None else known if steps is None else min(steps, known)
+    for batch in tracked(batches_of("recalibrate", dataset), "BatchNorm statistics", total):
         if count == steps:
             break
         _run(twin, batch, count)

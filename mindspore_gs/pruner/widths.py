@@ -1,19 +1,14 @@
-r"""How many channels does each group keep, so that a given share of the network is left?
+"""How many channels does each group keep, so that a given share of the network is left?
 
-Both scopes order the removals of single channels (or of as many as ``round_to`` says) in one path through the
-network, from all channels to as few as ``min_channels`` allows, and go along it until the target is met.
+``scope="layer"``, ``"global"`` and ``"isomorphic"`` order the removals of single channels (or of as many as
+``round_to`` says) in one path through the network (``paths.py``), and go along it until the target is met. The share
+left after each key falls, and the nearest is found by bisection. Where it is farther than :data:`CLOSE` from the
+target, the uniform steps are too coarse and get broken: from the last stop that leaves more than the target, removals
+are carried out one at a time, lowest key first and groups in order of execution. One that would lead away from the
+target, or past it by more than :data:`CLOSE`, is left out and closes its group. This ends within :data:`CLOSE`, before
+a removal that would lead away, or when no group is open.
 
-``scope="layer"``: removal k of a group of s channels has the key :math:`k / s`, so that all removals up to key r are
-what ``prune_rate=r`` removes. The share left after each key falls, and the nearest is found by bisection. Where it
-is farther than :data:`CLOSE` from the target, the uniform steps are too coarse and get broken: from the last uniform
-rate that leaves more than the target, removals are carried out one at a time, lowest key first and groups in order of
-execution. One that would lead away from the target, or past it by more than :data:`CLOSE`, is left out and closes its
-group. This ends within :data:`CLOSE`, before a removal that would lead away, or when no group is open.
-
-``scope="global"``: the key is the channel's score over its group's mean magnitude, per cost; the cost is what one
-channel of the dense network takes with it (MACs, or parameters for ``"params"``), over the mean of that in all
-groups. A negative score counts times the cost, so that of the bad channels the expensive ones go first. Single
-removals are left out as above.
+``scope="error"`` orders nothing: ``allocation.py`` looks for the widths of least error.
 """
 
 import logging
@@ -25,16 +20,20 @@ import numpy as np
 
 from mindspore_gs.cost import CostModel
 from mindspore_gs.errors import PruningError
-from mindspore_gs.pruner.select import round_kept
+from mindspore_gs.progress import step
+from mindspore_gs.pruner.allocation import Curve, Options, least_error
+from mindspore_gs.pruner.paths import Path, global_path, isomorphic_path, layer_path
+from mindspore_gs.pruner.prices import Cheaper
 
 NAMES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
 KINDS = tuple(NAMES)
-SCOPES = ("layer", "global")
+SCOPES = ("layer", "global", "isomorphic", "error")
 TOLERANCE = 0.02
 CLOSE = 0.01
 CANDIDATES = 8
 
 Share = Callable[[np.ndarray], float]
+Costs = Callable[[np.ndarray], np.ndarray]
 _log = logging.getLogger("mindspore_gs")
 
 
@@ -48,86 +47,6 @@ class Target:
     kind: str
     share: float
     engine: str | Callable = "mindspore"
-
-
-@dataclass(frozen=True, eq=False)
-class Path:
-    """Removals in order: each lowers what one group keeps.
-
-    Attributes:
-        start: channels that each group keeps before the first removal, shape (groups,).
-        keys: ascending, shape (removals,).
-        groups: which group loses channels, shape (removals,).
-        kept: channels that it keeps afterwards, shape (removals,).
-    """
-
-    start: np.ndarray
-    keys: np.ndarray
-    groups: np.ndarray
-    kept: np.ndarray
-
-    def after(self, count: int) -> np.ndarray:
-        """Channels that each group keeps after the first ``count`` removals."""
-        kept = self.start.copy()
-        np.minimum.at(kept, self.groups[:count], self.kept[:count])
-        return kept
-
-    def stops(self) -> list[int]:
-        """Numbers of removals after which all removals of one key are done, from 0 to all of them."""
-        ends = np.flatnonzero(np.diff(self.keys)) + 1
-        return [0, *ends.tolist(), len(self.keys)] if len(self.keys) else [0]
-
-
-def removals(size: int, round_to: int, min_channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a group of ``size`` channels can keep, descending, and how many channels must be lost to get there.
-
-    >>> removals(10, 4, 1)
-    (array([8, 4]), array([2, 6]))
-    """
-    kept, lost = np.unique(round_kept(size - np.arange(size), size, round_to, min_channels), return_index=True)
-    below = kept < size
-    return kept[below][::-1], lost[below][::-1]
-
-
-def layer_path(sizes: Sequence[int], fixed: Sequence[int | None], round_to: int, min_channels: int) -> Path:
-    """The path of uniform rates. Groups with a number in ``fixed`` keep that many.
-
-    >>> path = layer_path([4, 2], [None, None], 1, 1)
-    >>> path.keys.tolist(), path.groups.tolist(), path.kept.tolist()
-    ([0.25, 0.5, 0.5, 0.75], [0, 0, 1, 0], [3, 2, 1, 1])
-    """
-    steps = [removals(size, round_to, min_channels) for size in sizes]
-    return _path(sizes, fixed, [(kept, lost / size) for size, (kept, lost) in zip(sizes, steps)])
-
-
-def global_path(scores: Sequence[np.ndarray], costs: np.ndarray, fixed: Sequence[int | None], round_to: int,
-                min_channels: int) -> Path:
-    """The path of the global ranking.
-
-    Args:
-        scores: one number for each channel of each group.
-        costs: what one channel of each group costs, shape (groups,), positive.
-        fixed: number of channels of the groups that are not ranked, else None.
-        round_to, min_channels: as in the configuration.
-    """
-    steps = []
-    for score, cost in zip(scores, costs * (len(costs) / costs.sum()) if len(costs) else ()):
-        ranked = np.sort(score) / max(float(np.abs(score).mean()), np.finfo(float).tiny)
-        keys = np.where(ranked < 0, ranked * cost, ranked / cost)
-        kept, _ = removals(len(score), round_to, min_channels)
-        sums = np.concatenate(([0.0], np.cumsum(keys)))[len(score) - np.concatenate(([len(score)], kept))]
-        steps.append((kept, np.maximum.accumulate(np.diff(sums) / -np.diff(kept, prepend=len(score)))))
-    return _path([len(score) for score in scores], fixed, steps)
-
-
-def _path(sizes: Sequence[int], fixed: Sequence[int | None], steps: Sequence[tuple[np.ndarray, np.ndarray]]) -> Path:
-    start = np.array([size if number is None else number for size, number in zip(sizes, fixed)], dtype=np.int64)
-    free = [k for k, number in enumerate(fixed) if number is None]
-    kept, keys, groups = (np.concatenate([np.empty(0, kind), *arrays]) for kind, arrays in (
-        (np.int64, [steps[k][0] for k in free]), (float, [steps[k][1] for k in free]),
-        (np.int64, [np.full(len(steps[k][0]), k) for k in free])))
-    order = np.argsort(keys, kind="stable")
-    return Path(start, keys[order], groups[order], kept[order])
 
 
 def meet(path: Path, share: Share, target: Target) -> np.ndarray:
@@ -153,9 +72,7 @@ def meet(path: Path, share: Share, target: Target) -> np.ndarray:
         best = min(best, broken, key=lambda kept: abs(share(kept) - target.share))
     if abs(share(best) - target.share) > TOLERANCE:
         low, high = share(path.after(stops[-1])), share(path.start)
-        raise PruningError(f"found no choice of channels that leaves {target.share} of the {NAMES[target.kind]} within "
-                           f"{TOLERANCE}; what is left is from {low:.3f} to {high:.3f}, and the nearest to the target "
-                           f"is {share(best):.3f}. Change 'target', 'round_to', 'min_channels', 'rates' or 'ignore'.")
+        raise _unreachable(target, low, high, share(best))
     return best
 
 
@@ -178,7 +95,8 @@ def _one_at_a_time(path: Path, first: int, share: Share, target: float) -> np.nd
     return kept
 
 
-def meet_latency(path: Path, macs: Share, measure: Share, target: Target) -> np.ndarray:
+def meet_latency(path: Path | Cheaper, macs: Share, measure: Share, target: Target,
+                 unit: str = "of the MACs") -> np.ndarray:
     """Follow a path until the measured latency meets the target.
 
     Each candidate lies between the last one that was too slow (at first the dense network) and the last one that was
@@ -188,9 +106,11 @@ def meet_latency(path: Path, macs: Share, measure: Share, target: Target) -> np.
 
     Args:
         path: the removals in order.
-        macs: share of the MACs that is left for the channels that each group keeps.
+        macs: share of the MACs that is left for the channels that each group keeps; or anything else that falls along
+            the path as the latency does.
         measure: share of the latency that is left, measured.
         target: what shall be left.
+        unit: what ``macs`` is a share of, for messages.
 
     Returns:
         Channels that each group keeps. Where no candidate is within 0.02, those of the nearest, with a warning.
@@ -208,13 +128,13 @@ def meet_latency(path: Path, macs: Share, measure: Share, target: Target) -> np.
         kept = path.after(count)
         measured[count] = measure(kept)
         point = (count, macs(kept), measured[count])
-        _log.info("candidate %d: %.3f of the MACs, %.3f of the latency", len(measured), *point[1:])
+        _log.info("candidate %d: %.3f %s, %.3f of the latency", len(measured), point[1], unit, point[2])
         if abs(measured[count] - share) <= TOLERANCE:
             return kept
         slow, fast = (point, fast) if measured[count] > share else (slow, point)
     count, nearest = min(measured.items(), key=lambda item: abs(item[1] - share))
     said = (f"none of {len(measured)} candidates has {share} of the dense network's latency within {TOLERANCE}; "
-            f"the nearest has {nearest:.3f} with {macs(path.after(count)):.3f} of the MACs")
+            f"the nearest has {nearest:.3f} with {macs(path.after(count)):.3f} {unit}")
     if min(measured.values()) > share:
         raise PruningError(f"{said}. Set a higher target.")
     _log.warning("%s, and is taken.", said)
@@ -229,17 +149,20 @@ def _between(slow: tuple[int, float, float], fast: tuple[int, float, float], tar
 
 
 def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[np.ndarray],
-                 fixed: Sequence[int | None], round_to: int, min_channels: int, measure: Share) -> list[int]:
+                 fixed: Sequence[int | None], round_to: int, min_channels: int, measure: Share,
+                 kinds: Sequence[str] = (), curves: Sequence[Curve | None] = ()) -> list[int]:
     """How many channels each group keeps.
 
     Args:
         target: what shall be left.
-        scope: "layer" or "global".
+        scope: "layer", "global", "isomorphic" or "error".
         model: the cost of the network.
         scores: one number for each channel of each group.
         fixed: number of channels of the groups that have a rate of their own, else None.
         round_to, min_channels: as in the configuration.
         measure: share of the latency that is left for the channels that each group keeps; for "latency" only.
+        kinds: what each group is like; for "isomorphic" only.
+        curves: error of each group over the channels that it keeps; for "error" only.
 
     Raises:
         PruningError: the target cannot be met.
@@ -250,11 +173,47 @@ def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[
     def share(kept: np.ndarray) -> float:
         return int(cost(kept)) / dense
 
+    if scope == "error":
+        options = Options.of(model.sizes.tolist(), curves, fixed, round_to, min_channels)
+        if target.kind == "latency":
+            cheaper = Cheaper.measured(options, measure)
+            return meet_latency(cheaper, cheaper.share, measure, target, "foretold").tolist()
+        return meet_least_error(options, cost, target).tolist()
     if scope == "layer":
         path = layer_path(model.sizes.tolist(), fixed, round_to, min_channels)
     else:
-        one_less = model.sizes - np.eye(len(model.sizes), dtype=np.int64)
-        path = global_path(scores, dense - cost(one_less), fixed, round_to, min_channels)
+        of_one = dense - cost(model.sizes - np.eye(len(model.sizes), dtype=np.int64))
+        path = isomorphic_path(scores, of_one, kinds, fixed, round_to, min_channels) if scope == "isomorphic" else \
+            global_path(scores, of_one, fixed, round_to, min_channels)
     if target.kind == "latency":
-        return meet_latency(path, share, measure, target).tolist()
+        with step("timing candidates, at most so many", CANDIDATES) as search:
+            return meet_latency(path, share, search.counting(measure), target).tolist()
     return meet(path, share, target).tolist()
+
+
+def meet_least_error(options: Options, cost: Costs, target: Target) -> np.ndarray:
+    """The widths of least error that leave no more than the target.
+
+    Where the best ones leave less by more than :data:`CLOSE`, because widths are coarse, as much more than the target
+    is allowed, first :data:`CLOSE` and then :data:`TOLERANCE`.
+
+    Raises:
+        PruningError: no widths are within 0.02 of the target; says what can be reached.
+    """
+    dense = int(cost(options.sizes))
+    most, least = (int(cost(options.widest(k))) / dense for k in (True, False))
+    found = least
+    for more in (0.0, CLOSE, TOLERANCE):
+        if least > target.share + more:
+            continue
+        kept = least_error(options, cost, (target.share + more) * dense)
+        found = int(cost(kept)) / dense
+        if abs(found - target.share) <= max(CLOSE, more):
+            return kept
+    raise _unreachable(target, least, most, found)
+
+
+def _unreachable(target: Target, low: float, high: float, nearest: float) -> PruningError:
+    return PruningError(f"found no choice of channels that leaves {target.share} of the {NAMES[target.kind]} within "
+                        f"{TOLERANCE}; what is left is from {low:.3f} to {high:.3f}, and the nearest to the target "
+                        f"is {nearest:.3f}. Change 'target', 'round_to', 'min_channels', 'rates' or 'ignore'.")

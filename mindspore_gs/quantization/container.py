@@ -7,10 +7,10 @@ arrays one behind the other, and 32 bytes of SHA-256 over all that comes before.
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from mindspore_gs._files import whole_file
 from mindspore_gs.errors import CheckpointError, first_line
 
 MAGIC = b"GSQUANT1"
@@ -28,12 +28,8 @@ def write(path: Path, header: dict[str, Any], parts: list[bytes]) -> None:
     text = json.dumps(header, sort_keys=True).encode()
     content = b"".join([MAGIC, len(text).to_bytes(8, "little"), text, *parts])
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            draft = Path(folder) / path.name
+        with whole_file(path) as draft:
             draft.write_bytes(content + hashlib.sha256(content).digest())
-            draft.chmod(0o644)
-            draft.replace(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written: {first_line(error)}") from error
 

@@ -189,7 +189,9 @@ def _layers(header: Any, net: nn.Cell, entries: list[_Entry], path: str | os.Pat
     """The layers, once they are known to be there and to be what the file says."""
     found, packed = header.get("layers"), {entry.name for entry in entries if entry.bits}
     cells = dict(net.cells_and_names())
-    if not isinstance(found, dict) or {one.get("weight") for one in found.values() if isinstance(one, dict)} != packed:
+    named = [one.get("weight") if isinstance(one, dict) else None for one in found.values()] if isinstance(
+        found, dict) else [None]
+    if not all(isinstance(name, str) for name in named) or set(named) != packed:
         raise CheckpointError(f"{path} does not say which layers its low-bit weights belong to.")
     for where, one in found.items():
         bounds = one.get("input", [-1.0, 1.0, 255])

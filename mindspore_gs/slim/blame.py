@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import evaluating, in_mode
+from mindspore_gs.errors import first_line
 from mindspore_gs.slim.difference import parts, relative_difference
 
 Outputs = dict[tuple[str, type], Any]
@@ -107,13 +108,7 @@ def outputs_of(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> Outputs:
 def failure(net: nn.Cell, inputs: tuple[ms.Tensor, ...], error: BaseException) -> str:
     """Why and where a network does not run: MindSpore's first line, the innermost cell, the line of code."""
     found = [text for text in (_failing_cell(net, inputs), _failing_line(net, inputs)) if text]
-    return _reason(error) + (f" ({', '.join(found)})" if found else "")
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of MindSpore's message that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return first_line(error).rstrip(".") + (f" ({', '.join(found)})" if found else "")
 
 
 def _failing_cell(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:

@@ -10,12 +10,16 @@ class RestoreChannels(nn.Cell):
     Args:
         size: number of channels of the output.
         indices: for each channel of the input, its place in the output, ascending.
+        axis: the axis of the channels. Default: 1, as behind a convolution; -1, the last one, as behind a dense layer.
 
     Inputs:
-        - **x** (Tensor) - shape :math:`(N, K, H, W)`, any float type.
+        - **x** (Tensor) - shape :math:`(N, K, H, W)`, or :math:`(N, ..., K)` for the last axis; any float type.
 
     Outputs:
-        Tensor of shape :math:`(N, size, H, W)` and the type of ``x``.
+        Tensor of shape :math:`(N, size, H, W)`, or :math:`(N, ..., size)`, and the type of ``x``.
+
+    Raises:
+        ValueError: ``axis`` is neither 1 nor -1.
 
     Examples:
         >>> import mindspore as ms
@@ -25,8 +29,11 @@ class RestoreChannels(nn.Cell):
         [0. 1. 0. 1.]
     """
 
-    def __init__(self, size: int, indices: tuple[int, ...]):
+    def __init__(self, size: int, indices: tuple[int, ...], axis: int = 1):
         super().__init__()
+        if axis not in (1, -1):
+            raise ValueError(f"For 'RestoreChannels', the 'axis' must be 1 or -1, but got {axis!r}.")
+        self.axis = axis
         kept = len(indices)
         place = {channel: k for k, channel in enumerate(indices)}
         self.size, self.indices = size, tuple(indices)
@@ -36,12 +43,12 @@ class RestoreChannels(nn.Cell):
 
     def construct(self, x: ms.Tensor) -> ms.Tensor:
         """Append one channel of zeros and gather."""
-        zero = self.zeros_like(x[:, :1])
-        return ops.gather(ops.concat((x, zero), 1), self.source, 1)
+        zero = self.zeros_like(x[:, :1] if self.axis == 1 else x[..., :1])
+        return ops.gather(ops.concat((x, zero), self.axis), self.source, self.axis)
 
     def bprop(self, x: ms.Tensor, out: ms.Tensor, dout: ms.Tensor) -> tuple[ms.Tensor]:
         """The gradient of a removed channel goes nowhere; the others read theirs from their place."""
-        return (ops.gather(dout, self.kept, 1),)
+        return (ops.gather(dout, self.kept, self.axis),)
 
     def extend_repr(self) -> str:
         """What the cell shows of itself in a network's text."""

@@ -13,7 +13,8 @@ from mindspore import nn
 
 from mindspore_gs._cells import copy_network, evaluating, in_mode
 from mindspore_gs._scratch import nothing_left_behind
-from mindspore_gs.errors import ParityError
+from mindspore_gs.errors import ParityError, first_line
+from mindspore_gs.progress import tracked
 from mindspore_gs.slim.blame import compare_cells, failure, first_difference
 from mindspore_gs.slim.difference import INFINITE, differences, relative_difference
 
@@ -43,7 +44,8 @@ def random_inputs(specification: Specification, seed: int = 0) -> tuple[ms.Tenso
     return tuple(tensors)
 
 
-def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequence[ms.Tensor]) -> float:
+def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequence[ms.Tensor],
+                locate: bool = True) -> float:
     """Compare two networks in evaluation mode, on two sets of random inputs or on the given ones.
 
     A difference of :math:`10^{-5}` (float32) is allowed, relative to the larger of 1 and the output. Where more is
@@ -59,6 +61,8 @@ def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequenc
         masked: the network at full width.
         small: the slim one.
         inputs: (shape, type) pairs for random inputs, or tensors.
+        locate: whether an error says which cell and which line of code are at fault. Looking for them takes several
+            runs and a compilation.
 
     Returns:
         The largest relative difference of the outputs that count.
@@ -69,23 +73,27 @@ def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequenc
     masked, small = _in_full_precision(masked), _in_full_precision(small)
     given = all(isinstance(value, ms.Tensor) for value in inputs)
     sets = [tuple(inputs)] if given else [random_inputs(inputs, seed) for seed in (0, 1)]
-    return max(_check_on(masked, small, values) for values in sets)
+    return max(_check_on(masked, small, values, locate) for values in tracked(sets, "comparing slim with masked"))
 
 
-def _check_on(masked: nn.Cell, small: nn.Cell, inputs: tuple[Any, ...]) -> float:
+def _check_on(masked: nn.Cell, small: nn.Cell, inputs: tuple[Any, ...], locate: bool) -> float:
     with evaluating(masked), evaluating(small), nothing_left_behind():
         expected = masked(*inputs)
         try:
             got = small(*inputs)
             found = differences(got, expected)
         except Exception as error:
-            raise ParityError(f"the slim network does not run: {failure(small, inputs, error)}. A number of "
-                              "channels may be written into the network's code; add the cell to 'ignore'.") from error
+            why = failure(small, inputs, error) if locate else first_line(error)
+            raise ParityError(f"the slim network does not run: {why}. A number of channels may be written into the "
+                              "network's code; add the cell to 'ignore'.") from error
         verdict = compare(masked, lambda: small(*inputs), inputs, found)
         if verdict.different:
-            place = first_difference(masked, small, inputs, verdict.tolerance, verdict.rounded, FACTOR)
+            where = ""
+            if locate:
+                place = first_difference(masked, small, inputs, verdict.tolerance, verdict.rounded, FACTOR)
+                where = f"; the first cell that differs is {place}"
             raise ParityError(f"the slim network differs from the masked one by {verdict.worst:.1e} (relative, allowed "
-                              f"{verdict.allowed:.0e}); the first cell that differs is {place}.")
+                              f"{verdict.allowed:.0e}){where}.")
         if verdict.unknown:
             _check_layers(masked, small, inputs, verdict)
         if not verdict.counted and not verdict.unknown:

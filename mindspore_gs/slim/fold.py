@@ -75,7 +75,7 @@ def _restored(net: nn.Cell, convolution: nn.Conv2d, norm_path: str, worth: float
     place, _, _ = norm_path.rpartition(".")
     parent = get_cell(net, place)
     behind = parent[1] if isinstance(parent, nn.SequentialCell) and len(parent) == 2 else None
-    if not isinstance(behind, RestoreChannels) or convolution.group != 1:
+    if not isinstance(behind, RestoreChannels) or behind.axis != 1 or convolution.group != 1:
         return {}
     each = int(np.prod(convolution.weight.shape[1:]))  # MACs of one number that the convolution makes
     wide = (behind.size - convolution.weight.shape[0]) * each <= worth * behind.size

@@ -37,11 +37,13 @@ class Restore:
         cell: path of the cell behind which the output is restored (the BatchNorm, or the convolution without one).
         size: number of channels before.
         indices: the channels that the slim cell computes, ascending.
+        axis: where they lie in its output: 1, or -1 (the last axis) behind a dense layer.
     """
 
     cell: str
     size: int
     indices: tuple[int, ...]
+    axis: int = 1
 
 
     @property
@@ -156,6 +158,9 @@ class PrunePlan:
         document = asdict(self) | {"format": FORMAT}
         for entry in (*document["keeps"], *document["restores"]):
             entry["indices"] = lists.setdefault(tuple(entry["indices"]), len(lists))
+        for entry in document["restores"]:
+            if entry["axis"] == 1:  # as files have it that are older than the other axis
+                del entry["axis"]
         return json.dumps(with_checksum(document | {"lists": [list(indices) for indices in lists]}))
 
     @classmethod
@@ -230,4 +235,4 @@ def _positions(mask: np.ndarray) -> tuple[int, ...]:
 
 def _restore(graph: ChannelGraph, weight: str, masks: Mapping[tuple[str, int], np.ndarray]) -> Restore:
     mask = masks[weight, graph.outputs[weight]]
-    return Restore(graph.places[weight], len(mask), _positions(mask))
+    return Restore(graph.places[weight], len(mask), _positions(mask), -1 if weight in graph.dense else 1)

@@ -103,9 +103,11 @@ def _shape(value: Any) -> bool:
     return _each(_at_least_one)(value) and prod(value) <= _LARGEST_INPUT
 
 
+_RESTORE = _entry(cell=lambda value: isinstance(value, str), size=_at_least_one, indices=_whole,
+                  axis=lambda value: type(value) is int and value in (1, -1))
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     "keeps": _each(_entry(parameter=_text, axis=_whole, size=_at_least_one, indices=_whole)),
-    "restores": _each(_entry(cell=lambda value: isinstance(value, str), size=_at_least_one, indices=_whole)),
+    "restores": _each(lambda value: _RESTORE({"axis": 1, **value}) if isinstance(value, dict) else False),
     "grouped": lambda value: isinstance(value, dict) and all(_at_least_one(n) for n in value.values()),
     "zeros": _each(_row(_text, _whole)),
     "inputs": _each(_row(_shape, _text)),

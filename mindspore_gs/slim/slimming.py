@@ -133,7 +133,7 @@ def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     for path, attribute, value in plan.attributes:
         setattr(get_cell(small, path), attribute, value)
     with keeping_names(small):
-        writers = {get_cell(small, r.cell): RestoreChannels(r.size, r.indices) for r in plan.restores}
+        writers = {get_cell(small, r.cell): RestoreChannels(r.size, r.indices, r.axis) for r in plan.restores}
         replace_everywhere(small, {cell: nn.SequentialCell([cell, behind]) for cell, behind in writers.items()})
     earlier = vars(net).get("prune_plan")
     small.prune_plan = plan if earlier is None else earlier.then(plan)
@@ -148,7 +148,7 @@ def _places(net: nn.Cell) -> dict[str, tuple[int, ...]]:
 
 def _slice_places(net: nn.Cell, path: str, keep: Keep) -> None:
     old = get_cell(net, path)
-    replace_cell(net, path, RestoreChannels(old.size, tuple(old.indices[k] for k in keep.indices)))
+    replace_cell(net, path, RestoreChannels(old.size, tuple(old.indices[k] for k in keep.indices), old.axis))
 
 
 def _slice_parameter(parameter: ms.Parameter, keep: Keep) -> None:

@@ -107,6 +107,7 @@ def test_plot_and_json_together(tmp_path):
 WRONG = {
     "no colon": (["tests.networks"], 2, "TARGET must be module:callable"),
     "no module": (["no_such_module:build"], 2, "there is no module 'no_such_module'"),
+    "a file": (["network.py:build"], 2, "A module is named without its ending: 'network'."),
     "no submodule": (["tests.no_such_module:build"], 2, "there is no module 'tests.no_such_module'"),
     "no callable": (["tests.networks:NoSuch"], 2, "module 'tests.networks' has no 'NoSuch'"),
     "not callable": (["train_net:number"], 2, "train_net:number is of type int; it must be a callable"),

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from mindspore_gs.cli.inspection import inspect_graph
 from mindspore_gs.cost import moving_statistics
 from mindspore_gs.graph import trace
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.report import compare
+from mindspore_gs.runs.inspection import inspect_graph
 from mindspore_gs.slim import PrunePlan, slim
 from tests import networks
 

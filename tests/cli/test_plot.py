@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 import pytest
 
 from mindspore_gs.cli.errors import CommandError
-from mindspore_gs.cli.inspection import inspect_graph
 from mindspore_gs.cli.plot import draw, figure_of, plot_path
 from mindspore_gs.graph import trace
+from mindspore_gs.runs.inspection import inspect_graph
 from tests import networks
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra 'plot')")

@@ -8,7 +8,7 @@ import pytest
 
 from mindspore_gs import load_mindir, load_pruned
 from tests import networks
-from tests.helpers import evaluate, image
+from tests.helpers import evaluate, image, randomise
 
 pytest.importorskip("click", reason="click is not installed (extra 'cli')")
 
@@ -60,7 +60,13 @@ def batches():
     return [(image(4, 3, 8, 8), ms.Tensor(np.arange(4) % 3, ms.int32))]
 
 
-@pytest.mark.parametrize("options", [("--criterion", "taylor"), ("--compensate",)], ids=["criterion", "compensation"])
+def no_loss(output, label):
+    """A loss of a user's that can be told from cross entropy."""
+    raise ZeroDivisionError("this loss was called")
+
+
+@pytest.mark.parametrize("options", [("--criterion", "taylor"), ("--criterion", "redundancy"), ("--compensate",)],
+                         ids=["gradients", "activations", "compensation"])
 def test_data_of_the_users_are_used(options, tmp_path):
     command = ("prune", "tests.networks:Long", *SHAPE, "--prune-rate", 0.5, "--out", tmp_path / "out", "--json")
     without = run(*command, *options)
@@ -68,6 +74,65 @@ def test_data_of_the_users_are_used(options, tmp_path):
     result = run(*command, *options, "--data", "tests.cli.test_prune:batches")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["params"]["ratio"] < 0.9
+
+
+def test_a_loss_of_the_users_is_used(tmp_path):
+    result = run("prune", "tests.networks:Long", *SHAPE, "--prune-rate", 0.5, "--out", tmp_path / "out", "--criterion",
+                 "fisher", "--data", "tests.cli.test_prune:batches", "--loss", "tests.cli.test_prune:no_loss")
+    assert result.exit_code == 1 and "this loss was called" in result.stderr
+def test_accuracy_latency_and_summaries_are_written_where_they_are_asked_for(tmp_path):
+    """The accuracy is that of the two networks on the batches, counted here once more."""
+    net = randomise(networks.Long(), 3)
+    ms.save_checkpoint(net, str(tmp_path / "dense.ckpt"))
+    result = run("prune", "tests.networks:Long", *SHAPE, "--checkpoint", tmp_path / "dense.ckpt", "--prune-rate", 0.5,
+                 "--eval", "tests.cli.test_prune:batches", "--time", "--summary", tmp_path / "sum", "--out",
+                 tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    small = load_pruned(networks.Long, tmp_path / "out" / "slim.ckpt")
+    (x, label), = batches()
+    expected = {stage: float((evaluate(n, x).asnumpy().argmax(1) == label.asnumpy()).mean())
+                for stage, n in (("dense", net), ("pruned", small))}
+    assert document["accuracy"] == expected
+    assert document["latency"]["engine"] == "mindspore"
+    assert 0 < document["latency"]["after"] < 1 and 0 < document["latency"]["before"] < 1
+    channels = {row["layer"]: row["channels"] for row in document["layers"]}
+    coupled = [(layer, [row["kept"], len(row["scores"])]) for row in document["scores"] for layer in row["layers"]]
+    assert len(coupled) >= 6 and all(channels[layer] == pair for layer, pair in coupled)
+    assert all(row["scores"] == sorted(row["scores"], reverse=True) for row in document["scores"])
+    assert list((tmp_path / "sum" / "mindspore").iterdir())
+    text = (tmp_path / "out" / "report.html").read_text()
+    for heading in ("Accuracy at each stage", "Scores of the channels", "latency in mindspore"):
+        assert heading in text
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("unlabelled", "needs batches of the network's inputs and the label"),
+    ("strange", "--eval is for outputs of shape (samples, classes) and labels of shape (samples,)"),
+    ("large", "cannot be run on a batch whose inputs and label have the shapes (1, 5, 8, 8), (1,)"),
+    ("nothing", "--eval gave no batch")])
+def test_batches_that_do_not_fit_are_one_line(name, message, tmp_path):
+    result = run("prune", "tests.networks:Long", *SHAPE, "--prune-rate", 0.5, "--out", tmp_path / "out", "--eval",
+                 f"tests.cli.test_prune:{name}")
+    assert result.exit_code in (1, 2) and result.stdout == ""
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and message in last
+
+
+def unlabelled():
+    return [image(1, 3, 8, 8)]
+
+
+def strange():
+    return [(image(1, 3, 8, 8), image(1, 5))]
+
+
+def large():
+    return [(image(1, 5, 8, 8), ms.Tensor([0], ms.int32))]
+
+
+def nothing():
+    return []
 
 
 def test_a_name_in_the_page_is_text(pruned, tmp_path):
@@ -108,6 +173,8 @@ def test_int8_from_data_of_the_users(pruned, tmp_path):
     (("--macs", "2"), 2, "the 'target['macs']' must be in range of (0.0, 1.0), but got 2.0"),
     (("--macs", "0.5", "--prune-rate", "0.5"), 2, "give one of --macs, --prune-rate, not several"),
     (("--criterion", "best"), 2, "or module:function for one of your own, but got 'best'"),
+    (("--criterion", "scop"), 2, "one of apoz, hrank, chip, taylor, fisher, redundancy, thinet, lasso, l1, l2, "
+                                 "l1_greedy, l2_greedy, bn_gamma, fpgm, random, or module:function for one of your"),
     (("--criterion", "tests.networks:nothing"), 2, "module 'tests.networks' has no 'nothing'"),
     (("--ignore", "nowhere"), 2, "the 'ignore' 'nowhere' matches no layer"),
     (("--rate", "layer"), 2, "--rate must be LAYER=RATE, such as layer1=0.2, but got 'layer'"),

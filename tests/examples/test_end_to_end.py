@@ -59,9 +59,13 @@ def test_the_results_say_what_was_done(run):
 
 
 def test_nothing_half_written_is_left(run):
-    folder, _, _ = run
+    folder, _, results = run
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
-        "dense.ckpt", "dense.mindir", "knockoff.ckpt", "masked.ckpt", "results.json", "slim.ckpt", "slim.mindir"]
+        "dense.ckpt", "dense.mindir", "knockoff.ckpt", "masked.ckpt", "pruned.ckpt", "results.json", "run.json",
+        "slim.ckpt", "slim.mindir"]
+    note = json.loads((folder / "out" / "run.json").read_text())
+    assert note["complete"] and note["run"] == results["run"] and note["files"] == results["files"]
+    assert sorted(note["files"]) == sorted({p.name for p in (folder / "out").iterdir()} - {"results.json", "run.json"})
 
 
 def test_masked_and_slim_files_give_the_fine_tuned_network(run):

@@ -1,4 +1,5 @@
 """train.py is killed, started again with the same command, and ends as if nothing had happened."""
+import hashlib
 import json
 import os
 import signal
@@ -32,7 +33,32 @@ def test_what_is_done_is_known_to_the_next_process(tmp_path):
     again = Run(settings(tmp_path, results_json="elsewhere.json"))
     assert again.begin("dense") == {"log": [{"epoch": 1, "loss": 0.5}]} and again.begin("knockoff") is None
     again.end()
-    assert Run(settings(tmp_path)).begin("dense") is None and list(tmp_path.iterdir()) == []
+    assert Run(settings(tmp_path)).begin("dense") is None and [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_stage_whose_file_is_another_one_is_done_again(tmp_path):
+    run = Run(settings(tmp_path))
+    (tmp_path / "dense.ckpt").write_bytes(b"weights")
+    run.finish("dense", [], "dense.ckpt")
+    assert Run(settings(tmp_path)).begin("dense", "dense.ckpt") == {"log": []}
+    (tmp_path / "dense.ckpt").write_bytes(b"of another run")
+    assert Run(settings(tmp_path)).begin("dense", "dense.ckpt") is None
+    (tmp_path / "dense.ckpt").unlink()
+    assert Run(settings(tmp_path)).begin("dense", "dense.ckpt") is None
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path):
+    Run(settings(tmp_path)).once("accuracy dense", lambda: 0.5)
+    assert Run(settings(tmp_path)).once("accuracy dense", lambda: 1 / 0) == 0.5
+
+
+def test_every_file_of_a_run_is_named(tmp_path):
+    run = Run(settings(tmp_path))
+    (tmp_path / "dense.ckpt").write_bytes(b"weights")
+    run.finish("dense", [], "dense.ckpt")
+    note = json.loads((tmp_path / "run.json").read_text())
+    assert note["files"] == {"dense.ckpt": hashlib.sha256(b"weights").hexdigest()} and note["run"] == run.name
+    assert Run(settings(tmp_path, output_path="elsewhere")).name == run.name != Run(settings(tmp_path, seed=2)).name
 
 
 @pytest.mark.parametrize("values", [{"seed": 2}, {"lr": 0.2}, {"net": "resnet56"}, {"kf_config": "{batch_axis: 0}"}])

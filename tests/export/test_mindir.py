@@ -121,6 +121,9 @@ def test_a_mindir_that_cannot_be_loaded(tmp_path):
     with pytest.raises(ExportError, match="there is no MindIR at"):
         load_mindir(tmp_path / "none.mindir")
     (tmp_path / "text.mindir").write_text("hello")
+    (tmp_path / "net.onnx").write_bytes(b"")
+    with pytest.raises(ExportError, match=r"net.onnx is an ONNX file, and load_mindir\(\) reads MindIR"):
+        load_mindir(tmp_path / "net.onnx")
     with pytest.raises(ExportError, match="text.mindir cannot be loaded"):
         load_mindir(tmp_path / "text.mindir")
 

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from mindspore_gs import export_mindir, export_onnx, load_mindir
+from mindspore_gs._files import _draft_of
 from mindspore_gs.errors import ExportError
 from mindspore_gs.export.files import put
 from tests import networks
@@ -41,7 +42,7 @@ def test_a_file_is_replaced_only_when_it_is_whole(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mindspore_gs.export.files.shutil.copyfileobj", full)
+    monkeypatch.setattr("mindspore_gs.export.files.shutil.copyfile", full)
     with pytest.raises(OSError, match="No space left"):
         put(tmp_path / "new", tmp_path / "net.onnx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx", "new"]
@@ -52,7 +53,9 @@ def test_leftovers_of_killed_processes_are_removed(tmp_path):
     dead = subprocess.Popen(["true"])
     dead.wait()
     (tmp_path / "new").write_bytes(b"new")
-    (tmp_path / f".net.onnx.{dead.pid}.part").write_bytes(b"half")
-    (tmp_path / f".net.onnx.{os.getppid()}.part").write_bytes(b"another process is writing")
+    gone, writing = (tmp_path / f"{_draft_of(tmp_path / 'net.onnx')}.{pid}.x.draft" for pid in (dead.pid, os.getppid()))
+    for folder in (gone, writing):
+        folder.mkdir()
+        (folder / "net.onnx").write_bytes(b"half")
     put(tmp_path / "new", tmp_path / "net.onnx")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [f".net.onnx.{os.getppid()}.part", "net.onnx", "new"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [writing.name, "net.onnx", "new"]

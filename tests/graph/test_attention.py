@@ -17,11 +17,29 @@ TABLE = {
     "length from the heads": (attention.Divided, {"q k v": (4, None)}, [("", "heads", 4, 1)]),
     "open length of a head": (attention.OpenLength, {"q k": (3, None), "v": (3, None)}, []),
     "one head": (attention.OneHead, {"q k": (12, None), "v": (12, None)}, []),
+    "product in an attribute": (attention.Inner, {"q k v": (3, None)}, [("", "dim", 3, 1), ("", "inner", 12, 4)]),
+    "product, heads open": (attention.InnerOpenHeads, {"q k v": (4, None)}, [("", "inner", 12, 3)]),
+    "product, length open": (attention.InnerOpenLength, {"q k": (3, None), "v": (3, None)}, [("", "inner", 12, 4)]),
+    "joint, product": (attention.InnerJoint, {"qkv": (4, None)}, [("", "heads", 4, 1), ("", "inner", 12, 3)]),
+    "product of two attributes": (attention.Product, {"q k v": (3, None)},
+                                  [("", "dim", 3, 1), ("", "inner", 12, 4)]),
+    "two layers": (attention.Layers, {"layers.0.q layers.0.k layers.0.v": (3, None),
+                                      "layers.1.q layers.1.k layers.1.v": (2, None)},
+                   [("layers.0", "dim", 3, 1), ("layers.0", "inner", 12, 4), ("layers.1", "heads", 2, 1),
+                    ("layers.1", "inner", 10, 5)]),
+    "functions that another cell calls first": (
+        attention.Functional, {"first.embed": (8, None), "first.mixed attention.proj": (8, "MIXES_CHANNELS"),
+                               "attention.q attention.k attention.v": (3, None)},
+        [("attention", "dim", 3, 1), ("attention", "inner", 12, 4)]),
     "numbers in the code": (attention.InCode, {"q": (4, STAYS), "k": (4, STAYS), "v": (4, STAYS)}, []),
 }
 
 
-@pytest.mark.parametrize("build, expected, attributes", TABLE.values(), ids=TABLE)
+SLOW = ("product, length open", "joint, product", "open length of a head")
+
+
+@pytest.mark.parametrize("build, expected, attributes", [
+    pytest.param(*row, id=name, marks=pytest.mark.slow if name in SLOW else ()) for name, row in TABLE.items()])
 def test_heads(build, expected, attributes):
     net = randomise(build())
     graph = trace(net, SHAPE)
@@ -32,6 +50,7 @@ def test_heads(build, expected, attributes):
     if not keep:
         return
     plan, x = PrunePlan.from_groups(graph, keep), image(2, *SHAPE[1:])
+    assert {(cell, name) for cell, name, _ in plan.attributes} == {(cell, name) for cell, name, *_ in attributes}
     small, full = slim(net, plan, check=False), mask(net, plan)
     expected_output = evaluate(full, x)
     assert relative_difference(evaluate(small, x), expected_output) <= 1e-6

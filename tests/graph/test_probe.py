@@ -33,6 +33,22 @@ def test_what_the_second_trace_finds(build, expected, attributes):
     assert [(r.cell, r.attribute, r.old, r.factor) for r in found] == attributes
 
 
+@pytest.mark.parametrize("times, expected, attributes", [
+    (1, {"a b": (8, None)}, [("", "width", 8, 1)]),
+    (2, {"a": (8, "FIXED_BY_CODE"), "b": (4, "FIXED_BY_CODE")}, [])], ids=["as much", "half as much"])
+def test_one_attribute_at_two_places(times, expected, attributes):
+    """What it holds goes together; where it is counted differently, it stays as it is."""
+    rest = {"stem": (6, None), "first second": (4, "REACHES_OUTPUT")}
+    assert reasons(lambda: sized.WidthTwice(times), SHAPE) == rest | expected
+    assert [(r.cell, r.attribute, r.old, r.factor) for r in trace(sized.WidthTwice(times), SHAPE).resizes] == attributes
+    if attributes:
+        small, full = slim_by_group(sized.WidthTwice, (SHAPE,), "b", {1, 5, 6})
+        for name in ("a.weight", "b.weight"):
+            silence(full, name, {1, 5, 6})
+        assert small.width == 5
+        assert_same(small, full, image(2, *SHAPE[1:]))
+
+
 @pytest.mark.parametrize("build, gone, channels", [
     (sized.WidthInAttribute, {1, 2, 7}, {1, 2, 7}), (sized.HalfByAttribute, {1}, {1, 5}),
     (sized.HalfByShape, {0, 3}, {0, 3, 4, 7}), (networks.LiteralShuffle, {1}, {4, 5, 6, 7})])

@@ -91,6 +91,15 @@ def test_a_failed_guess_says_how_to_pass_an_input():
                                 "inputs to trace(), or 'input_shape': (1, 3, H, W) in the configuration.")
 
 
+@pytest.mark.parametrize("inputs, got", [((), "one image is all that can be guessed"), (((1, 3, 8, 8),), "1 came")])
+def test_a_cell_with_a_loss_is_named(inputs, got):
+    with pytest.raises(TraceError) as error:
+        trace(nn.WithLossCell(networks.Chain(), nn.CrossEntropyLoss()), *inputs)
+    assert str(error.value) == (f"WithLossCell is called with 2 inputs (data, label), but {got}. If it computes a "
+                                "loss, pass the network inside of it; else pass every input to trace(), or a list of "
+                                "shapes as 'input_shape'.")
+
+
 def test_without_a_convolution_nothing_is_guessed():
     with pytest.raises(TraceError, match=r"^NoConvolution has no nn.Conv2d to guess an input from; pass inputs to"):
         trace(networks.NoConvolution())

@@ -15,6 +15,8 @@ TABLE = {
         "stem": (6, None), "conv": (8, "REACHES_OUTPUT"), "head": (5, "REACHES_OUTPUT")}),
     "returned in training only": (unusual.FeaturesInTraining, {
         "stem": (6, None), "conv": (8, "REACHES_OUTPUT"), "head": (5, "REACHES_OUTPUT")}),
+    "idle in training": (unusual.IdleInTraining, {
+        "stem": (6, None), "head last": (5, "REACHES_OUTPUT"), "conv": (8, None)}),
     "thrown away": (unusual.ThrownAway, {
         "stem": (8, None), "head": (4, "REACHES_OUTPUT"), "hidden": (6, None), "fc": (5, "UNSEEN")}),
     "thrown away in evaluation": (unusual.ThrownAwayInEvaluation, {

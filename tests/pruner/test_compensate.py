@@ -6,16 +6,17 @@ import pytest
 from mindspore import nn
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
-from mindspore_gs._cells import copy_network, parameters_by_name
+from mindspore_gs._cells import copy_network, in_mode, parameters_by_name
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
 from mindspore_gs.masks import Masks
 from mindspore_gs.norms import batch_norm
-from mindspore_gs.pruner.compensation import compensate
+from mindspore_gs.pruner.compensation import compensate, targets
+from mindspore_gs.pruner.compensation.consumers import Moved
 from mindspore_gs.pruner.compensation.passes import Place, find_stream
 from mindspore_gs.pruner.compensation.patches import Layer
 from mindspore_gs.pruner.compensation.ridge import Rows
-from mindspore_gs.pruner.compensation.statistics import set_where, vector
+from mindspore_gs.pruner.compensation.statistics import Statistics, moments, set_where, vector
 from tests import networks
 from tests.helpers import evaluate, image, randomise, relative_difference, same_state, state
 
@@ -123,7 +124,7 @@ def test_what_the_other_channels_know_is_restored(norm, mode):
 CASES = [
     (networks.Identity, "couple", {"a": "output", "b": "stream", "fc": "output"}, set()),
     (networks.Identity, "inner", {"b": "stream"}, set()),
-    (networks.Projection, "keep", {"b": "stream"}, set()),
+    (networks.Projection, "keep", {"b": "stream", "fc": "output"}, set()),
     (networks.Projection, "couple", {"short.0": "output", "a": "output", "b": "stream", "fc": "output"}, set()),
     (networks.Depthwise, "couple", {"pw": "output", "fc": "output"}, set()),
     (networks.Grouped, "couple", {"g": "output", "last": "output"}, set()),
@@ -132,6 +133,7 @@ CASES = [
     (networks.Flattened, "inner", {"conv": "output", "fc1": "output", "fc2": "output"}, set()),
     (networks.Twice, "couple", {"mid": "output", "last": "output"}, {"conv"}),
 ]
+# With "inner" the last layer of Identity reads no channel that went, and no weights of it are better on other samples.
 SLOW = (networks.Gate, networks.Branches, networks.Flattened)
 
 
@@ -241,6 +243,93 @@ def test_the_same_data_gives_the_same_weights():
     assert all(np.array_equal(value, values[1][name]) for name, value in values[0].items())
 
 
+def test_statistics_that_are_not_those_of_the_data_stay_so():
+    """An untrained network: statistics measured anew would make another network of it, a billion times as loud."""
+    net = randomise(networks.Identity())
+    for name in ("bn0", "bn1", "bn2"):
+        norm = getattr(net, name)
+        norm.moving_variance.set_data(ms.Tensor(np.full(norm.num_features, 1e6, np.float32)))
+        norm.beta.set_data(ms.Tensor(np.zeros(norm.num_features, np.float32)))
+    expected = evaluate(net, BATCHES[0]).asnumpy()
+    _, net = pruned(net)
+    before = np.abs(evaluate(net, BATCHES[0]).asnumpy() - expected).mean()
+    found = compensate(net, BATCHES)
+    after = np.abs(evaluate(net, BATCHES[0]).asnumpy() - expected).mean()
+    assert after < before and found.layers
+    assert all(layer.after < layer.before < 100 for layer in found.layers)
+
+
+def test_moments_of_the_dense_network_are_met():
+    """A BatchNorm behind a layer that keeps its weights puts out the mean and the variance that it had."""
+    net = randomise(networks.Identity())
+    seen = []
+    net.bn1.register_forward_hook(lambda cell, given, output: seen.append(output.asnumpy()))
+    with in_mode(ms.PYNATIVE_MODE):
+        evaluate(net, BATCHES[0])
+    moved = Moved("bn1", np.arange(6) < 4, 0)
+    dense = moments(copy_network(net), ["bn1"], [(BATCHES[0],)])
+    net.a.weight.set_data(2.5 * net.a.weight.value() + 0.1)
+    with in_mode(ms.PYNATIVE_MODE):
+        Statistics(net, [moved], dense).measure([(BATCHES[0],)])
+        evaluate(net, BATCHES[0])
+    for kind in (np.mean, np.std):
+        old, new = (kind(values, axis=(0, 2, 3)) for values in (seen[0], seen[-1]))
+        np.testing.assert_allclose(new[:4], old[:4], rtol=1e-3, atol=1e-4)
+        assert not np.allclose(new[4:], old[4:], rtol=0.05)
+
+
+def test_the_ridge_is_the_one_that_other_samples_like_best():
+    """Few samples of noise: with the least ridge the layer would learn the noise by heart."""
+    _, net = pruned(randomise(nn.SequentialCell(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 8, 3, has_bias=True))))
+    found = compensate(net, [image(16, 3, 4, 4)])
+    work = [layer for layer in found.layers if layer.name == "2"]
+    assert work and work[0].after < work[0].before
+
+
+def test_dead_channels_do_no_harm():
+    """The rows of the layer behind have columns that are zero, and its Gram matrix is singular."""
+    net = randomise(networks.Identity())
+    net.bn1.gamma.set_data(ms.Tensor(np.array([1, 1, 0, 0, 1, 1], np.float32)))
+    net.bn1.beta.set_data(ms.Tensor(np.array([0, 0.1, 0, -1, 0.2, 0], np.float32)))
+    pruner, net = pruned(net, residual="inner", rate=0.2)
+    found = compensate(net, BATCHES)
+    assert [layer.name for layer in found.layers][:1] == ["b"] and found.layers[0].after < found.layers[0].before
+    assert all(np.isfinite(p.asnumpy()).all() for p in net.get_parameters())
+    pruner.convert(net)
+
+
+def test_a_network_for_one_size_of_batch():
+    """The search for residual sums takes a few samples of the batch, where the network takes them."""
+    class Fixed(networks.Identity):
+        def construct(self, x):
+            return super().construct(x.reshape(32, 3, 8, 8))
+
+    _, net = pruned(randomise(Fixed()), residual="inner", shape=(32, 3, 8, 8))
+    assert ("b", "stream") in [(layer.name, layer.target) for layer in compensate(net, BATCHES).layers]
+
+
+def test_a_layer_with_too_many_weights_takes_fewer_places(monkeypatch):
+    """Its rows are fewer than its columns, and a layer for which one place of each sample is too much stays."""
+    _, net = pruned(randomise(networks.Identity()), residual="inner")
+    monkeypatch.setattr(targets, "ENTRIES", 36 * 36 - 1)  # b has 4 channels of 9 weights, and 64 samples
+    found = compensate(net, BATCHES)
+    assert found.skipped == {"b": "36 weights for each of its channels are too many to solve for"}
+    _, net = pruned(randomise(networks.Identity()), residual="inner")
+    assert targets.wanted_positions(36, 16) == 2
+    found = compensate(net, [image(16, 3, 8, 8)])
+    assert [layer.name for layer in found.layers][:1] == ["b"] and found.layers[0].after < found.layers[0].before
+
+
+def test_the_dense_network_runs_in_parts_where_memory_is_short(monkeypatch):
+    nets = [pruned(randomise(networks.Projection()))[1] for _ in range(2)]
+    compensate(nets[0], BATCHES)
+    monkeypatch.setattr(targets, "HELD", 1)
+    found = compensate(nets[1], BATCHES)
+    assert [layer.name for layer in found.layers] == ["short.0", "a", "b", "fc"]
+    difference = relative_difference(evaluate(nets[0], BATCHES[0]), evaluate(nets[1], BATCHES[0]))
+    assert difference < 0.1  # other positions are drawn
+
+
 def test_no_more_samples_than_asked_for():
     taken = []
 
@@ -288,7 +377,8 @@ def test_scop_repairs_too():
     net = PrunerKfCompressAlgo(input_shape=(1, 3, 8, 8)).apply(randomise(networks.Identity()))
     algorithm = PrunerFtCompressAlgo(prune_rate=0.4, data=BATCHES, compensate=True)
     algorithm.apply(net)
-    assert [(layer.name, layer.target) for layer in algorithm.compensation.layers] == [("b", "stream")]
+    assert [(layer.name, layer.target) for layer in algorithm.compensation.layers] == [("b", "stream"),
+                                                                                             ("fc", "output")]
     algorithm.convert(net)
 
 

@@ -2,11 +2,14 @@
 
 import mindspore as ms
 import numpy as np
+import pytest
 
 from mindspore_gs import PrunerFtCompressAlgo
+from mindspore_gs.pruner.criteria import CRITERIA
+from mindspore_gs.pruner.criteria.reconstruction import eliminate, readings
 from mindspore_gs.pruner.scop.scop_pruner import MaskedConv2dbn
 from tests import networks
-from tests.helpers import randomise
+from tests.helpers import image, randomise
 from tests.long import knockoff, layers
 
 
@@ -72,3 +75,34 @@ def test_a_criterion_of_ones_own():
     ft = PrunerFtCompressAlgo(prune_rate=0.5, criterion=lambda channels: -np.arange(channels.size))
     net = ft.apply(net)
     np.testing.assert_array_equal(np.flatnonzero(net.conv2.stays), [0, 1, 2, 3])
+
+
+def test_the_share_against_the_knockoff_times_what_the_others_cannot_reconstruct():
+    """The cost of each step is multiplied; a channel that lost to its knockoff goes before one that is as redundant."""
+    net = knockoff(randomise(networks.Chain()))
+    share = np.array([0.9, 0.02, 0.8, 0.7, 0.01, 0.6, 0.9, 0.8], np.float32)
+    net.conv2.kfscale.set_data(ms.Tensor(share.reshape(1, 8, 1, 1)))
+    seen = {}
+
+    def both(channels):
+        if channels.name == "conv2":
+            layers = readings(channels)
+            seen["first"] = layers[0].cost()
+            seen["order"], seen["costs"] = eliminate(layers, share.astype(np.float64))
+        return CRITERIA["knockoff*redundancy"](channels)
+
+    both.needs = "covariance"
+    data = [image(8, 3, 8, 8)]
+    net = PrunerFtCompressAlgo(prune_rate=0.5, criterion=both, data=data).apply(net)
+    assert seen["order"][0] == np.argmin(seen["first"] * share)
+    np.testing.assert_allclose(seen["costs"][0], (seen["first"] * share).min())
+    assert {1, 4} <= set(seen["order"][:4])
+    np.testing.assert_array_equal(np.flatnonzero(net.conv2.stays), np.sort(seen["order"][4:]))
+
+
+def test_knockoffs_and_redundancy_by_name():
+    with pytest.raises(ValueError, match=r"'knockoff\*redundancy' looks at data, so it needs 'data'"):
+        PrunerFtCompressAlgo(criterion="knockoff*redundancy", prune_rate=0.5)
+    ft = PrunerFtCompressAlgo(criterion="knockoff*redundancy", prune_rate=0.5, data=[image(4, 3, 8, 8)])
+    small = ft.convert(ft.apply(knockoff(randomise(networks.Chain()))))
+    assert small.conv2.weight.shape[0] == 4

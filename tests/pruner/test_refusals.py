@@ -3,9 +3,10 @@
 import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn
 
-from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
-from mindspore_gs.errors import PlanError, PruningError, TraceError
+from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
+from mindspore_gs.errors import PlanError, PruningError, TraceError, first_line
 from mindspore_gs.pruner.scop.scop_pruner import MaskedConv2dbn
 from tests import networks
 from tests.helpers import masked, randomise
@@ -28,6 +29,20 @@ def test_a_network_with_nothing_to_prune_says_why():
 def test_an_input_that_does_not_fit():
     unchanged_after(randomise(networks.Long()), TraceError, r"cannot be exported to MindIR with inputs of shape \(1, 5",
                     PrunerKfCompressAlgo(input_shape=(1, 5, 8, 8)).apply)
+
+
+def test_an_integer_input_given_as_a_shape():
+    """MindSpore frames what it says first with dashes; the reason is behind them."""
+    net = nn.SequentialCell(nn.Embedding(9, 4), nn.Dense(4, 6), nn.ReLU(), nn.Dense(6, 2))
+    unchanged_after(net, PruningError, r"MindSpore says: [^-]",
+                    PrunerKfCompressAlgo(input_shape=(1, 5), residual="couple").apply)
+
+
+@pytest.mark.parametrize("text, line", [
+    ("\n---\n- Title:\n---\nreason\nmore", "reason"), ("reason\n\n---\n- Title\n---\na.cc:7", "reason"),
+    ("---\n- Title\n---", "- Title"), ("-----", "ValueError"), ("", "ValueError"), ("- a - b", "- a - b")])
+def test_the_line_of_an_error_that_says_something(text, line):
+    assert first_line(ValueError(text)) == line
 
 
 def test_applying_twice():
@@ -109,3 +124,18 @@ def test_an_index_list_that_is_wrong(value):
         return
     with pytest.raises(ValueError, match="'out_index' must be a mask of 6 entries 0 or 1, or a list of different"):
         PrunerFtCompressAlgo()._recover_conv(net)
+
+
+@pytest.mark.parametrize("options", [{"prune_rate": 0.05}, {"prune_rate": 0.5, "round_to": 16},
+                                     {"prune_rate": 0.5, "min_channels": 8}, {"prune_rate": 0.0, "rates": {"0": 0.1}}])
+def test_a_rate_that_removes_nothing_is_refused(options):
+    net = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    with pytest.raises(PruningError, match="removes no channel: the largest of the 2 groups has 8 channels"):
+        prune(net, inputs=(1, 3, 8, 8), **options)
+    assert prune(net, inputs=(1, 3, 8, 8), prune_rate=0.0)[0].weight.shape[0] == 8
+
+
+def test_a_network_whose_layers_have_one_channel_each_has_nothing_to_lose():
+    net = nn.SequentialCell(nn.Conv2d(3, 1, 3), nn.ReLU(), nn.Conv2d(1, 4, 1))
+    with pytest.raises(PruningError, match="it has one channel"):
+        prune(net, inputs=(1, 3, 8, 8), prune_rate=0.5)

@@ -226,7 +226,8 @@ MESSAGES = [
      "but got nan with type 'float'."),
     ({"target": {"macs": 0.5}, "prune_rate": 0.0}, ValueError, FT + "'prune_rate' and 'target' exclude each other, but "
      "got both; give one."),
-    ({"scope": "all"}, ValueError, FT + "the 'scope' must be one of ('layer', 'global'), but got 'all'."),
+    ({"scope": "all"}, ValueError, FT + "the 'scope' must be one of ('layer', 'global', 'isomorphic', 'error'), but "
+     "got 'all'."),
     ({"scope": "global", "prune_rate": 0.5}, ValueError, FT + "the 'scope' 'global' needs a 'target', such as "
      "{'macs': 0.5}, but got none."),
 ]

@@ -1,6 +1,6 @@
 """Networks with the layers that SLB meets. In a file, because Graph mode reads the source."""
 
-from mindspore import nn
+from mindspore import nn, ops
 
 
 class Kinds(nn.Cell):
@@ -43,3 +43,38 @@ class Super(nn.Conv2d):
     def construct(self, x):
         return super().construct(x) * 2
 
+
+class ReadsWeight(nn.Cell):
+    """The code of the network reads a layer's weight besides the layer, and that of a layer that never runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.other = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
+
+    def construct(self, x):
+        y = ops.conv2d(self.conv(x), self.other.weight).mean((2, 3))
+        return ops.matmul(y, self.other.weight.reshape((5, 4)))
+
+
+class Tied(nn.Cell):
+    """The table of an embedding is the weight of the last layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.fc = nn.Embedding(5, 4), nn.Dense(4, 5, has_bias=False)
+        self.fc.weight = self.embed.embedding_table
+
+    def construct(self, x):
+        return self.fc(self.embed(x).mean(1))
+
+
+class Decayed(nn.Cell):
+    """A list of weights, of which the network returns the sum of squares."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.decayed = [self.conv.weight]
+
+    def construct(self, x):
+        return self.conv(x), (self.decayed[0] ** 2).sum()

@@ -12,7 +12,7 @@ from mindspore_gs.quantization.slb.layers import slb_layers
 from mindspore_gs.quantization.slb.slb_quant import SlbLayer
 from tests import networks
 from tests.helpers import evaluate, image, randomise, relative_difference, same_state, state, train_steps
-from tests.quantization.networks import Kinds
+from tests.quantization.networks import Decayed, Kinds, ReadsWeight, Tied
 
 A8 = {"enable_act_quant": True}
 SLOW = pytest.mark.slow
@@ -121,6 +121,44 @@ def test_one_weight_of_two_cells_stays_one():
     net = SlbQuantAwareTraining(quant_dtype=QuantDtype.INT2).apply(networks.SharedWeight())
     layers = list(slb_layers(net).values())
     assert len({id(cell.weight_quantizer()) for cell in layers}) < len(layers)
+
+
+def test_code_that_reads_a_weight_gets_the_searched_one(tmp_path):
+    """The same output and the same gradients in both modes, none of them zero; and out to the file of packed bits."""
+    x, found = image(2, 3, 8, 8), []
+    for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
+        ms.set_context(mode=mode)
+        net = SlbQuantAwareTraining(quant_dtype=QuantDtype.INT2).apply(randomise(ReadsWeight())).set_train()
+        gradients = ms.value_and_grad(Squares(net), None, net.trainable_params())(x)[1]
+        found.append([g.asnumpy() for g in gradients])
+    for eager, graph in zip(*found):
+        assert np.abs(graph).max() > 1e-3 and np.abs(eager - graph).max() < 1e-5 * np.abs(eager).max()
+    small = SlbQuantAwareTraining().convert(net)
+    expected = evaluate(net, x).asnumpy()
+    assert relative_difference(evaluate(small, x).asnumpy(), expected) < 1e-5
+    again = load_quantized(ReadsWeight, save_quantized(small, tmp_path / "small"))
+    assert np.array_equal(evaluate(again, x).asnumpy(), evaluate(small, x).asnumpy())
+
+
+class Squares(nn.Cell):
+    def __init__(self, net):
+        super().__init__(auto_prefix=False)
+        self.net = net
+
+    def construct(self, x):
+        return (self.net(x) ** 2).mean()
+
+
+@pytest.mark.parametrize("build, holder, layer, options", [(Tied, "embed", "fc", {"dense": True}),
+                                                           (Decayed, "the network itself", "conv", {}),
+                                                           (networks.SharedWeight, "b", "a", {"keep_float": ["b"]})])
+def test_a_weight_that_another_cell_computes_with_is_refused(build, holder, layer, options):
+    net = build()
+    before = state(net)
+    message = f"'{holder}' holds the weight of '{layer}', but is not searched.*keep_float"
+    with pytest.raises(RuntimeError, match=message):
+        SlbQuantAwareTraining(**options).apply(net)
+    assert same_state(before, state(net))
 
 
 def test_a_loss_cell_around_the_network_changes_nothing():

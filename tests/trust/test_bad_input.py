@@ -45,7 +45,7 @@ OPTIONS = [  # option, values, algorithms, error, what the message says behind "
     ("target", [0.5, "macs", ["macs"], 1], CHANNEL, TypeError, must("dict")),
     ("target", [{}, {"mac": 0.5}, {"macs": 0.5, "params": 0.5}, {5: 0.5}], CHANNEL, ValueError, ONE_KEY),
     ("scope", [[], ARRAY, None, 5, "all", {}], CHANNEL, ValueError,
-     "must be one of ('layer', 'global'), but got {value!r}."),
+     "must be one of ('layer', 'global', 'isomorphic', 'error'), but got {value!r}."),
     ("criterion", [[], {}, ARRAY, None, 5, "l3", "L1", b"l1"], CHANNEL, ValueError,
      f"must be one of {tuple(CRITERIA)} or a function, but got {{value!r}}."),
     ("residual", [[], ARRAY, 5, "both", {}], ALL, ValueError,

@@ -67,7 +67,9 @@ def test_the_record_says_what_is_refused_and_where():
 @pytest.mark.parametrize(("change", "status"), [
     ({}, "equal"), ({"masked_slim": 2e-4}, "WRONG"), ({"masked_slim": np.inf}, "WRONG"),
     ({"slim_mindir": 2e-4}, "WRONG"), ({"two_inputs": 1e-3}, "dull"), ({"masked_dense": 0.0}, "dull"),
-    ({"largest_output": np.nan}, "dull"),
+    ({"masked_dense": np.inf}, "equal"), ({"masked_dense": np.nan}, "dull"), ({"two_inputs": np.inf}, "dull"),
+    ({"largest_output": np.nan}, "dull"), ({"masked_slim": 2e-4, "rounding": 1e-4}, "equal"),
+    ({"masked_slim": 2e-3, "rounding": 1e-2}, "WRONG"),
 ])
 def test_judge(change, status):
     record = {"masked_slim": 1e-6, "slim_mindir": 0.0, "two_inputs": 0.5, "masked_dense": 0.5, "largest_output": 2.0,
@@ -131,17 +133,23 @@ def test_calibrating_leaves_the_statistics_of_removed_channels(toy):
 
 def test_the_page():
     head = {"reason": "REACHES_OUTPUT", "operator": "MatMul", "place": "p", "groups": 1, "channels": 4, "params": 0}
-    softmax = head | {"reason": "MIXES_CHANNELS", "operator": "Softmax", "place": "q", "params": 7}
+    softmax = head | {"reason": "MIXES_CHANNELS", "operator": "Softmax", "place": "q", "params": 200_000}
     equal = {"model": "a", "family": "f", "size": 64, "status": "equal", "error": "", "prunable": 0.75, "groups": 2,
              "seconds": {"trace": 1.0, "group": 0.5, "total": 9.0}, "params_before": 2_000_000, "params_after": 500_000,
              "macs_before": 4_000_000, "macs_after": 1_000_000, "masked_slim": 1e-7, "slim_mindir": 0.0, "channels": 12,
              "free_channels": 8, "free_groups": 1, "trainable": 2_000_000, "outside": 0, "blocked": [head]}
     crash = {"model": "b", "status": "CRASH", "error": "E: x|y", "size": 0, "seconds": {"total": 2.0}}
-    blocked = equal | {"model": "c", "family": "g", "prunable": 0.25, "blocked": [head, softmax]}
-    text = page([blocked, equal, crash], "command")
-    rows = sorted(line for line in text.splitlines() if line.startswith(("| a ", "| b ", "| c ")))
+    kept = {"status": "refused", "error": "no", "masked_slim": 1e-7}
+    blocked = equal | {"model": "c", "family": "g", "prunable": 0.25, "blocked": [head, softmax], "task": "detection",
+                       "outside": 500_000, "scop": {"keep": kept, "couple": kept | {"status": "equal"}}}
+    text = page([blocked, equal | {"commit": "abc+"}, crash], "command")
+    rows = sorted(line for line in text.splitlines() if line.startswith(("| a ", "| b ", "| c |")))
     assert [row.count("|") for row in rows] == [len(COLUMNS) + 1] * 3
-    assert rows[0] == ("| a | f | 64 | 75.0% | 0.50 / 2.00 M (25%) | 1.00 / 4.00 M (25%) | 1.0e-07 | 0.0e+00 | "
-                       "1.0 / 0.5 / 9.0 | equal |")
-    assert "3 models from 2 families: 2 equal, 1 CRASH." in text and "prunable in 1 models from 1 families" in text
-    assert "## a" not in text and "E: x\\|y" in text and "| MIXES_CHANNELS | Softmax | 1 | 4 | 7 | `q` |" in text
+    assert rows[0] == ("| a | f | 64 | 75.0% | 0.50 / 2.00 M (25%) | 1.00 / 4.00 M (25%) | 1.0e-07 | 0.0e+00 | - | "
+                       "1.0 / 0.5 / 9.0 | abc+ | equal |")
+    assert "3 networks from 2 families: 2 equal, 1 CRASH." in text
+    assert "prunable in 1 networks from 1 families" in text
+    assert "| classification | 2 | 1 CRASH, 1 equal | 75.0% | - |" in text
+    assert "| detection | 1 | 1 equal | 25.0% | no group 25.0%, MIXES_CHANNELS 10.0% |" in text
+    assert "### a" not in text and "E: x\\|y" in text and "| MIXES_CHANNELS | Softmax | 1 | 4 | 200,000 | `q` |" in text
+    assert "| refused, equal | 1.0 / 0.5 / 9.0 | - | equal |" in text and "SCOP, keep: refused: no" in text

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 from mindspore import dataset as ds
@@ -21,6 +22,7 @@ class Batches:
 
     Pass number p draws from the generator seeded with (seed, p), so the same seed gives the same batches. A pass has
     `steps` batches, by default as many full ones as there are; a longer one goes on with the next shuffle.
+    `part` gives the same batches from any step on, for a run that goes on where it was interrupted.
     """
 
     def __init__(self, images: Images, batch_size: int, seed: int, augment: str = "none", size: int = 32,
@@ -30,21 +32,28 @@ class Batches:
         self._images, self._batch_size, self._seed = images, batch_size, seed
         self._augment, self._size = augment, size
         self._steps = steps or len(images) // batch_size
-        self._passes = 0
+        self._passes, self._begin, self._end = 0, 0, self._steps
 
     def __len__(self) -> int:
-        return self._steps
+        return self._end - self._begin
+
+    def part(self, number: int, begin: int = 0, end: int | None = None) -> Batches:
+        """Pass `number` (from 0), and the passes behind it; of each the steps from `begin` to `end` (default: all)."""
+        found = copy(self)
+        found._passes, found._begin, found._end = number, begin, self._steps if end is None else end
+        return found
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rng = np.random.default_rng((self._seed, self._passes))
         self._passes += 1
         full = len(self._images) // self._batch_size
-        for step in range(self._steps):
+        for step in range(self._end):
             if step % full == 0:
                 order = rng.permutation(len(self._images))
             rows = order[step % full * self._batch_size:][:self._batch_size]
-            pixels = augment(self._images.pixels[rows], self._augment, rng)
-            yield normalise(pixels, self._size), self._images.labels[rows]
+            pixels = augment(self._images.pixels[rows], self._augment, rng)  # also of a step that is left out
+            if step >= self._begin:
+                yield normalise(pixels, self._size), self._images.labels[rows]
 
     def dataset(self) -> ds.GeneratorDataset:
         """As a MindSpore data set with the columns `image` and `label`, already batched."""

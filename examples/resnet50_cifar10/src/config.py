@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
+import reprlib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
@@ -12,6 +14,7 @@ import yaml
 
 from src.errors import InputError
 
+_SHOWN = 500  # letters of what is wrong
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "config"
 
 
@@ -31,6 +34,8 @@ class Config:
     seed: int = _key(1, "seed of initial weights, batches, augmentation and knockoffs")
     output_path: str = _key("output", "folder for checkpoints and exported files")
     results_json: str | None = _key(None, "file for the results of train.py")
+    snapshot_steps: int = _key(500, "train.py notes how it stands every so many steps, and at the end of each epoch, "
+                                    "and goes on from there when it was interrupted; 0: at the end of stages only")
 
     data_path: str | None = _key(None, "folder with CIFAR-10's data_batch_*.bin; without it: scikit-learn's digits")
     image_size: int = _key(32, "pixels; images are scaled up to it")
@@ -72,7 +77,7 @@ class Config:
                           "slim", "masked")
     ft_epochs: int = _key(4, "epochs of fine-tuning; 0: none")
     ft_lr: float = _key(0.01, "learning rate of fine-tuning at its start; cosine to 0 over all steps")
-    ft_teacher: float = _key(0.0, "share of the dense network's answers in the loss of fine-tuning; 0: no teacher")
+    ft_teacher: float = _key(0.5, "share of the dense network's answers in the loss of fine-tuning; 0: no teacher")
 
     export: bool = _key(True, "train.py exports the dense and the slim MindIR and times them")
     latency_runs: int = _key(50, "timed runs of each exported network, batch 1")
@@ -136,8 +141,10 @@ def _find_config(name: str) -> Path:
 def _read(path: Path) -> Config:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that there is not is a ValueError
+        raise InputError(f"{path}: not YAML: {str(error)[:_SHOWN]}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: must be a mapping of keys to values")
     return override(Config(), values, str(path))
@@ -145,25 +152,30 @@ def _read(path: Path) -> Config:
 
 def _convert(source: str, key: str, value: Any, kind: Any) -> Any:
     options = get_args(kind) if NoneType in get_args(kind) else (kind,)
-    if NoneType in options and (value is None or str(value).lower() in ("none", "null", "")):
+    if NoneType in options and (
+            value is None or (isinstance(value, str) and value.lower() in ("none", "null", ""))):
         return None
     wanted = next(option for option in options if option is not NoneType)
     base = {"dict": dict, "list": list}.get(getattr(wanted, "__name__", ""), wanted)
     try:
         return _as_type(value, base)
-    except (ValueError, TypeError, yaml.YAMLError):
-        raise InputError(f"{source}: {key} must be {base.__name__}, but got {value!r}") from None
+    except (ValueError, TypeError, OverflowError, RecursionError, yaml.YAMLError):
+        raise InputError(f"{source}: {key} must be {base.__name__}, but got {reprlib.repr(value)}") from None
 
 
 def _as_type(value: Any, base: type) -> Any:
     if base in (dict, list, bool) and isinstance(value, str):
         value = yaml.safe_load(value)
     if base is str:
+        if isinstance(value, (dict, list, set, tuple)):
+            raise TypeError
         return str(value)
     if base in (int, float):
         if isinstance(value, bool):
             raise TypeError
         if base is int and float(value) != int(float(value)):
+            raise ValueError
+        if not math.isfinite(float(value)):
             raise ValueError
         return base(float(value))
     if not isinstance(value, base):
@@ -198,7 +210,7 @@ def _checked(config: Config) -> Config:
         if getattr(config, key) < 1:
             raise InputError(f"{key} must be at least 1, but got {getattr(config, key)}")
     for key in ("epochs", "kf_epochs", "kf_steps", "ft_epochs", "holdout", "train_images", "eval_images",
-                "recalibrate_steps"):
+                "recalibrate_steps", "snapshot_steps"):
         if getattr(config, key) < 0:
             raise InputError(f"{key} must not be negative, but got {getattr(config, key)}")
     return config

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import mindspore as ms
@@ -12,6 +13,7 @@ from mindspore_gs.distill import DistillLoss
 from src.batches import Batches, normalise
 from src.data import Images
 from src.progress import Progress
+from src.snapshots import Snapshots, stretches
 
 
 class _Forward(nn.Cell):
@@ -33,17 +35,36 @@ def sgd(parameters: Iterable[ms.Parameter], rates: np.ndarray, momentum: float, 
 
 def train(net: nn.Cell, batches: Batches, epochs: int, optimizer: nn.Optimizer, title: str,
           callbacks: Sequence[Any] = (), teacher: nn.Cell | None = None,
-          teacher_weight: float = 0.5) -> list[dict[str, float]]:
-    """Train `net` with cross entropy, and a teacher if there is one, for `epochs` passes; returns `Progress`'s log."""
-    progress = Progress(title, epochs, len(batches))
+          teacher_weight: float = 0.5, snapshots: Snapshots | None = None) -> list[dict[str, float]]:
+    """Train `net` with cross entropy, and a teacher if there is one, for `epochs` passes; returns `Progress`'s log.
+
+    With `snapshots` the training goes on behind the step that an earlier process has saved last, and ends the same.
+    """
+    steps = len(batches)
+    progress = Progress(title, epochs, steps)
+    snapshots = snapshots or Snapshots(Path(), "", "", 0)
+    done = snapshots.restore(net, optimizer, progress)
+    model = _model(net, optimizer, teacher, teacher_weight)
+    on_device = ms.get_context("device_target") != "CPU"
+    longest = snapshots.every if snapshots.random else 0
+    for number, first, last, passes in stretches(done, steps, epochs, longest):
+        begin = number * steps + first
+        if longest and begin:
+            ms.set_seed(snapshots.seed + begin)
+            model = _model(net, optimizer, teacher, teacher_weight)
+        snapshots.go_on_behind(begin)
+        model.train(passes, batches.part(number, first, last).dataset(), [progress, *callbacks, snapshots],
+                    dataset_sink_mode=on_device)
+    return progress.log
+
+
+def _model(net: nn.Cell, optimizer: nn.Optimizer, teacher: nn.Cell | None, teacher_weight: float) -> ms.Model:
+    """What trains `net`; it compiles at its first step."""
     loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
     net.set_train(True)
-    model = ms.Model(net, loss, optimizer)
-    if teacher is not None:
-        model = ms.Model(DistillLoss(net, loss, teacher, weight=teacher_weight), optimizer=optimizer)
-    on_device = ms.get_context("device_target") != "CPU"
-    model.train(epochs, batches.dataset(), [progress, *callbacks], dataset_sink_mode=on_device)
-    return progress.log
+    if teacher is None:
+        return ms.Model(net, loss, optimizer)
+    return ms.Model(DistillLoss(net, loss, teacher, weight=teacher_weight), optimizer=optimizer)
 
 
 def predict(net: nn.Cell, images: Images, batch_size: int = 500, size: int = 32) -> np.ndarray:

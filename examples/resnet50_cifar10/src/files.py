@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ def save_json(path: str | Path, values: dict[str, Any]) -> Path:
 def save_checkpoint(net: nn.Cell, path: Path) -> Path:
     """Write the parameters of `net`."""
     return write_whole(path, lambda place: ms.save_checkpoint(net, str(place), crc_check=True))
+
+
+def save_entries(entries: Mapping[str, ms.Tensor], path: Path) -> Path:
+    """Write tensors by their names, as a checkpoint."""
+    listed = [{"name": name, "data": value} for name, value in entries.items()]
+    return write_whole(path, lambda place: ms.save_checkpoint(listed, str(place), crc_check=True))
 
 
 def load_checkpoint(net: nn.Cell, path: str) -> nn.Cell:

@@ -24,9 +24,11 @@ def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
     given = target if isinstance(target, tuple) and len(target) == len(node.shape) else None
     if _long(ids) > max(1, _long(x.ids)):
         return x.merged().with_ids(node.shape, _tie_blocks(x, ids, given, node, channels))
-    literal = given is not None and any(n > 1 and given[k] != -1 for k, n in enumerate(ids.shape))
-    if literal and channels.ask(node, ("the same",), x.ids) == BLOCKED:
-        return _fixed(node, x, channels)
+    literal = [given[k] for k, n in enumerate(ids.shape) if n > 1 and given[k] != -1] if given is not None else []
+    if literal:
+        if channels.ask(node, ("the same",), x.ids) == BLOCKED:
+            return _fixed(node, x, channels)
+        channels.counts(node, x.ids, int(literal[0]) if len(literal) == 1 else None)
     return x.with_ids(node.shape, ids)
 
 
@@ -57,7 +59,7 @@ def _tie_blocks(x: Flow, ids: np.ndarray, given: tuple[int, ...] | None, node: N
         return none_ids(ids.ndim)
     first = ids[tuple(slice(None) if k == free else slice(0, 1) for k in range(ids.ndim))]
     channels.unite(first, ids, node)
-    channels.counts(node, first)
+    channels.counts(node, first, None if given is None else int(given[int(free)]))
     return first
 
 

@@ -44,7 +44,8 @@ def _resizes_channels(node: Node, x: Flow) -> bool:
 def _restore_channels(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Here the channels of a slim layer end: their places in the stream are sliced with them, the stream is not."""
     x, places = flows
-    channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(places.parameter, 0), node)
+    ids = channels.vector(x, node.attrs["axis"], node)
+    channels.consume_with(ids, channels.parameter_ids(places.parameter, 0), node)
     return channels.plain(node)
 
 

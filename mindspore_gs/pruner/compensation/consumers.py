@@ -18,7 +18,7 @@ Stays = Mapping[tuple[str, int], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Consumer:
-    """A layer that mixes channels of which some went.
+    """A layer that mixes channels of which some went, or that mixes what has changed since channels went.
 
     Attributes:
         name: path of its cell.
@@ -30,6 +30,7 @@ class Consumer:
         layer: how it takes its input.
         place: its place in the order of execution.
         added: whether its output goes into an addition.
+        reads: whether it reads channels that went.
     """
 
     name: str
@@ -41,6 +42,12 @@ class Consumer:
     layer: Layer
     place: int
     added: bool
+    reads: bool
+
+    @property
+    def columns(self) -> int:
+        """How many weights each of its outputs has, without those of channels that went."""
+        return int(self.inputs.sum()) * int(np.prod(self.layer.kernel))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +83,23 @@ def weights_that_read(choice: Mapping[Group, np.ndarray]) -> dict[str, int]:
             for part in group.slices if part.role is Role.INPUT}
 
 
+def touched_by(graph: ChannelGraph, choice: Mapping[Group, np.ndarray]) -> dict[str, int]:
+    """The operators whose output is another one since channels went, with their places in the order of execution."""
+    touched = set(weights_that_read(choice))
+    found: dict[str, int] = {}
+    for place, node in enumerate(graph.graph.nodes):
+        if not touched.isdisjoint(node.inputs):
+            touched.add(node.name)
+            found[node.name] = place
+    return found
+
+
 def find_consumers(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndarray]
                    ) -> tuple[list[Consumer], dict[str, str]]:
-    """The layers that can be compensated, in order of execution, and for each other one that reads channels the reason.
+    """The layers to be repaired, in order of execution, and for each other one that reads removed channels the reason.
+
+    Those are the layers that read removed channels, and the layers that mix channels behind them, whose input is
+    another one.
 
     Args:
         net: the network in its original form.
@@ -88,13 +109,26 @@ def find_consumers(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.
     stays, places = stays_along(graph, choice), _places(graph)
     found: list[Consumer] = []
     skipped: dict[str, str] = {}
-    for weight, axis in weights_that_read(choice).items():
-        answer = _consumer(net, graph, weight, axis, stays, places)
+    readers = weights_that_read(choice)
+    for weight, axis in {**dict.fromkeys(_behind(graph, choice), 1), **readers}.items():
+        answer = _consumer(net, graph, weight, axis, stays, places, weight in readers)
         if isinstance(answer, Consumer):
             found.append(answer)
-        else:
+        elif weight in readers:
             skipped[graph.cells.get(weight, weight)] = answer
     return sorted(found, key=lambda consumer: consumer.place), skipped
+
+
+def _behind(graph: ChannelGraph, choice: Mapping[Group, np.ndarray]) -> list[str]:
+    """The weights that mix channels, all of which are there but not what they were."""
+    touched = touched_by(graph, choice)
+    found = []
+    for writer in graph.writers:
+        shape = graph.graph.parameters[writer.weight]
+        if any(not touched.keys().isdisjoint(node.inputs) for node in graph.graph.consumers_of(writer.weight)) \
+                and len(shape) > 1 and shape[1] > 1:
+            found.append(writer.weight)
+    return found
 
 
 def _places(graph: ChannelGraph) -> dict[str, int]:
@@ -108,7 +142,7 @@ def _places(graph: ChannelGraph) -> dict[str, int]:
 
 
 def _consumer(net: nn.Cell, graph: ChannelGraph, weight: str, axis: int, stays: Stays,
-              places: Mapping[str, int]) -> Consumer | str:
+              places: Mapping[str, int], reads: bool) -> Consumer | str:
     held = owners_by_name(net).get(weight, [])
     uses = [writer for writer in graph.writers if writer.weight == weight]
     if not uses:
@@ -127,7 +161,7 @@ def _consumer(net: nn.Cell, graph: ChannelGraph, weight: str, axis: int, stays: 
     return Consumer(path, weight, _bias(graph, uses[0]), _norm(net, graph, uses[0]),
                     stays.get((weight, 1), np.ones(shape[1], dtype=bool)),
                     stays.get((weight, 0), np.ones(shape[0], dtype=bool)), layer, places[weight],
-                    any("Add" in node.op for node in graph.graph.consumers_of(uses[0].last)))
+                    any("Add" in node.op for node in graph.graph.consumers_of(uses[0].last)), reads)
 
 
 def _bias(graph: ChannelGraph, writer: Writer) -> str | None:
@@ -150,14 +184,11 @@ def _norm(net: nn.Cell, graph: ChannelGraph, writer: Writer) -> str | None:
 def moved_norms(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndarray]) -> list[Moved]:
     """The BatchNorms behind a layer that reads channels of which some went, in order of execution."""
     stays = stays_along(graph, choice)
-    touched = set(weights_that_read(choice))  # and, from here on, everything that is computed from them
     norms = {name: path for path, norm in batch_norms(net).items() if not norm.always_on_the_batch
              for name in (path, f"{path}.bn2d")}
     found: list[Moved] = []
-    for place, node in enumerate(graph.graph.nodes):
-        if touched.isdisjoint(node.inputs):
-            continue
-        touched.add(node.name)
+    for place in touched_by(graph, choice).values():
+        node = graph.graph.nodes[place]
         path = norms.get(graph.cells.get(node.inputs[3], "")) if node.op in BATCH_NORMS else None
         if path is not None and path not in {moved.path for moved in found}:
             length = graph.graph.parameters[node.inputs[3]][0]

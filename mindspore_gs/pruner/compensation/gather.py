@@ -1,4 +1,4 @@
-"""What one layer is given and what it should compute, gathered from both networks."""
+"""What one layer is given in the pruned network, and what is missing at its output."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mindspore_gs.norms import batch_norm
 from mindspore_gs.pruner.compensation.consumers import Consumer
 from mindspore_gs.pruner.compensation.passes import Batch, Place, look
 from mindspore_gs.pruner.compensation.ridge import Rows
+from mindspore_gs.pruner.compensation.targets import Target, end_of
 
-POSITIONS = 24  # of each sample's feature map
-ROWS = 4  # wanted for each column, from more positions where there are few samples
+NOT_REACHED = "evaluation does not reach it as a cell that is called with a tensor"
 HELD_OUT = 8  # every eighth sample is not fitted but tells whether the fit is better
 TOLERANCE = 1e-3  # between a layer's output and its patches times its weight, relative
 
@@ -65,18 +65,14 @@ class Gathering:
     """Gathers for one layer.
 
     Args:
-        dense: the network in its original form.
-        work: the masked one, repaired up to this layer.
-        consumer: the layer.
-        stream: where the residual stream is seen behind it, if its output is added to one.
-        generator: draws positions.
+        work: the masked network, repaired up to this layer.
+        target: what the layer should compute.
+        factor: what the BatchNorm behind the layer multiplies each of its channels with.
     """
 
-    def __init__(self, dense: nn.Cell, work: nn.Cell, consumer: Consumer, stream: Place | None,
-                 generator: np.random.Generator):
-        self.dense, self.work, self.consumer, self.stream, self.generator = dense, work, consumer, stream, generator
-        self.factor = factor_behind(dense, consumer)
-        self.columns = int(consumer.inputs.sum()) * int(np.prod(consumer.layer.kernel))
+    def __init__(self, work: nn.Cell, target: Target, factor: np.ndarray):
+        self.work, self.target, self.factor = work, target, factor
+        self.consumer, self.stream = target.consumer, target.stream
 
     def all(self, batches: Sequence[Batch], samples: int) -> Fit | str:
         """The rows of all batches, or the reason why there are none.
@@ -85,52 +81,53 @@ class Gathering:
             batches: inputs of the networks.
             samples: how many samples they have together.
         """
+        columns = self.consumer.columns
         sizes = [int(part.sum()) for part in np.split(self.consumer.outputs, self.consumer.layer.groups)]
-        fit = Fit([Rows(self.columns, size) for size in sizes], [Rows(self.columns, size) for size in sizes])
+        fit = Fit([Rows(columns, size) for size in sizes], [Rows(columns, size) for size in sizes])
         number = count()
-        for batch in batches:
-            problem = self._take(batch, fit, number, samples)
+        for k, batch in enumerate(batches):
+            problem = self._take(k, batch, fit, number, samples)
             if problem:
                 return problem
         return fit
 
-    def _take(self, batch: Batch, fit: Fit, number: Iterator[int], samples: int) -> str:
+    def _take(self, k: int, batch: Batch, fit: Fit, number: Iterator[int], samples: int) -> str:
         """The rows of one batch. Returns why there are none, or nothing."""
-        layer = self.consumer.layer
+        positions, layer = self.target.positions[k], self.consumer.layer
         given, made = Place(self.consumer.name), Place(self.consumer.name, output=True)
-        places = [made] if self.stream is None else [made, self._end, self.stream]
-        there, here = look(self.dense, batch, places), look(self.work, batch, [given, *places])
-        if not (there.keys() >= set(places) and here.keys() >= {given, *places}):
-            return "evaluation does not reach it as a cell that is called with a tensor"
-        size = layer.size(here[made])
-        positions = self._positions(len(here[made]), int(np.prod(size, dtype=np.int64)), samples)
-        x = layer.rows(here[given], positions, size)
-        output, target = (layer.outputs(values[made], positions).astype(np.float64) for values in (here, there))
+        places = [given, made] if self.stream is None else [given, made, end_of(self.consumer), self.stream]
+        here: dict[Place, np.ndarray] = {}
+
+        def take(place: Place, values: np.ndarray) -> None:
+            here[place] = layer.rows(values, positions, self.target.size) if place == given else \
+                layer.outputs(values, positions)
+
+        look(self.work, batch, places, take)
+        if not here.keys() >= set(places):
+            return NOT_REACHED
+        x, output, target = here[given], here[made].astype(np.float64), self.target.made[k].astype(np.float64)
         if not self._is_product(x, output):
             return "its output is not its weight times the channels that stay"
         if self.stream is not None:
-            target += layer.outputs(self._drift(there, here, self.stream), positions)
+            target += self._drift(k, here[self.stream] - here[end_of(self.consumer)])
         held = self._held_out(positions.shape, number, samples)
         fit.count_targets(target[:, self.consumer.outputs])
         for rows, where in ((fit.fitted, ~held), (fit.held_out, held)):
             self._add(rows, x[where], (target - output)[where])
         return ""
 
-    @property
-    def _end(self) -> Place:
-        return Place(self.consumer.norm or self.consumer.name, output=True)
-
-    def _drift(self, there: dict[Place, np.ndarray], here: dict[Place, np.ndarray], stream: Place) -> np.ndarray:
-        """What the shortcut has lost, in units of the layer's output, shape of the output.
+    def _drift(self, k: int, carried: np.ndarray) -> np.ndarray:
+        """What the shortcut has lost in a batch, in units of the layer's output, shape (rows, outputs).
 
         Channels that the BatchNorm behind multiplies with almost nothing cannot make up for it.
+
+        Args:
+            k: number of the batch.
+            carried: what the shortcut carries in the pruned network.
         """
-        lost = there[stream] - there[self._end] - here[stream] + here[self._end]
+        lost = self.target.streams[k] - self.target.ends[k] - carried
         size = np.abs(self.factor)
-        share = np.divide(1.0, self.factor, out=np.zeros_like(self.factor), where=size > 1e-3 * size.max())
-        if self.consumer.layer.dense:
-            return lost * share
-        return lost * share.reshape(-1, *(1,) * (lost.ndim - 2))
+        return lost * np.divide(1.0, self.factor, out=np.zeros_like(self.factor), where=size > 1e-3 * size.max())
 
     def _add(self, rows: Sequence[Rows], x: np.ndarray, missing: np.ndarray) -> None:
         consumer, groups = self.consumer, self.consumer.layer.groups
@@ -140,10 +137,6 @@ class Gathering:
         for k, part in enumerate(np.split(x, groups, axis=1)):
             own = whose[k][consumer.outputs[whose[k]]]
             rows[k].add(part[:, consumer.inputs].reshape(len(x), -1), missing[:, own])
-
-    def _positions(self, count_here: int, available: int, samples: int) -> np.ndarray:
-        wanted = min(available, max(POSITIONS, -(-ROWS * self.columns // samples)))
-        return np.stack([self.generator.choice(available, wanted, replace=False) for _ in range(count_here)])
 
     @staticmethod
     def _held_out(shape: tuple[int, ...], number: Iterator[int], samples: int) -> np.ndarray:

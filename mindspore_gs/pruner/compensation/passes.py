@@ -60,9 +60,16 @@ def stop_at(net: nn.Cell, path: str) -> Any:
     return cell_inside(net, path).register_forward_pre_hook(stop)
 
 
-def look(net: nn.Cell, batch: Batch, places: Sequence[Place]) -> dict[Place, np.ndarray]:
-    """What is at these places in one pass, as float32 arrays; without those that are not reached or hold no tensor."""
-    found: dict[Place, np.ndarray] = {}
+def look(net: nn.Cell, batch: Batch, places: Sequence[Place], take: Callable[[Place, np.ndarray], None]) -> None:
+    """Run one pass, and hand over what is at these places, as float32 arrays, in order of execution.
+
+    Args:
+        net: the network.
+        batch: inputs of the pass, which ends behind the last place.
+        places: where to look.
+        take: gets each place with its array; places that are not reached, or that hold no tensor, are left out.
+    """
+    found: set[Place] = set()
     wanted = set(places)
     calls: Counter[tuple[str, bool]] = Counter()
 
@@ -70,8 +77,9 @@ def look(net: nn.Cell, batch: Batch, places: Sequence[Place]) -> dict[Place, np.
         place = Place(path, calls[path, output], output)
         calls[path, output] += 1
         if place in wanted and isinstance(value, ms.Tensor):
-            found[place] = as_array(value)
-        if wanted <= found.keys():
+            found.add(place)
+            take(place, as_array(value))
+        if wanted <= found:
             raise _EnoughError
 
     handles = []
@@ -80,7 +88,6 @@ def look(net: nn.Cell, batch: Batch, places: Sequence[Place]) -> dict[Place, np.
         handles += [cell.register_forward_pre_hook(_before(path, keep)), cell.register_forward_hook(_after(path, keep))]
     with hooks(*handles):
         run(net, batch)
-    return found
 
 
 def _before(path: str, keep: Callable[[str, bool, Any], None]) -> Callable[[nn.Cell, Any], None]:

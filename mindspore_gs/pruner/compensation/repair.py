@@ -1,6 +1,7 @@
 """Repair a masked network without training: solve for the weights of whoever reads the channels that went."""
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import Any
 
 import mindspore as ms
@@ -13,38 +14,43 @@ from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.masks import Masks
 from mindspore_gs.norms import batch_norm
+from mindspore_gs.progress import tracked
 from mindspore_gs.pruner.batches import batches_of, check_data
 from mindspore_gs.pruner.compensation.consumers import Consumer, find_consumers, moved_norms
-from mindspore_gs.pruner.compensation.gather import POSITIONS, Fit, Gathering, factor_behind, weight_of
+from mindspore_gs.pruner.compensation.gather import NOT_REACHED, Fit, Gathering, factor_behind, weight_of
 from mindspore_gs.pruner.compensation.passes import Batch, Place, find_stream
 from mindspore_gs.pruner.compensation.report import Compensation, Repaired
-from mindspore_gs.pruner.compensation.statistics import Statistics, set_where
+from mindspore_gs.pruner.compensation.statistics import Statistics, moments, set_where
+from mindspore_gs.pruner.compensation.targets import Targets, wanted_positions
 from mindspore_gs.record import pruned_network, record_of
 from mindspore_gs.slim.difference import parts
 
 SAMPLES = 1024
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # of the ridge; the later ones where data is short
-LARGEST = 1 << 27  # entries of the matrix to solve, one gigabyte
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the ridge; the later ones where data is short
+FEW = 8  # samples that show where a residual stream is
 
 
 def compensate(net: nn.Cell, data: Any, samples: int = SAMPLES, seed: int = 0) -> Compensation:
     r"""Give the layers that read removed channels the weights that make up for them best, in closed form.
 
-    For each such layer, in order of execution, with patches :math:`x_i` of what it is given in the network pruned so
-    far and outputs :math:`t_i` of the dense network, the weights become
+    The layers behind them, whose input has changed, get new weights in the same way. For each of these layers, in order
+    of execution, with patches :math:`x_i` of what it is given in the network pruned so far and outputs :math:`t_i` of
+    the dense network, the weights become
 
     .. math:: \min_{W, c} \sum_i |t_i - W x_i - c|^2 + \lambda |W - W_0|^2
 
-    with the old weights :math:`W_0` and :math:`\lambda` a thousandth of the mean diagonal of the patches' Gram matrix.
+    with the old weights :math:`W_0`. :math:`\lambda` is between 0.0001 and 1 times the mean diagonal of the patches'
+    Gram matrix: every eighth sample is not fitted, and the value is taken with which these come out best. A layer that
+    comes out no better on them keeps its weights.
+
     The intercept c goes into the BatchNorm behind the layer, or into its bias; without either there is none. Where a
     layer's output is added to a residual stream, t is the dense network's stream behind the sum less what the pruned
     network's shortcut carries, so that a block makes up for the blocks before it. Every BatchNorm in front of the layer
     gets new statistics first. That behind it gets new statistics, and gamma and beta with which it computes the same in
     training and in evaluation mode.
 
-    Every eighth sample is not fitted but judges: a layer that comes out no better on these, even with a ridge a
-    thousand times as strong, keeps its weights. Source: He et al., Channel Pruning for Accelerating Very Deep Neural
-    Networks, ICCV 2017, section 3.1 (there without intercept, stream, ridge and judge).
+    Source: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, section 3.1 (there without
+    intercept, stream, ridge, judge and layers further behind).
 
     Args:
         net: a masked network; its values are changed in place, its masks stay, and so the slim network equals it.
@@ -116,6 +122,16 @@ def _try(net: nn.Cell, batch: Batch) -> None:
                            "tuple of its inputs and the label.") from error
 
 
+def _few(net: nn.Cell, batch: Batch) -> Batch:
+    """A few samples of a batch, or the whole of it for a network that was written for one size of batch."""
+    few = tuple(x[:FEW] if x.ndim else x for x in batch)
+    try:
+        _try(net, few)
+    except PruningError:
+        return batch  # which it takes: that has been tried
+    return few
+
+
 def _number(batches: Iterable[Batch]) -> int:
     """How many samples there are."""
     return sum(batch[0].shape[0] if batch[0].ndim else 1 for batch in batches)
@@ -126,19 +142,23 @@ class _Repair:
 
     def __init__(self, dense: nn.Cell, work: nn.Cell, masks: Masks, batches: Sequence[Batch], seed: int):
         self.dense, self.work, self.batches = dense, work, batches
-        self.generator = np.random.default_rng(seed)
+        generator, self.samples = np.random.default_rng(seed), _number(batches)
         graph, choice = record_of(work).graph, masks.read()
         self.consumers, self.skipped = find_consumers(dense, graph, choice)
-        self.streams = self._streams()
-        self.statistics = Statistics(work, moved_norms(dense, graph, choice))
+        self.streams = self._streams(generator)
+        self.targets = Targets(dense, batches, {consumer: self.streams.get(consumer) for consumer in self.consumers
+                                                if not self._hopeless(consumer)}, generator)
+        moved = moved_norms(dense, graph, choice)
+        self.statistics = Statistics(work, moved, moments(dense, [each.path for each in moved], batches))
         self.parameters = parameters_by_name(work)
         self.before = {name: parameter.float().asnumpy().copy() for name, parameter in self.parameters.items()}
 
-    def _streams(self) -> dict[Consumer, Place]:
+    def _streams(self, generator: np.random.Generator) -> dict[Consumer, Place]:
         """Where each layer that is added to a residual stream sees it. Of the addends of one sum, the last one does."""
         found = {}
+        batch = _few(self.dense, self.batches[0])
         for consumer in (consumer for consumer in self.consumers if consumer.added):
-            place = find_stream(self.dense, self.batches[0], consumer.norm or consumer.name, self.generator)
+            place = find_stream(self.dense, batch, consumer.norm or consumer.name, generator)
             if place is not None:
                 found[place] = consumer
         return {consumer: place for place, consumer in found.items()}
@@ -151,12 +171,12 @@ class _Repair:
     def all(self) -> Compensation:
         """Every layer in order of execution, then the statistics that are left."""
         layers = []
-        for consumer in self.consumers:
+        for consumer in tracked(self.consumers, "compensation"):
             self.statistics.measure(self.batches, consumer.name, consumer.place)
             answer = self._one(consumer)
             if isinstance(answer, Repaired):
                 layers.append(answer)
-            else:
+            elif consumer.reads:
                 self.skipped[consumer.name] = answer
         self.statistics.measure(self.batches)
         for path in self.statistics.short:
@@ -165,34 +185,44 @@ class _Repair:
             self.skipped[path] = "its statistics stay: evaluation does not reach it as a cell"
         return Compensation(tuple(layers), self.skipped)
 
+    def _hopeless(self, consumer: Consumer) -> str:
+        """Why a layer need not be looked at, or nothing."""
+        columns = consumer.columns
+        if columns and not wanted_positions(columns, self.samples):
+            return f"{columns} weights for each of its channels are too many to solve for"
+        return "" if columns and consumer.outputs.any() else "all of its channels went"
+
     def _one(self, consumer: Consumer) -> Repaired | str:
         """Solve for one layer and write the solution down, or say why not."""
-        stream, samples = self.streams.get(consumer), _number(self.batches)
-        gathering = Gathering(self.dense, self.work, consumer, stream, self.generator)
-        columns = gathering.columns
-        if columns * min(columns, samples * POSITIONS) > LARGEST:
-            return f"{columns} weights for each of its channels are too many to solve for"
-        if not columns or not consumer.outputs.any():
-            return "all of its channels went"
-        fit = gathering.all(self.batches, samples)
+        reason = self._hopeless(consumer)
+        if reason:
+            return reason
+        target = self.targets.of(consumer)
+        if target is None:
+            return NOT_REACHED
+        fit = Gathering(self.work, target, factor_behind(self.dense, consumer)).all(self.batches, self.samples)
         return fit if isinstance(fit, str) else self._solve(consumer, fit)
 
     def _solve(self, consumer: Consumer, fit: Fit) -> Repaired | str:
-        """The least ridge with which samples that are not fitted come out better."""
+        """The ridge with which samples that are not fitted come out best, if they come out better at all."""
         if not fit.held_out[0].count:
             return f"{fit.fitted[0].count} positions are too few to solve for it"
         intercept = consumer.norm is not None or consumer.bias is not None
         scale = factor_behind(self.dense, consumer)[consumer.outputs] ** 2
         whole = max(float((scale * fit.variance).sum()), float(np.finfo(np.float64).tiny))
         before = float((scale * np.concatenate([rows.error() for rows in fit.held_out])).sum()) / whole
+        best, after = None, inf
         for strength in STRENGTHS:
             solutions = [rows.solve(intercept, strength) for rows in fit.fitted]
             errors = [rows.error(*found) for rows, found in zip(fit.held_out, solutions)]
-            after = float((scale * np.concatenate(errors)).sum()) / whole
-            if after < before:
-                self._write(consumer, solutions)
-                return Repaired(consumer.name, before, after, "stream" if consumer in self.streams else "output")
-        return f"no weights are better on samples that are not fitted ({before:.3g} before, {after:.3g} after)"
+            now = float((scale * np.concatenate(errors)).sum()) / whole
+            if now >= after:
+                break
+            best, after = solutions, now
+        if best is None or after >= before:
+            return f"no weights are better on samples that are not fitted ({before:.3g} before, {after:.3g} after)"
+        self._write(consumer, best)
+        return Repaired(consumer.name, before, after, "stream" if consumer in self.streams else "output")
 
     def _write(self, consumer: Consumer, solutions: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
         weight = weight_of(self.work, consumer)

@@ -99,15 +99,18 @@ class Rows:
 
     def _few(self, mean: np.ndarray, shift: np.ndarray, strength: float) -> np.ndarray:
         x, missing = self._rows()
-        x, missing = x - mean, missing - shift
-        ridge = strength * float((x ** 2).sum()) / self.columns
+        x -= mean
+        ridge = strength * float(np.vdot(x, x)) / self.columns
         if ridge == 0.0:
             return np.zeros((self.outputs, self.columns))
-        change: np.ndarray = np.linalg.solve(x @ x.T + ridge * np.eye(len(x)), missing).T @ x
+        gram = x @ x.T
+        gram[np.diag_indices_from(gram)] += ridge
+        change: np.ndarray = np.linalg.solve(gram, missing - shift).T @ x
         return change
 
     def _many(self, sums: _Sums, mean: np.ndarray, shift: np.ndarray, strength: float) -> np.ndarray:
-        gram = sums.gram - self.count * np.outer(mean, mean)
+        gram = np.outer(mean, -self.count * mean)
+        gram += sums.gram  # in place: it may have half a gigabyte
         diagonal = float(gram.diagonal().mean())
         if diagonal <= self.count * np.finfo(np.float64).eps * float(sums.gram.diagonal().mean()):
             return np.zeros((self.outputs, self.columns))

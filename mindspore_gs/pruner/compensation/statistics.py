@@ -1,6 +1,6 @@
 """New statistics for the BatchNorms behind the channels that went."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,41 +17,98 @@ from mindspore_gs.pruner.compensation.passes import Batch, hooks, run, stop_at
 ENOUGH = 32  # values per channel, below which a mean and a variance say too little
 
 
+@dataclass
+class Moments:
+    """Mean and variance of each channel of a BatchNorm's input, from batches that come one by one.
+
+    Attributes:
+        norm: the BatchNorm.
+        count: values of each channel so far.
+        sums: sum and sum of squares of each channel.
+    """
+
+    norm: BatchNorm
+    count: int = 0
+    sums: list[np.ndarray] = field(default_factory=list)
+
+    def take(self, cell: nn.Cell, arguments: Any) -> None:
+        """A hook in front of the cell."""
+        self.add(arguments[0])
+
+    def add(self, given: ms.Tensor) -> tuple[int, np.ndarray, np.ndarray]:
+        """Take a batch in; returns its values for each channel, their mean and their variance."""
+        x = given.float().asnumpy()
+        axis = x.ndim - 1 if getattr(self.norm.inner, "format", "NCHW") == "NHWC" else 1
+        others = tuple(k for k in range(x.ndim) if k != axis)
+        mean, variance = x.mean(others, dtype=np.float64), x.var(others, dtype=np.float64)
+        count = x.size // max(x.shape[axis], 1)
+        new = [count * mean, count * (variance + mean ** 2)]
+        self.sums = [old + n for old, n in zip(self.sums, new)] if self.sums else new
+        self.count += count
+        return count, mean, variance
+
+    @property
+    def both(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance."""
+        mean, second = (total / self.count for total in self.sums)
+        return mean, np.maximum(second - mean ** 2, 0.0)
+
+
+def moments(net: nn.Cell, paths: Iterable[str], batches: Iterable[Batch]) -> dict[str, Moments]:
+    """What the BatchNorms of a network are given; without those that are not reached."""
+    found = {path: Moments(norm) for path in paths if (norm := batch_norm(cell_inside(net, path))) is not None}
+    with hooks(*(each.norm.inner.register_forward_pre_hook(each.take) for each in found.values())):
+        for batch in batches:
+            run(net, batch)
+    return {path: each for path, each in found.items() if each.count}
+
+
 @dataclass(eq=False)
 class _Measured:
     """A BatchNorm while its input is measured."""
 
     moved: Moved
-    norm: BatchNorm
+    moments: Moments
+    dense: Moments | None
     keeps_function: bool
-    count: int = 0
-    sums: list[np.ndarray] = field(default_factory=list)
 
     def take(self, cell: nn.Cell, arguments: Any) -> None:
         """A hook in front of the cell: measure, and normalise by this batch, unless the function stays."""
-        x = arguments[0].float().asnumpy().astype(np.float64)
-        axis = x.ndim - 1 if getattr(self.norm.inner, "format", "NCHW") == "NHWC" else 1
-        flat = np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
-        mean, variance = flat.mean(0), flat.var(0)
-        new = [len(flat) * mean, len(flat) * (variance + mean ** 2)]
-        self.sums = [old + n for old, n in zip(self.sums, new)] if self.sums else new
-        self.count += len(flat)
-        if not self.keeps_function and len(flat) >= ENOUGH:
-            self._set(mean, variance)
+        count, *found = self.moments.add(arguments[0])
+        if not self.keeps_function and count >= ENOUGH:
+            self._set(*self._as_in_the_dense_network(*found))
 
     def finish(self) -> bool:
         """Set what has been measured. Returns whether there were values enough."""
-        if self.count < ENOUGH:
+        if self.moments.count < ENOUGH:
             return False
-        mean, second = (total / self.count for total in self.sums)
-        variance = np.maximum(second - mean ** 2, 0.0)
+        mean, variance = self.moments.both
         if self.keeps_function:
             self._same_function(mean, variance)
-        self._set(mean, variance)
+            self._set(mean, variance)
+        else:
+            self._set(*self._as_in_the_dense_network(mean, variance))
         return True
 
+    def _as_in_the_dense_network(self, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r"""Statistics with which the output has the mean and the variance that it has in the dense network.
+
+        With mean m and variance v of what is given, :math:`m_d, v_d` of what the dense network's BatchNorm is given,
+        and its statistics :math:`\mu, \sigma^2`, these are :math:`m + (\mu - m_d) \sqrt{v / v_d}` and
+        :math:`\sigma^2 v / v_d`. In a trained network they are about m and v. In one whose statistics are not those of
+        its data, as in an untrained one, m and v would make another network of it.
+        """
+        if self.dense is None:
+            return mean, variance
+        eps, (its_mean, its_variance) = self.moments.norm.eps, self.dense.both
+        own_mean, own_variance = (getattr(self.dense.norm, name).float().asnumpy().astype(np.float64)
+                                  for name in ("mean", "variance"))
+        ratio = (variance + eps) / (its_variance + eps)
+        return mean + (own_mean - its_mean) * np.sqrt(ratio), np.maximum((own_variance + eps) * ratio - eps, 0.0)
+
     def _set(self, mean: np.ndarray, variance: np.ndarray) -> None:
-        for parameter, values in ((self.norm.mean, mean), (self.norm.variance, variance)):
+        norm = self.moments.norm
+        for parameter, values in ((norm.mean, mean), (norm.variance, variance)):
             set_where(parameter, values, self.moved.channels)
 
     def _same_function(self, mean: np.ndarray, variance: np.ndarray) -> None:
@@ -59,9 +116,10 @@ class _Measured:
 
         The BatchNorm is :math:`a x + b` before and after.
         """
-        factor, shift = self.norm.affine()
-        set_where(vector(self.norm, "gamma"), factor * np.sqrt(variance + self.norm.eps), self.moved.channels)
-        set_where(vector(self.norm, "beta"), shift + factor * mean, self.moved.channels)
+        norm = self.moments.norm
+        factor, shift = norm.affine()
+        set_where(vector(norm, "gamma"), factor * np.sqrt(variance + norm.eps), self.moved.channels)
+        set_where(vector(norm, "beta"), shift + factor * mean, self.moved.channels)
 
 
 def vector(norm: BatchNorm, role: str) -> ms.Parameter:
@@ -83,10 +141,11 @@ class Statistics:
     Args:
         net: the network, changed in place.
         moved: its BatchNorms that see something else.
+        dense: what these are given in the network in its original form.
     """
 
-    def __init__(self, net: nn.Cell, moved: Sequence[Moved]):
-        self._net = net
+    def __init__(self, net: nn.Cell, moved: Sequence[Moved], dense: Mapping[str, Moments]):
+        self._net, self._dense = net, dense
         self._pending = {each.path: each for each in moved}
         self._same: set[str] = set()
         self.short: list[str] = []
@@ -103,22 +162,25 @@ class Statistics:
     def measure(self, batches: Iterable[Batch], until: str | None = None, place: int | None = None) -> None:
         """Measure those in front of a cell, or all that are left.
 
+        Nothing is run where all of those in front of the cell keep their function, since then what the cell is given
+        does not depend on it.
+
         Args:
             batches: what to run.
             until: path of the cell.
             place: its place in the order of execution.
         """
         measured = [self._measured(each) for each in self._pending.values() if place is None or each.place < place]
-        if not measured:
+        if not measured or (until is not None and all(each.keeps_function for each in measured)):
             return
-        handles = [each.norm.inner.register_forward_pre_hook(each.take) for each in measured]
+        handles = [each.moments.norm.inner.register_forward_pre_hook(each.take) for each in measured]
         if until is not None:
             handles.append(stop_at(self._net, until))
         with hooks(*handles):
             for batch in batches:
                 run(self._net, batch)
         for each in measured:
-            if each.count:
+            if each.moments.count:
                 del self._pending[each.moved.path]
                 if not each.finish():
                     self.short.append(each.moved.path)
@@ -126,4 +188,4 @@ class Statistics:
     def _measured(self, moved: Moved) -> _Measured:
         norm = batch_norm(cell_inside(self._net, moved.path))
         assert norm is not None
-        return _Measured(moved, norm, moved.path in self._same)
+        return _Measured(moved, Moments(norm), self._dense.get(moved.path), moved.path in self._same)

@@ -9,7 +9,16 @@ The channels with the lowest numbers are removed. A criterion of your own needs 
     ChannelPruner(criterion=fpgm, prune_rate=0.5)
 """
 
-from mindspore_gs.pruner.criteria import gradients, knockoffs, weights
-from mindspore_gs.pruner.criteria.registry import CRITERIA, combine, criterion, evidence_needed
+from mindspore_gs.pruner.criteria import activations, gradients, knockoffs, reconstruction, weights
+from mindspore_gs.pruner.criteria.registry import (
+    CRITERIA,
+    combine,
+    criterion,
+    evidence_needed,
+    is_greedy,
+    known,
+    without_phase,
+)
 
-__all__ = ["CRITERIA", "combine", "criterion", "evidence_needed", "gradients", "knockoffs", "weights"]
+__all__ = ["CRITERIA", "activations", "combine", "criterion", "evidence_needed", "gradients", "is_greedy", "knockoffs",
+           "known", "reconstruction", "weights", "without_phase"]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mindspore_gs.pruner.channels import Channels
-from mindspore_gs.pruner.criteria.registry import combine, criterion
+from mindspore_gs.pruner.criteria.registry import combine, criterion, known
 
 
 @criterion("taylor", needs="gradient")
@@ -17,4 +17,19 @@ def taylor(channels: Channels) -> np.ndarray:
 
     Source: Molchanov et al., Importance Estimation for Neural Network Pruning, CVPR 2019, equations 8 and 9.
     """
-    return combine(channels.evidence("gradient"))
+    return combine(known(channels, "gradient"))
+
+
+@criterion("fisher", needs="fisher")
+def fisher(channels: Channels) -> np.ndarray:
+    r"""Optimal brain damage for gates: :math:`\frac{1}{2} E_n[g_{jn}^2]`.
+
+    At a minimum of the loss, removing channel j changes it by :math:`\frac{1}{2} h_{jj} z_j^2` to second order, with
+    the gate :math:`z_j = 1` and the diagonal h of the Hessian, which is that of the Fisher information: the mean over
+    samples of the squared gradient :math:`g_{jn}` of one sample's loss. All layers of a group share the gate. It
+    compares channels of different layers as it stands.
+
+    Sources: LeCun et al., Optimal Brain Damage, NIPS 1989; Theis et al., Faster gaze prediction with dense networks and
+    Fisher pruning, 2018, equation 7.
+    """
+    return combine(known(channels, "fisher")) / 2

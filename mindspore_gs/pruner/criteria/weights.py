@@ -25,6 +25,24 @@ def l2(channels: Channels) -> np.ndarray:
     return combine([np.linalg.norm(rows, axis=1) for rows in channels.rows(Role.FILTER)])
 
 
+@criterion("l1_greedy", greedy=True)
+def l1_greedy(channels: Channels) -> np.ndarray:
+    r"""``"l1"`` without the kernels that read channels which are gone already.
+
+    The layers choose in order of execution. How many channels each keeps is settled before, by the scores of the whole
+    network. In a stream that several layers make, only what is gone before the first of them counts.
+
+    Source: Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017, section 3.3, "greedy pruning".
+    """
+    return l1(channels)
+
+
+@criterion("l2_greedy", greedy=True)
+def l2_greedy(channels: Channels) -> np.ndarray:
+    r"""``"l2"`` without the kernels that read channels which are gone already, as :func:`l1_greedy`."""
+    return l2(channels)
+
+
 @criterion("bn_gamma")
 def bn_gamma(channels: Channels) -> np.ndarray:
     r"""The scale of the BatchNorm behind: :math:`|\gamma_j|`; layers are combined by :func:`combine`.

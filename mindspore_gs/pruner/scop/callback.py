@@ -58,10 +58,9 @@ class KfCallback(Callback):
         self._start = _scales(state.network)
         self._begin = time.monotonic()
         if sys.stdout.isatty():
-            from rich.live import Live
+            from mindspore_gs._terminal import Line
 
-            self._live = Live(auto_refresh=False)
-            self._live.start()
+            self._live = Line(sys.stdout)
 
     def on_train_step_end(self, run_context: Any) -> None:
         """Say how it stands, every ``per_print_times`` steps."""
@@ -88,7 +87,7 @@ class KfCallback(Callback):
 
     def _stop(self) -> None:
         if self._live is not None:
-            self._live.stop()
+            self._live.close()
             self._live = None
 
     def _warn_if_nothing_moved(self, state: Any) -> None:
@@ -108,9 +107,7 @@ class KfCallback(Callback):
         text = (f"knockoff step {done}/{total}, loss {_loss(state.net_outputs):.4f}, mean scale {mean:.3f}, "
                 f"{remaining:.0f} s left")
         if self._live is not None:
-            from rich.text import Text
-
-            self._live.update(Text(text), refresh=True)
+            self._live.say(text)
         else:
             print(text, flush=True)
 

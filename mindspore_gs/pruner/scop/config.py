@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from mindspore import nn
 
@@ -40,4 +40,5 @@ class FinetuneConfig(ChannelConfig):
 
     residual: str | None = option(None, residual)
     round_to: int | None = option(1, positive)
+    found_before: ClassVar[tuple[str, ...]] = ("kfscale",)
     criterion: str | Callable = option("scop", ChannelConfig.__dataclass_fields__["criterion"].metadata["check"])

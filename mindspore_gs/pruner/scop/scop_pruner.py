@@ -115,8 +115,8 @@ class PrunerFtCompressAlgo(ChannelPruner):
             of its own:
 
             - ``criterion``: ``"scop"`` (default: knockoff score, filter norm as prior), ``"knockoff"`` (the
-              paper's score alone), or any criterion of ``ChannelPruner``, which needs no training of the knockoff
-              network.
+              paper's score alone), ``"knockoff*redundancy"`` (needs ``data``), or any criterion of
+              ``ChannelPruner``, which needs no training of the knockoff network.
             - ``residual`` (str): must be what the knockoff network was made with. Default: that.
         options: the same as keywords.
 

@@ -67,7 +67,30 @@ def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
     if not left:
         raise PruningError(f"'keep_float' and 'keep_first_last' leave none of the layers {', '.join(found)} of "
                            f"{type(net).__name__} for SLB; keep fewer in float.")
+    _check_held(net, left)
     return left
+
+
+def _check_held(net: nn.Cell, layers: dict[str, nn.Cell]) -> None:
+    """Refuse a weight that a cell which is not searched holds as well: that cell would compute with the logits.
+
+    Code that reads ``layer.weight`` gets the searched weight, and is right.
+
+    Raises:
+        PruningError: there is one.
+    """
+    weights = {id(cell.weight): path for path, cell in layers.items()}
+    searched = {id(cell) for cell in layers.values()}
+    for path, cell in net.cells_and_names():
+        if id(cell) in searched:
+            continue
+        lists = [item for value in vars(cell).values() if isinstance(value, (list, tuple)) for item in value]
+        held = [value for _, value in cell.parameters_and_names(expand=False)] + lists
+        layer = next((weights[id(value)] for value in held if id(value) in weights), None)
+        if layer is not None:
+            raise PruningError(f"{path or 'the network itself'!r} holds the weight of {layer!r}, but is not searched, "
+                               f"so it would compute with the logits. Leave {layer!r} in float with 'keep_float', or "
+                               f"read the weight as an attribute of that layer, which gives the searched weight.")
 
 
 def _check_construct(path: str, cell: nn.Cell) -> None:

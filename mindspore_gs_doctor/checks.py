@@ -1,4 +1,4 @@
-"""``mindspore-gs doctor``: what is wrong with this installation or machine, and the remedy for each."""
+"""What is wrong with this installation or machine, and the remedy for each. Needs nothing but Python."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
@@ -32,6 +33,11 @@ class Finding:
     def document(self) -> dict[str, str]:
         """As a dict."""
         return asdict(self)
+
+    def line(self) -> str:
+        """As text; the remedy is on a line of its own."""
+        line = f"{self.level:8} {self.check:12} {self.found}"
+        return line + (f"\n{'':9}-> {self.remedy}" if self.remedy else "")
 
 
 def examine() -> list[Finding]:
@@ -70,15 +76,21 @@ def mindspore_version() -> Finding:
 
 
 def owner_of_the_package() -> Finding:
-    """Golden Stick's distribution brings a package of the same name."""
-    import mindspore_gs
-
-    where = Path(mindspore_gs.__file__).resolve().parent
-    try:
-        other = distribution("mindspore-gs")
-    except PackageNotFoundError:
-        return Finding("mindspore_gs", "ok", str(where))
-    return Finding("mindspore_gs", "problem", f"{where}; mindspore-gs {other.version} (Golden Stick) is installed, too",
+    """Which ``mindspore_gs`` Python takes. Golden Stick's distribution has a package of the same name."""
+    name, own = "mindspore_gs", Path(__file__).resolve().parents[1] / "mindspore_gs"
+    found = PathFinder.find_spec(name, [os.getcwd(), *sys.path])
+    folder = Path(next(iter((found and found.submodule_search_locations) or ()), own)).resolve()
+    if found is not None and found.origin is None:
+        return Finding(name, "problem", f"{folder} has no __init__.py: remains of another package of this name",
+                       f"Remove {folder}, then pip install --force-reinstall --no-deps mindspore-gs-pruner.")
+    origin = Path(found.origin).resolve() if found is not None and found.origin is not None else own / "__init__.py"
+    if origin != own / "__init__.py":
+        return Finding(name, "problem", f"Python takes {origin} for mindspore_gs, and not {own}",
+                       "Move that file or folder away, or take its place off PYTHONPATH; it lies in front of this "
+                       "package, in the current directory or on Python's path.")
+    if _version("mindspore-gs") is None:
+        return Finding(name, "ok", str(own))
+    return Finding(name, "problem", f"{own}; mindspore-gs {_version('mindspore-gs')} (Golden Stick) is installed, too",
                    "Both are imported as mindspore_gs: pip uninstall mindspore-gs mindspore-gs-pruner, then install "
                    "the one that you want.")
 

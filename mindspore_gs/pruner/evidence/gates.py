@@ -1,0 +1,126 @@
+"""The gradient of a gate at each channel, by batch and by sample."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+
+from mindspore_gs._cells import copy_network, owners_by_name
+from mindspore_gs.errors import PruningError
+from mindspore_gs.graph import ChannelGraph, Group, Role
+
+Batch = tuple[ms.Tensor, ...]
+Loss = Callable[..., Any]
+
+
+class Gates:
+    r"""Squared gradients of the loss with respect to a gate at each channel, averaged.
+
+    A gate :math:`z_j` multiplies channel j, and is 1. It multiplies what makes the channel or shifts it, so its
+    gradient is :math:`\sum w \, \partial L / \partial w` over those parameters; behind a convolution with BatchNorm
+    that is :math:`\gamma_j \, \partial L / \partial \gamma_j + \beta_j \, \partial L / \partial \beta_j`. No hook and
+    no cell is needed for it. The network is copied, and runs in evaluation mode.
+
+    Args:
+        net: the network, plain cells.
+        graph: its channel graph.
+        groups: free groups of it.
+        kinds: ``"gradient"`` (one gradient for each batch), ``"fisher"`` (one for each sample), or both.
+        loss_fn: ``loss_fn(output, label)``, or None for cross entropy.
+    """
+
+    def __init__(self, net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], kinds: Sequence[str],
+                 loss_fn: Loss | None):
+        self._graph, self._loss_fn = graph, loss_fn
+        self._parts = {group: graph.silencers(group) for group in groups}
+        self._names = list(dict.fromkeys(part.parameter for found in self._parts.values() for part in found))
+        self._twin = copy_network(net).set_train(False)
+        owned = owners_by_name(self._twin)
+        self._weights = [getattr(owned[name][0][1], owned[name][0][2]) for name in self._names]
+        for weight in self._weights:
+            weight.requires_grad = True
+        self._values = [_array(weight).astype(np.float64) for weight in self._weights]
+        self._gradients = ms.value_and_grad(_forward(self._twin, loss_fn or _cross_entropy), None, self._weights)
+        self._sums = {kind: {group: np.zeros(group.size) for group in groups} for kind in kinds}
+        self._counts = dict.fromkeys(kinds, 0)
+
+    def take(self, batch: Batch) -> None:
+        """Run a batch of inputs and a label, forwards and backwards."""
+        if self._loss_fn is None and not any(self._counts.values()):
+            _check_default_loss(self._twin(*batch[:-1]), batch[-1])
+        for kind, sums in self._sums.items():
+            for part in _samples(batch) if kind == "fisher" else (batch,):
+                self._counts[kind] += 1
+                for group, gate in self._gates(part):
+                    sums[group] += gate ** 2
+
+    def result(self) -> dict[str, dict[Any, np.ndarray]]:
+        """For each kind, by the name of a layer's weight, the mean of the squares for each of the layer's channels."""
+        for group in (group for sums in self._sums.values() for group, total in sums.items()
+                      if not np.isfinite(total).all()):
+            raise PruningError(f"the gradients of {group.name!r} are not finite: look for NaN or infinite numbers in "
+                               "the weights and the data, or for a loss that overflows.")
+        return {kind: self._by_weight({group: total / self._counts[kind] for group, total in sums.items()})
+                for kind, sums in self._sums.items()}
+
+    def _gates(self, batch: Batch) -> Iterator[tuple[Group, np.ndarray]]:
+        """For each group the gradient of the gate of each channel."""
+        found = self._gradients(*batch)[1]
+        products = {name: value * _array(gradient) for name, value, gradient in zip(self._names, self._values, found)}
+        for group, parts in self._parts.items():
+            yield group, _gate(products, parts, group.size)
+
+    def _by_weight(self, means: dict[Group, np.ndarray]) -> dict[Any, np.ndarray]:
+        found: dict[Any, np.ndarray] = {}
+        for group, mean in means.items():
+            for part in group.slices:
+                if part.role is Role.FILTER:
+                    length = self._graph.graph.parameters[part.parameter][part.axis]
+                    found.setdefault(part.parameter, np.zeros(length))[part.indices] = mean[:, None]
+        return found
+
+
+def _array(value: ms.Tensor) -> np.ndarray:
+    found: np.ndarray = (value.float() if value.dtype == ms.bfloat16 else value).asnumpy()
+    return found
+
+
+def _forward(net: nn.Cell, loss_fn: Loss) -> Callable[..., Any]:
+    def forward(*batch: ms.Tensor) -> Any:
+        return loss_fn(net(*batch[:-1]), batch[-1])
+
+    return forward
+
+
+def _cross_entropy(output: Any, label: ms.Tensor) -> Any:
+    return ops.cross_entropy(output.float(), label)
+
+
+def _check_default_loss(output: Any, label: ms.Tensor) -> None:
+    if not isinstance(output, ms.Tensor) or output.ndim != 2 or label.ndim != 1 or label.is_floating_point():
+        raise PruningError("the default loss is cross entropy, for outputs of shape (samples, classes) and labels of "
+                           "shape (samples,) that are class numbers. Give 'loss_fn', a function of output and label.")
+
+
+def _gate(products: dict[str, np.ndarray], parts: Iterable[Any], size: int) -> np.ndarray:
+    """The gradient of the gate of each channel, from weight times gradient."""
+    total = np.zeros(size)
+    for part in parts:
+        total += np.moveaxis(products[part.parameter], part.axis, 0)[part.indices].reshape(size, -1).sum(axis=1)
+    return total
+
+
+def _samples(batch: Batch) -> Iterator[Batch]:
+    """A batch as batches of one sample."""
+    count = batch[0].shape[0] if batch[0].ndim else 1
+    if count == 1:
+        yield batch
+        return
+    if any(not x.ndim or x.shape[0] != count for x in batch):
+        shapes = ", ".join(str(tuple(x.shape)) for x in batch)
+        raise PruningError("the criterion looks at one sample after the other, so the samples must lie along axis 0 of "
+                           f"every input and of the label, but their shapes are {shapes}. Give batches of one sample.")
+    for k in range(count):
+        yield tuple(x[k:k + 1] for x in batch)

@@ -1,0 +1,76 @@
+"""JointRD in mixed precision and in sink mode."""
+
+from types import SimpleNamespace
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import nn
+
+from mindspore_gs.distill import JointRD
+from mindspore_gs.errors import PruningError
+from tests.helpers import image, randomise
+from tests.networks import Identity
+
+SHAPE = (1, 3, 8, 8)
+
+
+def joint_of(**options):
+    return JointRD(randomise(Identity(), 2), nn.CrossEntropyLoss(), SHAPE, **options)
+
+
+class Losses(ms.train.Callback):
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_train_step_end(self, run_context):
+        self.found.append(run_context.original_args().net_outputs)
+
+
+@pytest.mark.parametrize("scale", [None, 128.0], ids=["no scale", "loss scale"])
+def test_mixed_precision_learns_what_single_precision_does(scale, graph_mode):
+    """O2: half precision is really used, the loss is float32, and the losses are those of O0 within its rounding."""
+    rows = [(image(8, 3, 8, 8).asnumpy(), np.arange(8, dtype=np.int32) % 4)] * 3
+    found = {}
+    for level in ("O0", "O2"):
+        joint, losses = joint_of(kl=0.5, feature_weight=1e-3), Losses()
+        before = joint.student.a.weight.asnumpy().copy()
+        optimizer = nn.Momentum(joint.trainable_params(), 0.02, 0.9, loss_scale=scale or 1.0)
+        manager = ms.FixedLossScaleManager(scale, drop_overflow_update=False) if scale else None
+        model = ms.Model(joint, optimizer=optimizer, amp_level=level, loss_scale_manager=manager)
+        data = ms.dataset.GeneratorDataset(rows, ["x", "y"], shuffle=False)
+        model.train(1, data, [*joint.callbacks(), losses], dataset_sink_mode=False)
+        assert all(loss.dtype == ms.float32 for loss in losses.found)
+        found[level] = [float(loss) for loss in losses.found]
+        assert np.abs(joint.student.a.weight.asnumpy() - before).max() > 1e-4
+        assert all(p.dtype == ms.float32 for p in joint.get_parameters())
+    np.testing.assert_allclose(found["O2"], found["O0"], rtol=0.03)
+    assert found["O2"] != found["O0"]
+    plain = joint.convert()
+    assert not any("OutputTo" in type(cell).__name__ for _, cell in plain.cells_and_names())
+    assert np.isfinite(plain.set_train(False)(image(2, 3, 8, 8)).asnumpy().astype(np.float32)).all()
+
+
+def at_step(callback, step, sink, batches=10, epochs=4):
+    state = SimpleNamespace(cur_step_num=step, batch_num=batches, epoch_num=epochs, dataset_sink_mode=sink,
+                            train_dataset_element=None)
+    callback.on_train_step_begin(SimpleNamespace(original_args=lambda: state))
+
+
+def test_in_sink_mode_the_share_of_the_mixed_paths_is_that_of_the_epoch():
+    """MindSpore calls once for each epoch, and has counted its steps already."""
+    joint = joint_of()
+    callback = joint.callbacks()[0]
+    for epoch in range(4):
+        at_step(callback, 10 * (epoch + 1), sink=True)
+        assert float(joint.m) == pytest.approx(joint.share_of_mixed_paths(epoch / 4), abs=1e-6)
+        at_step(callback, 10 * epoch + 4, sink=False)
+        assert float(joint.m) == pytest.approx(joint.share_of_mixed_paths((10 * epoch + 3) / 40), abs=1e-6)
+
+
+def test_a_teacher_that_learns_is_refused_in_sink_mode():
+    joint = joint_of()
+    callback = joint.callbacks(nn.SGD(list(joint.teacher.get_parameters()), 0.1))[0]
+    with pytest.raises(PruningError, match="sees each batch only with dataset_sink_mode=False"):
+        at_step(callback, 10, sink=True)
