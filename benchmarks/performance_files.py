@@ -9,6 +9,7 @@ so it is what an unpruned network of that many MACs costs.
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,10 +26,12 @@ from mindspore_gs.engines import LITE_FOLDER, _call
 from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
 from mindspore_gs.pruner.channel import free_groups
 from mindspore_gs.pruner.select import best
-from mindspore_gs.slim import PrunePlan
+from mindspore_gs.slim import PrunePlan, fold
 from mindspore_gs.slim.slimming import slice_network
 
 SHARE = 0.5
+WIDE = 128.0
+POLICIES = (*RESIDUAL_POLICIES, "keep wide")
 ENGINES = ("onnxruntime", "lite", "mindspore")
 CLASSES = 1000
 
@@ -54,7 +57,8 @@ class Case:
     """A version of a network.
 
     Attributes:
-        policy: ``"dense"``, ``"limit"`` or a residual policy.
+        policy: ``"dense"``, ``"limit"``, a residual policy, or ``"keep wide"``: "keep" exported with filters of zeros
+            in the place of Gathers (:data:`WIDE` MACs for a number).
         round_to: what the numbers of channels are multiples of; 0 where that means nothing.
     """
 
@@ -64,13 +68,19 @@ class Case:
     @property
     def label(self) -> str:
         """Its name in files and tables."""
-        return f"{self.policy}_{self.round_to}" if self.round_to else self.policy
+        policy = self.policy.replace(" ", "-")
+        return f"{policy}_{self.round_to}" if self.round_to else policy
+
+    @property
+    def residual(self) -> str:
+        """The residual policy that the network is pruned with."""
+        return {"limit": "couple", "keep wide": "keep"}.get(self.policy, self.policy)
 
 
 def cases(rounds: list[int]) -> list[Case]:
     """The dense network, the limit, and each policy with each rounding."""
     return [Case("dense"), Case("limit"),
-            *(Case(policy, number) for number in rounds for policy in RESIDUAL_POLICIES)]
+            *(Case(policy, number) for number in rounds for policy in POLICIES)]
 
 
 class Source:
@@ -99,10 +109,8 @@ class Source:
         """The version of a case."""
         if case.policy == "dense":
             return self.dense
-        pruner = ChannelPruner(target={"macs": SHARE}, round_to=max(case.round_to, 1),
-                               residual="couple" if case.policy == "limit" else case.policy)
-        policy = "couple" if case.policy == "limit" else case.policy
-        groups = free_groups(pruner, self.graph, policy, ())
+        pruner = ChannelPruner(target={"macs": SHARE}, round_to=max(case.round_to, 1), residual=case.residual)
+        groups = free_groups(pruner, self.graph, case.residual, ())
         stays = self._narrow(groups) if case.policy == "limit" else pruner._choose(
             copy_network(self.dense), self.graph, groups, {})
         some = {group: stay for group, stay in stays.items() if not stay.all()}
@@ -176,7 +184,8 @@ def _onnx(source: Source, case: Case, batch: int, path: Path) -> Path:
         import onnx
 
         net = source.network(case)
-        export_onnx(net, (1, *source.shape), file)
+        with _filters_of_zeros(case):
+            export_onnx(net, (1, *source.shape), file)
         graph = trace(net, (1, *source.shape)).graph
         gathers = sum(node.op_type == "Gather" for node in onnx.load(file).graph.node)
         path.with_suffix(".json").write_text(json.dumps(
@@ -184,13 +193,24 @@ def _onnx(source: Source, case: Case, batch: int, path: Path) -> Path:
     return file
 
 
+@contextmanager
+def _filters_of_zeros(case: Case) -> Iterator[None]:
+    before = fold.GATHER_MACS
+    fold.GATHER_MACS = WIDE if case.policy == "keep wide" else before
+    try:
+        yield
+    finally:
+        fold.GATHER_MACS = before
+
+
 def _mindir(source: Source, case: Case, batch: int, path: Path) -> Path:
     _onnx(source, case, batch, path)
-    return export_mindir(source.network(case), (batch, *source.shape), path.with_name(f"{path.name}-b{batch}"))
+    with _filters_of_zeros(case):
+        return export_mindir(source.network(case), (batch, *source.shape), path.with_name(f"{path.name}-b{batch}"))
 
 
 def _lite(source: Source, case: Case, batch: int, path: Path) -> Path:
-    """From the ONNX file with a batch of its own: MindSpore Lite plans the memory when it converts."""
+    """From the ONNX file, with a batch of its own: MindSpore Lite plans the memory when it converts."""
     import onnx
 
     model = onnx.load(_onnx(source, case, batch, path))

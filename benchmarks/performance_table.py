@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.performance_files import ENGINES, NETWORKS, lines
-from mindspore_gs.graph import RESIDUAL_POLICIES
+from benchmarks.performance_files import ENGINES, NETWORKS, POLICIES, lines
 
 TITLES = {"onnxruntime": "onnxruntime", "lite": "MindSpore Lite", "mindspore": "MindSpore"}
 
@@ -26,7 +25,7 @@ def _speeds(timed: list[dict], engine: str, batch: int) -> str:
     body = []
     for name in NETWORKS:
         own = {(row["policy"], row["round_to"]): row for row in rows if row["net"] == name}
-        for policy in RESIDUAL_POLICIES if own else ():
+        for policy in POLICIES if own else ():
             body.append([name, _number(own.get(("dense", 0)), "ms"), policy,
                          *(_speed(own.get((policy, number))) for number in rounds), _speed(own.get(("limit", 0)))])
     return f"{TITLES[engine]}, batch {batch}: dense time / slim time\n\n" + table(head, body)

@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", help=f"default: all {len(names())}")
     parser.add_argument("--out", type=Path, default=ROOT / "output" / "onnx.jsonl", help="file of the JSON lines")
-    parser.add_argument("--timeout", type=int, default=600, help="seconds for one network")
+    parser.add_argument("--timeout", type=int, default=3600, help="seconds for one network")
     parser.add_argument("--one", action="store_true", help="measure one network in this process, and print its line")
     options = parser.parse_args()
     if options.one:

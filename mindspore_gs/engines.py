@@ -127,7 +127,7 @@ def _run_cell(cell: nn.Cell, inputs: Sequence[Any]) -> None:
 
 def _export_lite(folder: Path, net: nn.Cell, inputs: Any, path: Path) -> Path:
     """Through ONNX to the device format; MindSpore Lite 2.0 does not read the MindIR of MindSpore 2.10."""
-    onnx = export_onnx(net, inputs, path)
+    onnx = export_onnx(net, inputs, path, open_batch=False)
     _call(folder, "convert", "2", str(onnx), str(path), "1")
     return path.with_name(path.name + ".ms")
 

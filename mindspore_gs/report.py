@@ -10,6 +10,9 @@ from mindspore import nn
 
 from mindspore_gs.cost import count_parameters, layer_macs
 from mindspore_gs.graph import ChannelGraph, trace
+from mindspore_gs.graph.restores import OPERATOR
+
+_FAST = 8  # numbers that engines compute at once
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Report:
         params_before, params_after: number of parameters, without BatchNorm's moving statistics.
         macs_before, macs_after: multiply-accumulates of convolutions and dense layers for one sample.
         input_shapes: the shapes they were counted with.
+        gathers: layers whose output is put back into a residual stream of full width, which costs a copy each.
     """
 
     rows: tuple[Row, ...]
@@ -40,6 +44,24 @@ class Report:
     macs_before: int
     macs_after: int
     input_shapes: tuple[tuple[int, ...], ...]
+    gathers: int = 0
+
+    @property
+    def hint(self) -> str | None:
+        """What would be faster at the same MACs, read off the counts; None where nothing is known to be."""
+        pruned = [row.channels[0] for row in self.rows if row.channels[0] < row.channels[1]]
+        odd = sum(kept % _FAST > 0 for kept in pruned)
+        found, remedies = [], []
+        if odd:
+            found.append(f"{odd} of {len(pruned)} pruned layers keep a number of channels that is no multiple of "
+                         f"{_FAST}")
+            remedies.append(f"round_to={_FAST} with a target")
+        if self.gathers:
+            found.append(f"{self.gathers} layers need a copy to put their channels back into a residual stream")
+            remedies.append('residual="couple"')
+        if not found:
+            return None
+        return f"{' and '.join(found)}. With the same MACs, {' and '.join(remedies)} is faster in most engines."
 
     @property
     def macs_ratio(self) -> float:
@@ -72,6 +94,8 @@ class Report:
         console = Console()
         console.width = max(console.width, 100)
         console.print(table)
+        if self.hint:
+            console.print(self.hint, highlight=False, markup=False)
 
 
 def _pair(after: int, before: int) -> str:
@@ -131,4 +155,5 @@ def compare(before: ChannelGraph, after: ChannelGraph) -> Report:
         rows.append(Row(before.cells.get(weight, weight), (small[axis], large[axis]), (prod(small), prod(large)),
                         (new.get(weight, 0), macs)))
     return Report(tuple(rows), count_parameters(before.graph), count_parameters(after.graph), sum(old.values()),
-                  sum(new.values()), tuple(shape for shape, _ in before.inputs))
+                  sum(new.values()), tuple(shape for shape, _ in before.inputs),
+                  sum(node.op == OPERATOR for node in after.graph.nodes))

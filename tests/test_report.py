@@ -69,12 +69,24 @@ def test_the_report_agrees_with_the_slim_network(residual, capsys):
     assert summary(networks.Long(), small, (1, 3, 16, 16)).macs_before > 3 * report.macs_before
 
 
+def test_what_would_be_faster_is_said():
+    """Odd widths and copies are counted; a network that has neither gets no hint."""
+    net = randomise(networks.Long())
+    small = PrunerFtCompressAlgo().convert(masked(net, residual="keep"))
+    report = summary(net, small, (1, 3, 8, 8))
+    odd = sum(row.channels[0] < row.channels[1] and row.channels[0] % 8 > 0 for row in report.rows)
+    assert report.gathers > 0 and report.hint is not None
+    assert f"{report.gathers} layers need a copy to put their channels back" in report.hint
+    assert (f"{odd} of " in report.hint) == (odd > 0) and 'residual="couple"' in report.hint
+    assert summary(net, net, (1, 3, 8, 8)).hint is None
+
+
 def test_json():
     report = summary(nn.Conv2d(3, 8, 1), nn.Conv2d(3, 4, 1), (1, 3, 10, 10))
     document = json.loads(report.to_json())
     assert document == {"rows": [{"layer": "", "channels": [4, 8], "params": [12, 24], "macs": [1200, 2400]}],
                         "params_before": 24, "params_after": 12, "macs_before": 2400, "macs_after": 1200,
-                        "input_shapes": [[1, 3, 10, 10]]}
+                        "input_shapes": [[1, 3, 10, 10]], "gathers": 0}
 
 
 def test_a_summary_of_masks_that_contradict_each_other_is_refused():

@@ -20,9 +20,13 @@ from mindspore_gs.progress import TrainingProgress
 from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
 from mindspore_gs.runs import RunRecord
 
-from images import Images, load_images
 from settings import InputError, Settings, read_settings, run_script
-from training import accuracy, train
+
+try:
+    from images import Images, load_images
+    from training import accuracy, train
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {error.name} is missing: pip install 'mindspore-gs-pruner[examples,zoo,onnx]'")
 
 
 def run(settings: Settings) -> dict[str, Any]:

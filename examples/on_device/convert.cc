@@ -1,8 +1,9 @@
 // Converts an ONNX file for MindSpore Lite.
 //
-//   convert 2 NET.onnx OUT FORMAT      FORMAT 0: OUT.mindir, Lite's own MindIR; 1: OUT.ms, the format for devices
+//   convert 2 NET.onnx OUT FORMAT [CONFIG]     FORMAT 0: OUT.mindir, Lite's own MindIR; 1: OUT.ms, for devices
 //
-// The first number is the kind of the input file: 2 is ONNX.
+// The first number is the kind of the input file: 2 is ONNX. CONFIG is a file of the converter's own settings, such as
+// those for quantisation; see README.md.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -22,6 +23,7 @@ class Converter {
  public:
   Converter();
   void SetSaveType(ModelType type);
+  void SetConfigFile(const std::vector<char> &path);
   Status Convert(converter::FmkType kind, const std::vector<char> &model, const std::vector<char> &output,
                  const std::vector<char> &weights);
 
@@ -35,12 +37,13 @@ std::vector<char> Characters(const std::string &text) { return {text.begin(), te
 }  // namespace
 
 int main(int argc, char **argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: convert 2 NET.onnx OUT FORMAT\n");
+  if (argc != 5 && argc != 6) {
+    std::fprintf(stderr, "usage: convert 2 NET.onnx OUT FORMAT [CONFIG]\n");
     return 2;
   }
   mindspore::Converter converter;
   converter.SetSaveType(std::atoi(argv[4]) == 1 ? mindspore::kMindIR_Lite : mindspore::kMindIR);
+  if (argc == 6) converter.SetConfigFile(Characters(argv[5]));
   const auto status = converter.Convert(static_cast<mindspore::converter::FmkType>(std::atoi(argv[1])),
                                         Characters(argv[2]), Characters(argv[3]), {});
   if (!status.IsOk()) std::fprintf(stderr, "%s cannot be converted: %s\n", argv[2], status.ToString().c_str());

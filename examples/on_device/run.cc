@@ -2,7 +2,8 @@
 //
 //   run NET.ms INPUT.bin OUTPUT.bin THREADS REPEATS [EXPECTED.bin]
 //
-// INPUT.bin, OUTPUT.bin and EXPECTED.bin are raw float32. A .ms file takes images with the channels last.
+// INPUT.bin, OUTPUT.bin and EXPECTED.bin are raw float32, all outputs one after the other. A .ms file takes images with
+// the channels last.
 // Exit code 0: it ran, and differs from EXPECTED by at most 1e-5 of its largest value. 1: it did not.
 #include <algorithm>
 #include <chrono>
@@ -87,8 +88,11 @@ int main(int argc, char **argv) {
   std::vector<mindspore::MSTensor> outputs;
   status = model.Predict(inputs, &outputs);
   if (!status.IsOk()) return Fail("the network cannot be run: " + status.ToString());
-  const auto *values = static_cast<const float *>(outputs[0].Data().get());
-  const std::vector<float> got(values, values + outputs[0].DataSize() / sizeof(float));
+  std::vector<float> got;
+  for (auto &output : outputs) {
+    const auto *values = static_cast<const float *>(output.Data().get());
+    got.insert(got.end(), values, values + output.DataSize() / sizeof(float));
+  }
   std::ofstream(argv[3], std::ios::binary).write(reinterpret_cast<const char *>(got.data()),
                                                  static_cast<std::streamsize>(got.size() * sizeof(float)));
   std::printf("input");

@@ -26,9 +26,13 @@ from mindspore_gs import (PrunerFtCompressAlgo, PrunerKfCompressAlgo, export_min
 from mindspore_gs.errors import PruningError
 from mindspore_gs.progress import step
 
-from detector import Boxes, WithLoss, build, detect
 from measure import mean_precision, picture
 from shapes import Pictures, draw_pictures
+
+try:
+    from detector import Boxes, WithLoss, build, detect
+except ModuleNotFoundError as error:
+    sys.exit(f"error: {error.name} is missing: pip install --no-deps -r benchmarks/requirements-coverage.txt")
 
 
 def arguments() -> argparse.Namespace:

@@ -16,7 +16,7 @@ from mindspore import nn
 from mindspore_gs._cells import copy_network, remember_names
 from mindspore_gs._files import checked_path, whole_file
 from mindspore_gs._scratch import nothing_left_behind
-from mindspore_gs.analysis.measure import Measure, measure_of, shown
+from mindspore_gs.analysis.measure import Measure, measure_of
 from mindspore_gs.checkpoint import fits_masks, load_parameters, read_checkpoint
 from mindspore_gs.comp_algo import check_cell
 from mindspore_gs.cost import CostModel
@@ -24,6 +24,7 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.masks import Masks
 from mindspore_gs.masks.trial import check_trainable
+from mindspore_gs.progress import tracked
 from mindspore_gs.pruner.allocation import allowed_widths
 from mindspore_gs.pruner.channel import ChannelPruner
 from mindspore_gs.pruner.select import best
@@ -256,7 +257,7 @@ class _Loop:
         """The groups that can lose channels, that which loses least for what it saves first."""
         baseline, found = self.measure(self.masked), []
         here = self.share(kept)
-        for group in shown(range(len(self.groups)), "sensitivity"):
+        for group in tracked(range(len(self.groups)), "sensitivity"):
             width = self._next(kept, group)
             if width == kept[group]:
                 continue

@@ -1,6 +1,6 @@
 """One number for a network: its accuracy, its loss, or what a function of the user's says."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,12 +122,3 @@ def _right(output: Any, label: ms.Tensor) -> float:
                            "that are class numbers. Give 'loss_fn', a function of output and label, or 'metric', a "
                            "function of the network.")
     return float((output.float().asnumpy().argmax(axis=1) == label.asnumpy()).mean())
-
-
-def shown(points: Iterable[Any], text: str) -> Iterable[Any]:
-    """The same, with a line on a terminal that says how many there were and how long the rest will take."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(list(points), text, console=console, transient=True, disable=not console.is_terminal)

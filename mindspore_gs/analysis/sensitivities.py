@@ -15,13 +15,14 @@ from mindspore import nn
 
 from mindspore_gs._cells import copy_network, parameters_by_name
 from mindspore_gs._files import checked_path
-from mindspore_gs.analysis.measure import Measure, measure_of, name_of, shown
+from mindspore_gs.analysis.measure import Measure, measure_of, name_of
 from mindspore_gs.analysis.result import GroupSensitivity, Point, Sensitivity
 from mindspore_gs.comp_algo import check_cell
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import Group
 from mindspore_gs.masks import Masks
 from mindspore_gs.norms import batch_norms
+from mindspore_gs.progress import tracked
 from mindspore_gs.pruner.channel import ChannelPruner
 from mindspore_gs.pruner.select import best, number_kept
 
@@ -133,7 +134,7 @@ class _Analysis:
         """Every point that is not there yet; each is stored as soon as it is measured."""
         todo = [(place, rate) for place, group in enumerate(found.groups) for rate in rates
                 if rate not in {point.rate for point in group.points}]
-        for place, rate in shown(todo, "sensitivity"):
+        for place, rate in tracked(todo, "sensitivity"):
             kept = number_kept(groups[place].size, rate)
             value = self._value(found, found.groups[place], kept, groups[place], scores[place])
             points = sorted((*found.groups[place].points, Point(rate, kept, value)), key=lambda point: point.rate)

@@ -12,16 +12,18 @@ import click
 
 from mindspore_gs import __version__
 from mindspore_gs._files import whole_file
+from mindspore_gs.analysis import Sensitivity
 from mindspore_gs.checkpoint import load_pruned
 from mindspore_gs.cli.errors import CommandError
+from mindspore_gs.cli.exporting import KINDS, SUFFIXES, check_data, write_file
 from mindspore_gs.cli.plot import draw, plot_path
 from mindspore_gs.cli.pruning import Order, carry_out, load_weights, parse_options
 from mindspore_gs.cli.sensitivity import Files, analyse, check_allowed, document_of, lines_of, parse_rates
 from mindspore_gs.cli.table import print_tables
 from mindspore_gs.cli.target import build, data_from, importing_from_here, named, parse_shape
 from mindspore_gs.errors import PruningError
-from mindspore_gs.export import export_mindir, export_onnx
 from mindspore_gs.graph import RESIDUAL_POLICIES, trace
+from mindspore_gs.pruner.defaults import RESIDUAL, ROUND_TO
 from mindspore_gs.pruner.widths import SCOPES
 from mindspore_gs.runs import inspect_graph, page, read_document
 from mindspore_gs.runs.run_record import PAGE, RESULTS
@@ -72,7 +74,7 @@ def network_options(function: Callable) -> Callable:
 
 
 residual_option = click.option(
-    "--residual", type=click.Choice(RESIDUAL_POLICIES), default="couple", show_default=True,
+    "--residual", type=click.Choice(RESIDUAL_POLICIES), default=RESIDUAL, show_default=True,
     help="couple: the layers that add into one stream lose the same channels. keep: each stands for itself, "
          "and the first convolution and projections stay whole. inner: what adds into a stream stays whole.")
 
@@ -117,7 +119,9 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--scope", type=click.Choice(SCOPES), default="layer", show_default=True,
               help="layer: one rate for all layers. global: all channels ranked together. isomorphic: those of layers "
                    "of one kind. error: least error, with --data.")
-@click.option("--round-to", type=int, default=1, show_default=True, help="Kept channels are a multiple of this.")
+@click.option("--round-to", type=int,
+              help=f"Kept channels are a multiple of this. Default: {ROUND_TO} with a target, or finer where that does "
+                   "not meet it; 1 with a rate.")
 @click.option("--min-channels", type=int, default=1, show_default=True, help="Smallest number of channels of a layer.")
 @click.option("--ignore", multiple=True, metavar="LAYER", help="Layer or pattern that stays whole. May be repeated.")
 @click.option("--rate", "rates", multiple=True, metavar="LAYER=RATE", help="Rate of a layer. May be repeated.")
@@ -131,6 +135,7 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 @click.option("--eval", "evaluation", metavar="MODULE:CALLABLE",
               help="Gives labelled batches that accuracy is measured on, before and after.")
 @click.option("--time", "timed", is_flag=True, help="Also time the dense and the slim MindIR, in turns.")
+@click.option("--sensitivity", "found", metavar="FILE", help="What mindspore-gs sensitivity wrote, for the report.")
 @click.option("--summary", metavar="FOLDER", help="Also write the numbers for TensorBoard and MindSpore's viewers.")
 @click.option("--onnx", is_flag=True, help="Also write slim.onnx.")
 @click.option("--out", default="pruned", show_default=True, metavar="FOLDER", help="Where the files go.")
@@ -138,8 +143,8 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
 def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str | None,
                   macs: float | None, params: float | None, latency: float | None, prune_rate: float | None,
                   criterion: str, rates: tuple[str, ...], ignore: tuple[str, ...], data: str | None, loss: str | None,
-                  evaluation: str | None, timed: bool, summary: str | None, onnx: bool, out: str, as_json: bool,
-                  **others: Any) -> None:
+                  evaluation: str | None, timed: bool, found: str | None, summary: str | None, onnx: bool, out: str,
+                  as_json: bool, **others: Any) -> None:
     """Remove channels from a trained network, and write the small one.
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
@@ -161,6 +166,7 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
                 load_weights(net, checkpoint)
             order = Order(target, net, shapes, options, Path(out), onnx, timed,
                           None if evaluation is None else data_from(evaluation),
+                          None if found is None else Sensitivity.from_json(found),
                           shlex.join(["mindspore-gs", *sys.argv[1:]]), lambda text: click.echo(text, err=True))
             document = carry_out(order)
             if summary is not None:
@@ -236,23 +242,27 @@ def sensitivity_command(target: str, inputs: tuple[str, ...], arguments: tuple[s
 @commands.command("export")
 @network_options
 @click.option("--checkpoint", required=True, metavar="FILE", help="What save_pruned wrote.")
-@click.option("--format", "kind", type=click.Choice(("mindir", "onnx")), default="mindir", show_default=True)
+@click.option("--format", "kind", type=click.Choice(KINDS), default="mindir", show_default=True,
+              help="int8 is ONNX with weights and activations of eight bits; it needs --data.")
+@click.option("--data", metavar="MODULE:CALLABLE",
+              help="Gives calibration batches for int8: images, or (images, labels).")
 @click.option("--out", metavar="FILE", help="Default: the checkpoint's name with the format's suffix.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def export_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], checkpoint: str, kind: str,
-                   out: str | None, as_json: bool) -> None:
-    """Write a slim checkpoint as MindIR or ONNX, and compare the file with the network.
+                   data: str | None, out: str | None, as_json: bool) -> None:
+    """Write a slim checkpoint as MindIR, ONNX or INT8, and compare the file with the network (INT8: do not compare).
 
     TARGET is module:callable of the original network, at full width.
     """
     with _one_line():
         shapes = [parse_shape(text) for text in inputs]
-        path = Path(out) if out is not None else Path(checkpoint).with_suffix(f".{kind}")
+        check_data(kind, data)
+        path = Path(out) if out is not None else Path(checkpoint).with_suffix(SUFFIXES[kind])
         with importing_from_here(), redirect_stdout(sys.stderr):
             small = load_pruned(lambda: build(target, arguments), checkpoint)
             shapes = shapes or [shape for shape, _ in trace(small).inputs]
-            written = {"mindir": export_mindir, "onnx": export_onnx}[kind](
-                small, shapes if len(shapes) > 1 else shapes[0], path)
+            batches = None if data is None else data_from(data)
+            written = write_file(kind, small, shapes if len(shapes) > 1 else shapes[0], batches, path)
         size = written.stat().st_size
     click.echo(json.dumps({"file": str(written), "bytes": size}) if as_json else f"{written}: {size:,} bytes")
 

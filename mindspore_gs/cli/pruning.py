@@ -9,6 +9,7 @@ from typing import Any
 
 from mindspore import nn
 
+from mindspore_gs.analysis import Sensitivity
 from mindspore_gs.checkpoint import load_parameters, load_pruned, read_checkpoint, save_pruned
 from mindspore_gs.cli.errors import CommandError
 from mindspore_gs.cli.measuring import accuracy_of, latencies
@@ -19,6 +20,7 @@ from mindspore_gs.graph import trace
 from mindspore_gs.progress import step
 from mindspore_gs.pruner import ChannelPruner
 from mindspore_gs.pruner.criteria import without_phase
+from mindspore_gs.pruner.defaults import RESIDUAL
 from mindspore_gs.pruner.select import Ranking
 from mindspore_gs.report import compare
 from mindspore_gs.runs import RunRecord, inspect_graph
@@ -40,6 +42,7 @@ class Order:
         onnx: whether an ONNX file is written, too.
         timed: whether the dense and the slim MindIR are timed in turns.
         evaluation: labelled batches that accuracy is measured on; None for no accuracy.
+        sensitivity: what an earlier ``mindspore-gs sensitivity`` has found, for the report.
         command: the command line, for the report.
         say: what to do with the name of each step.
     """
@@ -52,6 +55,7 @@ class Order:
     onnx: bool = False
     timed: bool = False
     evaluation: Any = None
+    sensitivity: Sensitivity | None = None
     command: str = ""
     say: Callable[[str], None] = field(default=lambda text: None)
 
@@ -124,10 +128,11 @@ def carry_out(order: Order) -> dict[str, Any]:
     latency = _latency(order, small, graph.inputs) if order.timed else {}
     with order.step("count"):
         report = compare(graph, trace(small, *shapes))
-    residual = order.options.get("residual", "couple")
+    residual = order.options.get("residual", RESIDUAL)
     record = RunRecord(order.name, report, inspect_graph(graph, order.name, residual), order.command, residual,
                        files={path.name: path.stat().st_size for path in files}, accuracy=accuracy, latency=latency,
-                       rankings=[Ranking.of(row) for row in steps.value("rankings", list)], run=steps.name)
+                       rankings=[Ranking.of(row) for row in steps.value("rankings", list)],
+                       sensitivity=order.sensitivity, run=steps.name)
     document = record.write(order.out)
     steps.note([RESULTS, PAGE], complete=True)
     return document

@@ -26,10 +26,17 @@ class Multiple(int):
 
 @dataclass(frozen=True)
 class Repeated:
-    """A constant that is the same along the batch: its values with length 1 there, and its shape."""
+    """A constant that repeats along the batch, or counts along it.
+
+    Attributes:
+        values: with length 1 along the batch, those of its first entry.
+        shape: with the batch as :class:`Multiple`.
+        step: what the values grow by from one entry to the next, of the shape of ``values``; None where they repeat.
+    """
 
     values: np.ndarray
     shape: tuple[int, ...]
+    step: np.ndarray | None = None
 
 
 def with_open_batch(one: Graph, other: Graph, batches: tuple[int, int]) -> Graph:
@@ -105,8 +112,8 @@ class _Merge:
 
     def _constant(self, a: Any, b: Any, node: Node) -> Any:
         if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
-            if a == b or not _is_size(a):
-                if a != b:
+            if _same(a, b) or not _is_size(a):
+                if not _same(a, b):
                     raise FixedBatchError(f"{node} reads {a!r} at batch {self.batches[0]} and {b!r} at batch "
                                           f"{self.batches[1]}")
                 return a
@@ -119,10 +126,14 @@ class _Merge:
 
     def _repeated(self, a: np.ndarray, b: np.ndarray, node: Node) -> Repeated:
         shape = self._sizes(a.shape, b.shape, f"a constant of {node}")
-        once = a[tuple(slice(0, 1) if isinstance(n, Multiple) else slice(None) for n in shape)]
-        if not all(np.array_equal(np.broadcast_to(once, value.shape), value) for value in (a, b)):
+        along = tuple(isinstance(n, Multiple) for n in shape)
+        once = a[tuple(slice(0, 1) if free else slice(None) for free in along)]
+        if all(np.array_equal(np.broadcast_to(once, value.shape), value) for value in (a, b)):
+            return Repeated(once, shape)
+        counted = _counted(a, b, once, shape, along)
+        if counted is None:
             raise FixedBatchError(f"{node} reads a constant that has other values for each sample")
-        return Repeated(once, shape)
+        return counted
 
     def _sizes(self, a: Any, b: Any, where: str) -> Any:
         """The sizes of the first graph, with those that follow the batch marked."""
@@ -139,6 +150,28 @@ class _Merge:
             raise FixedBatchError(f"{where} has {a!r} at batch {self.batches[0]} and {b!r} at batch "
                                   f"{self.batches[1]}, which is no multiple of the batch")
         return Multiple(a, each)
+
+
+def _counted(a: np.ndarray, b: np.ndarray, once: np.ndarray, shape: tuple[int, ...],
+             along: tuple[bool, ...]) -> Repeated | None:
+    """A constant that grows by the same from each entry along the batch to the next; None where it does not."""
+    axis = along.index(True) if sum(along) == 1 else -1
+    if axis < 0 or not np.issubdtype(a.dtype, np.integer):
+        return None
+    step = np.take(a, [1], axis) - once
+    for value in (a, b):
+        index = np.arange(value.shape[axis]).reshape([-1 if free else 1 for free in along])
+        if not np.array_equal(once + step * index, value):
+            return None
+    return Repeated(once, shape, step)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.array_equal(a, b)
+    return bool(a == b)
 
 
 def _is_size(value: Any) -> bool:

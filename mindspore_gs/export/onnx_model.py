@@ -7,6 +7,7 @@ import numpy as np
 
 from mindspore_gs.errors import ExportError
 from mindspore_gs.export.batch import Multiple
+from mindspore_gs.export.onnx_constants import fold_constants
 from mindspore_gs.export.onnx_rules import apply_rule
 from mindspore_gs.export.onnx_writer import Writer
 from mindspore_gs.graph.ir import Graph
@@ -37,6 +38,8 @@ def build_model(graph: Graph, weights: Mapping[str, np.ndarray], dtypes: Mapping
     for node in graph.nodes:
         writer.write(node, apply_rule)
     outputs = writer.outputs()
+    writer.nodes, writer.initializers = fold_constants(writer.nodes, writer.initializers, graph.parameters,
+                                                       [name for name, _, _ in outputs], OPSET)
     names = _names(output_names, "output", len(outputs))
     arguments = tuple(name.rpartition(":")[2] for name in graph.inputs)
     renamed = dict(zip(graph.inputs, _names(input_names, "input", len(arguments), arguments)))

@@ -49,7 +49,7 @@ class Writer:
             return name
         value = self.graph.constants[name]
         if isinstance(value, Repeated):
-            return self.add("Expand", self.array(value.values), self.vector(value.shape))
+            return self._along_the_batch(value)
         if value is None or isinstance(value, str):
             return ""
         return self.array(value, None if isinstance(value, np.ndarray) else _plain_type(value))
@@ -85,9 +85,7 @@ class Writer:
         """
         if name in self.graph.constants:
             value = self.graph.constants[name]
-            if isinstance(value, np.ndarray):
-                return value.tolist() if value.ndim == 0 else tuple(value.tolist())
-            return value
+            return _plain(value.tolist()) if isinstance(value, np.ndarray) else value
         node = self.graph.producers.get(name)
         if node is not None and node.op in ("MakeTuple", "make_list"):
             return tuple(self.constant(part) for part in node.inputs)
@@ -97,6 +95,10 @@ class Writer:
         """The constant at a place of a node's inputs; ``default`` where there are fewer inputs, or it is None."""
         value = self.constant(node.inputs[place]) if place < len(node.inputs) else None
         return default if value is None else value
+
+    def option(self, node: Node, key: str, place: int, default: Any = None) -> Any:
+        """An attribute of a node, or, where it has none of that name, :meth:`argument` at a place of its inputs."""
+        return node.attrs[key] if node.attrs.get(key) is not None else self.argument(node, place, default)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a value at the traced batch; sizes that follow the batch are :class:`Multiple`."""
@@ -178,6 +180,17 @@ class Writer:
             return []
         return [(self.tensor(name), self.shape(name), self.dtype(name))]
 
+    def _along_the_batch(self, constant: Repeated) -> str:
+        first = self.array(constant.values)
+        if constant.step is None:
+            return str(self.add("Expand", first, self.vector(constant.shape)))
+        axis = next(k for k, n in enumerate(constant.shape) if isinstance(n, Multiple))
+        count = self.add("Squeeze", self.vector(constant.shape[axis:axis + 1]), self.array([0], np.int64))
+        index = self.add("Range", self.array(0, np.int64), count, self.array(1, np.int64))
+        index = self.reshape(index, [-1 if k == axis else 1 for k in range(len(constant.shape))])
+        index = self.add("Cast", index, to=self.type_number(constant.values.dtype.name))
+        return str(self.add("Add", first, self.add("Mul", index, self.array(constant.step))))
+
     def _of_batch(self, size: Multiple) -> str:
         if not self._batch:
             name, shape = next((name, shape) for name, shape in self.graph.inputs.items()
@@ -196,6 +209,11 @@ class Writer:
     def _unsupported(self, what: str) -> ExportError:
         return ExportError(f"{self._place or 'the network'} reads {what}, which has no ONNX form here; use "
                            "export_mindir()")
+
+
+def _plain(value: Any) -> Any:
+    """Lists as tuples, at every depth."""
+    return tuple(_plain(part) for part in value) if isinstance(value, list) else value
 
 
 def _plain_type(value: Any) -> Any:

@@ -24,6 +24,7 @@ from mindspore_gs.pruner.channels import Channels, Evidence, channels_of, score
 from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
 from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed, is_greedy
+from mindspore_gs.pruner.defaults import roundings
 from mindspore_gs.pruner.evidence import observe
 from mindspore_gs.pruner.greedy import one_after_another
 from mindspore_gs.pruner.kinds import kinds_of
@@ -68,7 +69,9 @@ class ChannelPruner(CompAlgo):
             - ``ignore`` (list of str): layers that stay whole. In ``rates`` and ``ignore`` a layer is given by a
               cell's path, which means everything below it, by a pattern such as ``"*.conv1"``, or by a parameter's
               name. What matches nothing is an error.
-            - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: 1.
+            - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: with a target
+              ``mindspore_gs.pruner.defaults.ROUND_TO``, or half of it, a quarter and so on where that does not meet
+              the target; 1 with a rate.
             - ``min_channels`` (int): smallest number of channels of a layer. Default: 1.
             - ``residual`` (str): what happens to residual streams. ``"couple"`` (default): all layers that add into a
               stream lose the same channels. ``"keep"``: a stream keeps its width, each layer that adds into it loses
@@ -139,8 +142,8 @@ class ChannelPruner(CompAlgo):
 
     @property
     def rounding(self) -> tuple[int, int]:
-        """``round_to`` and ``min_channels``."""
-        return self._config.round_to, self._config.min_channels
+        """``round_to``, the finest where several may be tried, and ``min_channels``."""
+        return roundings(self._config.round_to, self._config.target is not None)[-1], self._config.min_channels
 
     def set_prune_rate(self, prune_rate: float) -> None:
         """Set the share of channels that each layer loses.
@@ -331,20 +334,29 @@ class ChannelPruner(CompAlgo):
                       scores: list[np.ndarray]) -> list[int]:
         """How many channels each group keeps: by its rate, or so that the target is met."""
         config = self._config
-        rounding = self.rounding
+        tried = roundings(config.round_to, config.target is not None)
         own = [rate_for(graph, group, config.rates) for group in groups]
         if config.target is None:
             rates = [config.prune_rate if rate is None else rate for rate in own]
+            rounding = tried[0], config.min_channels
             counts = [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
             check_something_goes(type(self).__name__, [group.size for group in groups], rates, counts, *rounding)
             return counts
-        fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
         measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
         kinds = kinds_of(graph, groups) if config.scope == "isomorphic" else ()
-        curves = error_curves(self._dense(network), graph, groups, scores, config.data, fixed, rounding,
-                              config.compensate, config.seed) if config.scope == "error" else ()
-        return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure,
-                            kinds, curves)
+        for round_to in tried:
+            rounding = round_to, config.min_channels
+            fixed = [None if rate is None else number_kept(group.size, rate, *rounding)
+                     for group, rate in zip(groups, own)]
+            curves = error_curves(self._dense(network), graph, groups, scores, config.data, fixed, rounding,
+                                  config.compensate, config.seed) if config.scope == "error" else ()
+            try:
+                return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding,
+                                    measure, kinds, curves)
+            except PruningError:
+                if round_to == tried[-1]:
+                    raise
+        raise AssertionError("there is a rounding to try")  # which the checker of types cannot see
 
     def _compensate(self, network: nn.Cell) -> None:
         """Repair a masked network, if that is asked for. Data parallel processes all get what the first one finds."""

@@ -13,6 +13,7 @@ from mindspore_gs.engines import ENGINES
 from mindspore_gs.graph import RESIDUAL_POLICIES
 from mindspore_gs.pruner.batches import check_batches
 from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
+from mindspore_gs.pruner.defaults import RESIDUAL
 from mindspore_gs.pruner.evidence.kinds import LABELLED, PHASE
 from mindspore_gs.pruner.widths import KINDS, SCOPES, Target
 
@@ -55,6 +56,10 @@ def _target(owner: str, name: str, value: Any) -> Target | None:
         raise ValueError(f"For '{owner}', the '{name}[{kind!r}]' must be in range of (0.0, 1.0), but got {share} with "
                          f"type 'float'.")
     return Target(kind, share, which)
+
+
+def _round_to(owner: str, name: str, value: Any) -> int | None:
+    return None if value is None else positive(owner, name, value)
 
 
 def _scope(owner: str, name: str, value: Any) -> str:
@@ -120,9 +125,9 @@ class ChannelConfig(CommonConfig):
     target: Target | None = option(None, _target)
     scope: str = option("layer", _scope)
     ignore: tuple[str, ...] = option((), patterns)
-    round_to: int = option(1, positive)
+    round_to: int | None = option(None, _round_to)
     min_channels: int = option(1, positive)
-    residual: str | None = option("couple", residual)
+    residual: str | None = option(RESIDUAL, residual)
     input_shape: tuple[Any, ...] | None = option(None, input_shape)
     seed: int = option(0, not_negative)
     data: Any = option(None, _data)

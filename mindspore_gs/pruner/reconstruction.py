@@ -16,6 +16,7 @@ from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.masks import Masks
 from mindspore_gs.norms import batch_norms
+from mindspore_gs.progress import tracked
 from mindspore_gs.pruner.allocation import Curve, allowed_widths
 from mindspore_gs.pruner.batches import batches_of
 from mindspore_gs.pruner.compensation import compensate
@@ -76,7 +77,7 @@ def error_curves(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], sco
         points = [(group, score, width) for group, score, number in zip(groups, scores, fixed) if number is None
                   for width in measured_widths(group.size, *rounding)]
         found: dict[Group, dict[int, float]] = {group: {group.size: 0.0} for group in groups}
-        for group, score, width in _shown(points):
+        for group, score, width in tracked(points, "error of each group"):
             masks.set({group: best(score, width)})
             found[group][width] = judge(_repaired(masked, fitted, seed) if compensated else masked)
             masks.set({group: np.ones(group.size, dtype=bool)})
@@ -190,12 +191,3 @@ def _outputs(net: nn.Cell, batch: Batch) -> dict[str, np.ndarray]:
         what = f"is not finite at {strange[0]}" if strange else "holds no tensor"
         raise PruningError(f"the scope 'error': the output of {type(net).__name__} {what}; take another 'scope'.")
     return found
-
-
-def _shown(points: Sequence[Any]) -> Iterable[Any]:
-    """The same, with a line on a terminal that says how many there were."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(points, "error of each group", console=console, transient=True, disable=not console.is_terminal)

@@ -116,8 +116,9 @@ def _sensitivities(rows: list[dict[str, Any]]) -> str:
         ends = [f"{rate:.0%}: {number:.4g}" for rate, number in zip(row["rates"], row["numbers"])]
         said = ", ".join(ends if len(ends) < 4 else [ends[0], "…", ends[-1]])
         cards.append(_card("", row["layer"], said, line(row["rates"], row["numbers"], f"{row['layer']}: {said}")))
-    return ("<h2>Sensitivity of single layers</h2><p class=\"note\">What is left of the measure, from top to bottom, "
-            "when a layer alone loses more and more of its channels, from left to right.</p>"
+    metric = _text(rows[0].get("metric", "value"))
+    return (f"<h2>Sensitivity of single layers</h2><p class=\"note\">The {metric} of the network when one "
+            "group of channels loses more and more of them, from left to right, and all others stay whole.</p>"
             f"<div class=\"charts\">{''.join(cards)}</div>")
 
 

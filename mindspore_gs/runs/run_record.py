@@ -11,6 +11,7 @@ from typing import Any
 from mindspore import nn
 
 from mindspore_gs._files import whole_file
+from mindspore_gs.analysis import Sensitivity
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
 from mindspore_gs.pruner.select import Ranking
@@ -50,8 +51,7 @@ class RunRecord:
         accuracy: share of right answers, in [0, 1], by stage, such as ``{"dense": 0.92, "pruned": 0.81}``.
         latency: seconds of one inference: ``{"before": ..., "after": ..., "engine": "mindspore"}``.
         rankings: scores of the channels, from :attr:`mindspore_gs.ChannelPruner.rankings`.
-        sensitivities: accuracy, or another number, by the rate at which single layers are pruned: (layer, rates,
-            numbers) each.
+        sensitivity: what :func:`mindspore_gs.analysis.sensitivity` has found, for the page.
         training: the log of each training, by title, from :class:`~mindspore_gs.progress.TrainingProgress`.
         run: the run's name, where it has one; run.json beside the files has the same, and the checksum of each file.
     """
@@ -66,7 +66,7 @@ class RunRecord:
     accuracy: Mapping[str, float] = field(default_factory=dict)
     latency: Mapping[str, Any] = field(default_factory=dict)
     rankings: Sequence[Ranking] = ()
-    sensitivities: Sequence[tuple[str, Sequence[float], Sequence[float]]] = ()
+    sensitivity: Sensitivity | None = None
     training: Mapping[str, Sequence[Mapping[str, float]]] = field(default_factory=dict)
     run: str = ""
 
@@ -107,8 +107,7 @@ class RunRecord:
                             "macs": list(row.macs)} for row in r.rows],
                 "blocked": blocked, "files": dict(self.files), "accuracy": dict(self.accuracy),
                 "latency": dict(self.latency), "scores": [_ranking(row) for row in self.rankings],
-                "sensitivities": [{"layer": layer, "rates": list(rates), "numbers": list(numbers)}
-                                  for layer, rates, numbers in self.sensitivities],
+                "sensitivities": [] if self.sensitivity is None else _sensitivities(self.sensitivity),
                 "training": {title: [dict(entry) for entry in log] for title, log in self.training.items()}}
 
     def write(self, folder: str | Path) -> dict[str, Any]:
@@ -126,6 +125,13 @@ class RunRecord:
             with whole_file(Path(folder) / name) as draft:
                 draft.write_text(text, encoding="utf-8")
         return document
+
+
+def _sensitivities(found: Sensitivity) -> list[dict[str, Any]]:
+    """For each group the value of the metric by rate, beginning with the whole network's."""
+    return [{"layer": ", ".join(group.members), "metric": found.metric,
+             "rates": [0.0, *(point.rate for point in group.points)],
+             "numbers": [found.baseline, *(point.value for point in group.points)]} for group in found.groups]
 
 
 def _ranking(row: Ranking) -> dict[str, Any]:

@@ -12,19 +12,25 @@ from mindspore_gs.graph import trace
 from mindspore_gs.norms import BatchNorm, batch_norm
 from mindspore_gs.slim.cells import RestoreChannels
 
+GATHER_MACS = 0.0  # MACs that take as long as putting one number back into place, by docs/performance.md
 
-def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
+
+def fold_batch_norm(net: nn.Cell, *inputs: Any, gather_macs: float | None = None) -> nn.Cell:
     r"""A copy of ``net`` in which each BatchNorm that directly follows a convolution is part of it.
 
     In evaluation mode :math:`\gamma (w x + c - \mu) / \sigma + \beta` with :math:`\sigma = \sqrt{v + \epsilon}` is
     a convolution with the weight :math:`w \gamma / \sigma` and the bias :math:`(c - \mu) \gamma / \sigma + \beta`.
     That is one operator less for each layer. Where a :class:`~mindspore_gs.slim.RestoreChannels` follows, the
     convolution makes the channel of zeros as well, with a filter of zeros, and what is left of the cell is one Gather.
-    The copy is for evaluation mode; trained on, it would be another network.
+    Where that Gather takes longer than the MACs of a filter of zeros for each removed channel, the convolution gets
+    all of these, and nothing is left of the cell. The copy is for evaluation mode; trained on, it would be another
+    network.
 
     Args:
         net: the network, which stays as it is.
         inputs: as for :func:`~mindspore_gs.graph.trace`.
+        gather_macs: MACs that take as long as one number in a Gather. With 0, every Gather stays; the larger, the more
+            of them become filters of zeros. Default: ``GATHER_MACS`` of this module.
 
     Returns:
         A new network. A BatchNorm that was folded is an empty ``nn.SequentialCell``. Those behind other operators, of
@@ -41,6 +47,7 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
         >>> [p.name for p in fold_batch_norm(net, (1, 3, 16, 16)).get_parameters()]
         ['0.weight', '0.bias']
     """
+    worth = GATHER_MACS if gather_macs is None else gather_macs
     pairs = trace(net, *inputs).pairs.values()
     folded = copy_network(net)
     replaced: dict[nn.Cell, nn.Cell] = {}
@@ -51,7 +58,7 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any) -> nn.Cell:
                 _fold(convolution, norm)
                 convolution.bias.name = f"{path}.bias" if path else "bias"
                 replaced[norm.cell] = nn.SequentialCell()
-                replaced |= _restore_with_one_gather(folded, convolution, norm_path)
+                replaced |= _restored(folded, convolution, norm_path, worth)
         replace_everywhere(folded, replaced)
     return folded
 
@@ -63,18 +70,22 @@ def _can_be_folded(convolution: nn.Conv2d, norm: BatchNorm) -> bool:
     return all(p is None or p.dtype == ms.float32 for p in parameters)
 
 
-def _restore_with_one_gather(net: nn.Cell, convolution: nn.Conv2d, norm_path: str) -> dict[nn.Cell, nn.Cell]:
+def _restored(net: nn.Cell, convolution: nn.Conv2d, norm_path: str, worth: float) -> dict[nn.Cell, nn.Cell]:
     """What takes the place of the RestoreChannels that slim() puts behind a BatchNorm, where there is one."""
     place, _, _ = norm_path.rpartition(".")
     parent = get_cell(net, place)
     behind = parent[1] if isinstance(parent, nn.SequentialCell) and len(parent) == 2 else None
     if not isinstance(behind, RestoreChannels) or behind.axis != 1 or convolution.group != 1:
         return {}
+    each = int(np.prod(convolution.weight.shape[1:]))  # MACs of one number that the convolution makes
+    wide = (behind.size - convolution.weight.shape[0]) * each <= worth * behind.size
     for parameter in (convolution.weight, convolution.bias):
         values = parameter.asnumpy()
-        parameter.set_data(ms.Tensor(np.concatenate([values, np.zeros_like(values[:1])])), slice_shape=True)
+        values = np.concatenate([values, np.zeros_like(values[:1])])
+        values = values[behind.source.asnumpy()] if wide else values
+        parameter.set_data(ms.Tensor(values), slice_shape=True)
     resize_cell(convolution)
-    return {behind: _GatherChannels(behind)}
+    return {behind: nn.SequentialCell() if wide else _GatherChannels(behind)}
 
 
 class _GatherChannels(nn.Cell):

@@ -28,7 +28,7 @@ def made(tmp_path_factory):
 
 def test_each_version_once_at_half_of_the_macs(made):
     _, files, times = made
-    versions = {("dense", 0), ("limit", 0), *((p, r) for p in ("keep", "couple", "inner") for r in (1, 8))}
+    versions = {("dense", 0), ("limit", 0), *((p, r) for p in ("keep", "couple", "inner", "keep wide") for r in (1, 8))}
     for rows in (files, times):
         assert len(rows) == 2 * len(versions) and {tuple(row[key] for key in KEYS) for row in rows} == versions
     dense = next(row for row in files if row["policy"] == "dense")

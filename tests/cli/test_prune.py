@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mindspore_gs import load_mindir, load_pruned
+from mindspore_gs.analysis import GroupSensitivity, Point, Sensitivity
 from tests import networks
 from tests.helpers import evaluate, image, randomise
 
@@ -80,12 +81,19 @@ def test_a_loss_of_the_users_is_used(tmp_path):
     result = run("prune", "tests.networks:Long", *SHAPE, "--prune-rate", 0.5, "--out", tmp_path / "out", "--criterion",
                  "fisher", "--data", "tests.cli.test_prune:batches", "--loss", "tests.cli.test_prune:no_loss")
     assert result.exit_code == 1 and "this loss was called" in result.stderr
+def sensitivity_in(path):
+    """A file of ``mindspore-gs sensitivity``, with made up numbers."""
+    group = GroupSensitivity("stem", ("stem", "layer1.0.conv2"), ("stem.weight",), 8, (Point(0.5, 4, 0.8),))
+    return Sensitivity({}, "accuracy", True, 0.9, (group,)).to_json(path)
+
+
 def test_accuracy_latency_and_summaries_are_written_where_they_are_asked_for(tmp_path):
     """The accuracy is that of the two networks on the batches, counted here once more."""
     net = randomise(networks.Long(), 3)
     ms.save_checkpoint(net, str(tmp_path / "dense.ckpt"))
     result = run("prune", "tests.networks:Long", *SHAPE, "--checkpoint", tmp_path / "dense.ckpt", "--prune-rate", 0.5,
-                 "--eval", "tests.cli.test_prune:batches", "--time", "--summary", tmp_path / "sum", "--out",
+                 "--eval", "tests.cli.test_prune:batches", "--time", "--summary", tmp_path / "sum", "--sensitivity",
+                 sensitivity_in(tmp_path / "sensitivity.json"), "--out",
                  tmp_path / "out", "--json")
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
@@ -101,8 +109,11 @@ def test_accuracy_latency_and_summaries_are_written_where_they_are_asked_for(tmp
     assert len(coupled) >= 6 and all(channels[layer] == pair for layer, pair in coupled)
     assert all(row["scores"] == sorted(row["scores"], reverse=True) for row in document["scores"])
     assert list((tmp_path / "sum" / "mindspore").iterdir())
+    assert document["sensitivities"] == [{"layer": "stem, layer1.0.conv2", "metric": "accuracy", "rates": [0.0, 0.5],
+                                          "numbers": [0.9, 0.8]}]
     text = (tmp_path / "out" / "report.html").read_text()
-    for heading in ("Accuracy at each stage", "Scores of the channels", "latency in mindspore"):
+    for heading in ("Accuracy at each stage", "Scores of the channels", "latency in mindspore",
+                    "The accuracy of the network when one group"):
         assert heading in text
 
 
@@ -153,6 +164,20 @@ def test_export_writes_what_it_was_asked_for(pruned, tmp_path):
     assert result.exit_code == 0, result.stderr
     written = tmp_path / "x.onnx"
     assert json.loads(result.stdout) == {"file": str(written), "bytes": written.stat().st_size}
+
+
+def test_int8_from_data_of_the_users(pruned, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+    command = ("export", "tests.networks:Long", *SHAPE, "--checkpoint", pruned[0] / "out" / "slim.ckpt", "--out",
+               tmp_path / "x.onnx")
+    result = run(*command, "--format", "int8", "--data", "tests.cli.test_prune:batches")
+    assert result.exit_code == 0, result.stderr
+    assert b"QuantizeLinear" in (tmp_path / "x.onnx").read_bytes() and len(list(tmp_path.iterdir())) == 1
+    for options, message in ((("--format", "int8"), "--format int8 needs --data module:callable"),
+                             (("--data", "tests.cli.test_prune:batches"), "--data is for --format int8, but the format "
+                                                                          "is mindir")):
+        wrong = run(*command, *options)
+        assert wrong.exit_code == 2 and message in wrong.stderr
 
 
 @pytest.mark.parametrize(("options", "code", "message"), [

@@ -44,6 +44,19 @@ def test_the_folded_network_is_equal(build, stay, mode):
     assert relative_difference(evaluate(folded, x), evaluate(net, x)) <= 1e-5
 
 
+def test_a_gather_that_costs_more_than_filters_of_zeros_becomes_these():
+    small = PrunerFtCompressAlgo().convert(masked(randomise(networks.Long()), residual="keep"))
+    restores = {path: cell for path, cell in small.cells_and_names() if isinstance(cell, RestoreChannels)}
+    folded = fold_batch_norm(small, SHAPE, gather_macs=1e9)
+    assert restores and operators(folded).count("Gather") == operators(folded).count("Concat") == 0
+    for path, cell in restores.items():  # in a pair: the BatchNorm, and what puts back
+        convolution = next(c for p, c in folded.cells_and_names() if p == path.rpartition(".")[0].replace("bn", "conv"))
+        zero = [k for k in range(cell.size) if k not in cell.indices]
+        assert convolution.weight.shape[0] == cell.size and not convolution.weight.asnumpy()[zero].any()
+    x = image(2, 3, 8, 8, seed=4)
+    assert relative_difference(evaluate(folded, x), evaluate(small, x)) <= 1e-5
+
+
 def test_a_slim_network_with_its_channels_put_back_is_folded_too():
     small = PrunerFtCompressAlgo().convert(masked(randomise(networks.Long()), residual="keep"))
     folded = fold_batch_norm(small, SHAPE)

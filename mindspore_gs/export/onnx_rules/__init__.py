@@ -4,8 +4,22 @@ A rule takes the node and the :class:`~mindspore_gs.export.onnx_writer.Writer` t
 output. An operator without a rule is an error.
 """
 
-from mindspore_gs.export.onnx_rules import elementwise, layout, normalise, pooling, products, reductions, resize, select
+from mindspore_gs.export.onnx_rules import (
+    activations,
+    arithmetic,
+    elementwise,
+    layout,
+    normalise,
+    padding,
+    pooling,
+    products,
+    recurrent,
+    reductions,
+    resize,
+    select,
+    windows,
+)
 from mindspore_gs.export.onnx_rules.registry import apply_rule, onnx_rule, operators
 
-__all__ = ["apply_rule", "elementwise", "layout", "normalise", "onnx_rule", "operators", "pooling", "products",
-           "reductions", "resize", "select"]
+__all__ = ["activations", "apply_rule", "arithmetic", "elementwise", "layout", "normalise", "onnx_rule", "operators",
+           "padding", "pooling", "products", "recurrent", "reductions", "resize", "select", "windows"]

@@ -9,48 +9,37 @@ from mindspore_gs.graph.ir import Node
 _UNARY = {"ReLU": "Relu", "InplaceReLU": "Relu", "Sigmoid": "Sigmoid", "Tanh": "Tanh", "Exp": "Exp",
           "InplaceExp": "Exp", "Log": "Log", "InplaceLog": "Log", "Sqrt": "Sqrt", "Neg": "Neg", "Abs": "Abs",
           "Erf": "Erf", "Floor": "Floor", "InplaceFloor": "Floor", "Ceil": "Ceil", "Round": "Round", "Rint": "Round",
-          "Sin": "Sin", "Cos": "Cos", "Tan": "Tan", "Asin": "Asin", "Acos": "Acos", "Atan": "Atan", "Sinh": "Sinh",
-          "Cosh": "Cosh", "Sign": "Sign", "Reciprocal": "Reciprocal", "Inv": "Reciprocal", "Softsign": "Softsign",
-          "HSwish": "HardSwish", "LogicalNot": "Not", "Identity": "Identity", "StopGradient": "Identity",
-          "TensorMove": "Identity", "IsNan": "IsNaN", "IsInf": "IsInf", "Softplus": "Softplus", "Mish": "Mish"}
+          "Sin": "Sin", "Cos": "Cos", "Tan": "Tan", "Asin": "Asin", "Acos": "Acos", "ACos": "Acos", "Atan": "Atan",
+          "Sinh": "Sinh",
+          "Cosh": "Cosh", "Asinh": "Asinh", "Acosh": "Acosh", "Atanh": "Atanh", "Sign": "Sign", "InplaceSign": "Sign",
+          "InplaceTanh": "Tanh", "InplaceSigmoid": "Sigmoid", "Contiguous": "Identity", "Copy": "Identity",
+          "Clone": "Identity", "Reciprocal": "Reciprocal", "Inv": "Reciprocal", "Softsign": "Softsign",
+          "HSwish": "HardSwish", "Identity": "Identity", "StopGradient": "Identity",
+          "TensorMove": "Identity", "IsNan": "IsNaN", "IsInf": "IsInf", "Softplus": "Softplus"}
 _BINARY = {"Add": "Add", "Adds": "Add", "Sub": "Sub", "Subs": "Sub", "Mul": "Mul", "Muls": "Mul", "Div": "Div",
            "Divs": "Div", "RealDiv": "Div", "Pow": "Pow", "PowTensorScalar": "Pow", "PowScalarTensor": "Pow",
            "InplaceMul": "Mul", "InplaceMuls": "Mul", "InplaceDiv": "Div", "InplaceDivs": "Div", "Maximum": "Max",
            "Minimum": "Min"}
 _COMPARING = {"Equal": "Equal", "Greater": "Greater", "GreaterEqual": "GreaterOrEqual", "Less": "Less",
               "LessEqual": "LessOrEqual", "LogicalAnd": "And", "LogicalOr": "Or", "LogicalXor": "Xor",
-              "EqualScalar": "Equal", "GreaterScalar": "Greater", "GreaterEqualScalar": "GreaterOrEqual",
+              "EqualScalar": "Equal", "EqScalar": "Equal", "GreaterScalar": "Greater",
+              "GreaterEqualScalar": "GreaterOrEqual",
               "LessScalar": "Less", "LessEqualScalar": "LessOrEqual"}
 
 
 @onnx_rule(*_UNARY)
 def _unary(node: Node, writer: Writer) -> str:
-    x = writer.tensor(node.inputs[0])
-    if _UNARY[node.op] == "Mish":  # an operator of its own only from opset 18 on
-        return writer.add("Mul", x, writer.add("Tanh", writer.add("Softplus", x)))
-    return writer.add(_UNARY[node.op], x)
+    return writer.add(_UNARY[node.op], writer.tensor(node.inputs[0]))
+
+
+@onnx_rule("LogicalNot")
+def _negated(node: Node, writer: Writer) -> str:
+    return writer.add("Not", writer.tensor(node.inputs[0], "bool"))
 
 
 @onnx_rule(*_BINARY)
 def _binary(node: Node, writer: Writer) -> str:
     return writer.add(_BINARY[node.op], *(writer.operand(name, node.dtype) for name in node.inputs[:2]))
-
-
-@onnx_rule("FloorDiv")
-def _floor_divided(node: Node, writer: Writer) -> str:
-    x, y = (writer.operand(name, node.dtype) for name in node.inputs[:2])
-    if np.issubdtype(np.dtype(node.dtype), np.floating):
-        return writer.add("Floor", writer.add("Div", x, y))
-    rest = writer.add("Mod", x, y)  # of the divisor's sign, so that the division is exact
-    return writer.add("Div", writer.add("Sub", x, rest), y)
-
-
-@onnx_rule("FloorMod", "RemainderTensorTensor", "RemainderTensorScalar")
-def _remainder(node: Node, writer: Writer) -> str:
-    x, y = (writer.operand(name, node.dtype) for name in node.inputs[:2])
-    if not np.issubdtype(np.dtype(node.dtype), np.floating):
-        return writer.add("Mod", x, y)
-    return writer.add("Sub", x, writer.add("Mul", writer.add("Floor", writer.add("Div", x, y)), y))
 
 
 @onnx_rule("AddExt", "InplaceAddExt", "SubExt", "InplaceSubExt", "AddScalar", "SubScalar", "InplaceAddsExt",
@@ -70,7 +59,7 @@ def _comparison(node: Node, writer: Writer) -> str:
     return writer.add(_COMPARING[node.op], *(writer.operand(name, dtype) for name in node.inputs[:2]))
 
 
-@onnx_rule("NotEqual", "NotEqualScalar")
+@onnx_rule("NotEqual", "NotEqualScalar", "NeScalar")
 def _different(node: Node, writer: Writer) -> str:
     dtype = _common_type(node, writer)
     return writer.add("Not", writer.add("Equal", *(writer.operand(name, dtype) for name in node.inputs[:2])))
@@ -133,86 +122,6 @@ def _clipped(node: Node, writer: Writer) -> str:
         if name not in writer.graph.constants or writer.graph.constants[name] is not None:
             x = writer.add(op, x, writer.operand(name, node.dtype))
     return x
-
-
-@onnx_rule("HSigmoid")
-def _hard_sigmoid(node: Node, writer: Writer) -> str:
-    return writer.add("HardSigmoid", writer.tensor(node.inputs[0]), alpha=1 / 6, beta=0.5)
-
-
-@onnx_rule("SiLU", "InplaceSiLU", "Swish")
-def _silu(node: Node, writer: Writer) -> str:
-    x = writer.tensor(node.inputs[0])
-    return writer.add("Mul", x, writer.add("Sigmoid", x))
-
-
-@onnx_rule("GeLU")
-def _gelu_by_tanh(node: Node, writer: Writer) -> str:
-    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))."""
-    x = writer.tensor(node.inputs[0])
-    cube = writer.add("Mul", writer.add("Mul", x, x), x)
-    inner = writer.add("Add", x, writer.add("Mul", cube, writer.array(0.044715, node.dtype)))
-    tanh = writer.add("Tanh", writer.add("Mul", inner, writer.array(np.sqrt(2 / np.pi), node.dtype)))
-    return _half_of_one_more(x, tanh, node, writer)
-
-
-@onnx_rule("GeluExt", "GeLUExt")
-def _gelu_ext(node: Node, writer: Writer) -> str:
-    """0.5 x (1 + erf(x / sqrt(2))), or with tanh where the code says so."""
-    if writer.argument(node, 1, 0) in (1, "tanh"):
-        return _gelu_by_tanh(node, writer)
-    x = writer.tensor(node.inputs[0])
-    erf = writer.add("Erf", writer.add("Div", x, writer.array(np.sqrt(2), node.dtype)))
-    return _half_of_one_more(x, erf, node, writer)
-
-
-def _half_of_one_more(x: str, factor: str, node: Node, writer: Writer) -> str:
-    more = writer.add("Add", factor, writer.array(1, node.dtype))
-    return writer.add("Mul", writer.add("Mul", x, more), writer.array(0.5, node.dtype))
-
-
-@onnx_rule("FastGeLU", "FastGelu")
-def _fast_gelu(node: Node, writer: Writer) -> str:
-    """x sigmoid(1.702 x), as MindSpore writes it: x exp(0.851 (x - |x|)) / (1 + exp(-1.702 |x|))."""
-    x = writer.tensor(node.inputs[0])
-    return writer.add("Mul", x, writer.add("Sigmoid", writer.add("Mul", x, writer.array(1.702, node.dtype))))
-
-
-@onnx_rule("Elu", "EluExt")
-def _elu(node: Node, writer: Writer) -> str:
-    alpha = node.attrs["alpha"] if "alpha" in node.attrs else writer.argument(node, 1, 1.0)
-    return writer.add("Elu", writer.tensor(node.inputs[0]), alpha=float(alpha))
-
-
-@onnx_rule("SeLU", "SeLUExt")
-def _selu(node: Node, writer: Writer) -> str:
-    return writer.add("Selu", writer.tensor(node.inputs[0]))
-
-
-@onnx_rule("LeakyReLU", "LeakyReLUExt")
-def _leaky(node: Node, writer: Writer) -> str:
-    slope = node.attrs["negative_slope"] if "negative_slope" in node.attrs else writer.argument(node, 1, 0.01)
-    return writer.add("LeakyRelu", writer.tensor(node.inputs[0]), alpha=float(slope))
-
-
-@onnx_rule("PReLU")
-def _prelu(node: Node, writer: Writer) -> str:
-    """One slope for all channels, or one for each along axis 1."""
-    slope = writer.tensor(node.inputs[1], node.dtype)
-    if len(node.shape) > 2:
-        slope = writer.reshape(slope, (-1, *(1 for _ in node.shape[2:])))
-    return writer.add("PRelu", writer.tensor(node.inputs[0]), slope)
-
-
-@onnx_rule("Softmax", "LogSoftmax", "LogSoftmaxExt")
-def _softmax(node: Node, writer: Writer) -> str:
-    """Over one axis; over several it is written out."""
-    x, axes = writer.tensor(node.inputs[0]), writer.argument(node, 1, -1)
-    axes = axes if isinstance(axes, tuple) else (axes,)
-    if len(axes) == 1:
-        return writer.add("Softmax" if node.op == "Softmax" else "LogSoftmax", x, axis=int(axes[0]))
-    powers = writer.add("Exp", writer.add("Sub", x, writer.add("ReduceMax", x, axes=list(axes), keepdims=1)))
-    return writer.add("Div", powers, writer.add("ReduceSum", powers, writer.array(axes, np.int64), keepdims=1))
 
 
 @onnx_rule("Cast")

@@ -182,43 +182,6 @@ def _broadcast(node: Node, writer: Writer) -> str:
     return writer.add("Expand", writer.tensor(node.inputs[0]), writer.vector(node.shape))
 
 
-@onnx_rule("Pad", "PadV3", "ConstantPadND", "MirrorPad", "ReflectionPad1D", "ReflectionPad2D", "ReflectionPad3D",
-           "ReplicationPad1D", "ReplicationPad2D", "ReplicationPad3D")
-def _padded(node: Node, writer: Writer) -> str:
-    x = writer.tensor(node.inputs[0])
-    begins, ends = _pads(node, writer)
-    pads = writer.array([*begins, *ends], np.int64)
-    mode = _pad_mode(node)
-    if mode != "constant":
-        return writer.add("Pad", x, pads, mode=mode)
-    value = writer.argument(node, 2, 0) if node.op in ("PadV3", "ConstantPadND") else 0
-    return writer.add("Pad", x, pads, writer.array(value, node.dtype))
-
-
-def _pad_mode(node: Node) -> str:
-    modes = {"constant": "constant", "reflect": "reflect", "edge": "edge", "symmetric": "symmetric", "circular": "wrap"}
-    named = "reflect" if node.op.startswith("Reflection") else "edge" if node.op.startswith("Replication") else None
-    mode = named or modes[str(node.attrs.get("mode", "constant")).lower()]
-    if mode in ("symmetric", "wrap"):
-        raise ExportError(f"{node} pads in the mode {node.attrs['mode']!r}, which has no ONNX rule; use constant, "
-                          "reflect or edge")
-    return mode
-
-
-def _pads(node: Node, writer: Writer) -> tuple[list[int], list[int]]:
-    """What is added in front of and behind each axis."""
-    rank = len(node.shape)
-    given = node.attrs["paddings"] if "paddings" in node.attrs else writer.constant(node.inputs[1])
-    if given and isinstance(given[0], tuple):
-        return [int(pair[0]) for pair in given], [int(pair[1]) for pair in given]
-    if node.op == "PadV3" and not node.attrs.get("paddings_contiguous", True):
-        half = len(given) // 2
-        given = tuple(n for pair in zip(given[:half], given[half:]) for n in pair)
-    pairs = [(int(given[k]), int(given[k + 1])) for k in range(0, len(given), 2)]  # from the last axis on
-    pairs = [(0, 0)] * (rank - len(pairs)) + pairs[::-1]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-
-
 @onnx_rule("ReverseV2")
 def _reversed(node: Node, writer: Writer) -> str:
     axes = node.attrs["axis"] if "axis" in node.attrs else writer.argument(node, 1)
@@ -248,13 +211,85 @@ def _blocks(node: Node, writer: Writer) -> str:
     return writer.add(node.op, writer.tensor(node.inputs[0]), blocksize=int(size), **options)
 
 
-@onnx_rule("ZerosLike", "OnesLike", "ZerosLikeExt", "OnesLikeExt", "Zeros", "Ones")
+@onnx_rule("ZerosLike", "OnesLike", "ZerosLikeExt", "OnesLikeExt", "Zeros", "Ones", "NewZeros", "NewOnes",
+           "InplaceZero")
 def _filled_with_one_number(node: Node, writer: Writer) -> str:
-    number = writer.array(np.asarray(0 if node.op.startswith("Zeros") else 1, node.dtype))
+    number = writer.array(np.asarray(0 if "Zero" in node.op else 1, node.dtype))
     return writer.add("Expand", number, writer.vector(node.shape))
 
 
-@onnx_rule("Fill", "FillV2", "FillScalar", "FullLike")
+@onnx_rule("Fill", "FillV2", "FillScalar", "FillTensor", "FullLike", "NewFull", "InplaceFillScalar",
+           "InplaceFillTensor")
 def _filled(node: Node, writer: Writer) -> str:
-    place = 2 if node.op == "Fill" else 1
+    place = 2 if node.op in ("Fill", "NewFull") else 1
     return writer.add("Expand", writer.operand(node.inputs[place], node.dtype), writer.vector(node.shape))
+
+
+@onnx_rule("Tril", "TrilExt", "Triu", "TriuExt")
+def _triangle(node: Node, writer: Writer) -> str:
+    diagonal = writer.array(int(writer.option(node, "diagonal", 1, 0)), np.int64)
+    return writer.add("Trilu", writer.tensor(node.inputs[0]), diagonal, upper=int(node.op.startswith("Triu")))
+
+
+@onnx_rule("Repeat")
+def _repeated(node: Node, writer: Writer) -> str:
+    return _tiled(node, writer)
+
+
+@onnx_rule("RepeatInterleaveInt")
+def _each_repeated(node: Node, writer: Writer) -> str:
+    """Each entry along an axis several times in a row; without an axis, each number of the flat tensor."""
+    count, axis = int(writer.constant(node.inputs[1])), writer.argument(node, 2)
+    x, shape = writer.tensor(node.inputs[0]), writer.shape(node.inputs[0])
+    place = len(shape) if axis is None else int(axis) % len(shape) + 1
+    lifted = writer.add("Unsqueeze", x, writer.array([place], np.int64))
+    copies = writer.add("Tile", lifted, writer.array([count if k == place else 1 for k in range(len(shape) + 1)],
+                                                     np.int64))
+    return writer.reshape(copies, node.shape)
+
+
+@onnx_rule("TExt")
+def _matrix_transposed(node: Node, writer: Writer) -> str:
+    return writer.add("Transpose", writer.tensor(node.inputs[0]), perm=list(range(len(node.shape)))[::-1])
+
+
+@onnx_rule("Diagonal", "DiagonalView")
+def _diagonal(node: Node, writer: Writer) -> str:
+    """Picked from the two axes as one; they are the last ones first."""
+    shape = writer.shape(node.inputs[0])
+    offset, one, two = (int(writer.option(node, key, place, default)) for place, (key, default) in enumerate(
+        (("offset", 0), ("dim1", 0), ("dim2", 1)), 1))
+    one, two = one % len(shape), two % len(shape)
+    if isinstance(shape[one], Multiple) or isinstance(shape[two], Multiple):
+        raise ExportError(f"{node} takes a diagonal along the batch, which has no ONNX rule")
+    others = [k for k in range(len(shape)) if k not in (one, two)]
+    rows, columns = int(shape[one]), int(shape[two])
+    flat = writer.reshape(writer.add("Transpose", writer.tensor(node.inputs[0]), perm=[*others, one, two]),
+                          [*(shape[k] for k in others), rows * columns])
+    row = np.arange(max(-offset, 0), max(-offset, 0) + int(node.shape[-1]))
+    return writer.add("Gather", flat, writer.array(row * columns + row + offset, np.int64), axis=len(others))
+
+
+@onnx_rule("Eye", "Range", "Arange", "LinSpace", "LinSpaceExt")
+def _known_numbers(node: Node, writer: Writer) -> str:
+    """Numbers that the code alone decides are a constant."""
+    given = [writer.constant(name) for name in node.inputs]
+    if any(isinstance(value, Multiple) for value in given):
+        raise ExportError(f"{node} counts as far as the batch, which has no ONNX rule")
+    if node.op == "Eye":
+        return writer.array(np.eye(int(given[0]), int(given[1]), dtype=node.dtype))
+    if node.op.startswith("LinSpace"):
+        return writer.array(np.linspace(given[0], given[1], int(given[2])).astype(node.dtype))
+    return writer.array(np.arange(*given[:3]).astype(node.dtype))
+
+
+@onnx_rule("Meshgrid")
+def _mesh(node: Node, writer: Writer) -> tuple[str, ...]:
+    """Each vector along an axis of its own; with the indexing xy the first two change places."""
+    rank, swapped = len(node.shape[0]), writer.option(node, "indexing", 1, "xy") == "xy"
+    found = []
+    for k, value in enumerate(writer.tensors(node.inputs[0])):
+        axis = 1 - k if swapped and k < 2 <= rank else k
+        line = writer.reshape(value, [-1 if j == axis else 1 for j in range(rank)])
+        found.append(writer.add("Expand", line, writer.vector(node.shape[k])))
+    return tuple(found)

@@ -85,3 +85,12 @@ def _l2_normalised(node: Node, writer: Writer) -> str:
     x = writer.tensor(node.inputs[0])
     squares = writer.add("ReduceSum", writer.add("Mul", x, x), writer.array(axes, np.int64), keepdims=1)
     return writer.add("Div", x, writer.add("Sqrt", writer.add("Max", squares, writer.array(epsilon, node.dtype))))
+
+
+@onnx_rule("LRN")
+def _local_response(node: Node, writer: Writer) -> str:
+    """x / (bias + alpha sum(x^2))^beta over the channels nearby; ONNX's alpha is of the mean."""
+    radius, bias, alpha, beta = (float(writer.option(node, key, place, default)) for place, (key, default) in enumerate(
+        (("depth_radius", 5), ("bias", 1.0), ("alpha", 1.0), ("beta", 0.5)), 1))
+    size = 2 * int(radius) + 1
+    return writer.add("LRN", writer.tensor(node.inputs[0]), size=size, bias=bias, alpha=alpha * size, beta=beta)

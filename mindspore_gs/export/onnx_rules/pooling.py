@@ -45,15 +45,31 @@ def _average(node: Node, writer: Writer) -> str:
                       count_include_pad=0)
 
 
-@onnx_rule("AvgPool2D")
+@onnx_rule("AvgPool1D", "AvgPool2D", "AvgPool3DExt")
 def _average_ext(node: Node, writer: Writer) -> str:
     if writer.argument(node, 6) is not None:
         raise ExportError(f"{node} divides by a number of its own (divisor_override), which ONNX has no form for")
-    kernel = as_many(writer.argument(node, 1), 2)
-    strides = as_many(writer.argument(node, 2, tuple(kernel)) or tuple(kernel), 2)
+    rank = len(node.shape) - 2
+    kernel = as_many(writer.argument(node, 1), rank)
+    strides = as_many(writer.argument(node, 2, tuple(kernel)) or tuple(kernel), rank)
     return writer.add("AveragePool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides,
-                      pads=as_many(writer.argument(node, 3, 0), 2) * 2, ceil_mode=int(writer.argument(node, 4, False)),
+                      pads=as_many(writer.argument(node, 3, 0), rank) * 2,
+                      ceil_mode=int(writer.argument(node, 4, False)),
                       count_include_pad=int(writer.argument(node, 5, True)))
+
+
+@onnx_rule("MaxPoolV2", "MaxPoolWithArgmax")
+def _maximum_of_old(node: Node, writer: Writer) -> Any:
+    """The older forms of the maximum; of the one with places only the maxima."""
+    several = isinstance(node.dtype, tuple)
+    if several:
+        _refuse_indices(node, writer)
+    needs_channels_first(node)
+    kernel, strides = (as_many(node.attrs[key][-2:] if isinstance(node.attrs[key], tuple) else node.attrs[key], 2)
+                       for key in ("kernel_size", "strides"))
+    pads = _pads(str(node.attrs["pad_mode"]), node, writer, kernel, strides)
+    output = writer.add("MaxPool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads)
+    return (output, "") if several else output
 
 
 @onnx_rule("MaxPoolWithMask", "MaxPoolWithIndices", "MaxPoolWithArgmaxV2", "MaxPool3DWithArgmax")
@@ -78,15 +94,31 @@ def _refuse_indices(node: Node, writer: Writer) -> None:
                               "use export_mindir()")
 
 
-@onnx_rule("AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt")
+@onnx_rule("AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt", "AdaptiveAvgPool3D",
+           "AdaptiveAvgPool3DExt")
 def _adaptive(node: Node, writer: Writer) -> str:
-    """Means over windows that need not be equally long: products with a matrix of shares on each side."""
-    rows, columns = (_shares(int(n), int(m)) for n, m in zip(writer.shape(node.inputs[0])[-2:], node.shape[-2:]))
+    """Means over windows that need not be equally long: a product with a matrix of shares along each axis."""
+    rank, count = len(node.shape), int(node.op.partition("Pool")[2][0])
+    sizes = [int(n) for n in writer.shape(node.inputs[0])[-count:]]
+    parts = [int(n) for n in node.shape[-count:]]
     x = writer.tensor(node.inputs[0])
-    if rows.shape[0] == columns.shape[0] == 1 and len(node.shape) == 4:
+    if parts == [1] * count and rank == count + 2:
         return writer.add("GlobalAveragePool", x)
-    across = writer.add("MatMul", x, writer.array(columns.T, node.dtype))
-    return writer.add("MatMul", writer.array(rows, node.dtype), across)
+    for axis, (size, number) in enumerate(zip(sizes, parts), rank - count):
+        if size != number:
+            x = _along(x, axis, rank, writer.array(_shares(size, number), node.dtype), writer)
+    return writer.add("Identity", x) if sizes == parts else x
+
+
+def _along(x: str, axis: int, rank: int, matrix: str, writer: Writer) -> str:
+    """Multiply a matrix with every line of ``x`` along an axis."""
+    order = [k for k in range(rank) if k not in (axis, rank - 1)] + ([axis] if axis < rank - 1 else []) + [rank - 1]
+    if axis == rank - 1:
+        return writer.add("MatMul", x, writer.add("Transpose", matrix, perm=[1, 0]))
+    if axis == rank - 2:
+        return writer.add("MatMul", matrix, x)
+    moved = writer.add("MatMul", matrix, writer.add("Transpose", x, perm=order))
+    return writer.add("Transpose", moved, perm=[order.index(k) for k in range(rank)])
 
 
 def _shares(size: int, parts: int) -> Any:
@@ -98,15 +130,15 @@ def _shares(size: int, parts: int) -> Any:
     return matrix
 
 
-@onnx_rule("AdaptiveMaxPool2D")
+@onnx_rule("AdaptiveMaxPool1D", "AdaptiveMaxPool2D", "AdaptiveMaxPool3D")
 def _adaptive_maximum(node: Node, writer: Writer) -> Any:
     """The maxima of windows that are cut out one by one."""
     several = bool(node.shape) and isinstance(node.shape[0], tuple)
     if several:
         _refuse_indices(node, writer)
-    shape = node.shape[0] if several else node.shape
+    shape, count = node.shape[0] if several else node.shape, int(node.op[-2])
     value, rank = writer.tensor(node.inputs[0]), len(shape)
-    for axis, size in zip((rank - 2, rank - 1), writer.shape(node.inputs[0])[-2:]):
+    for axis, size in enumerate(writer.shape(node.inputs[0])[-count:], rank - count):
         value = _window_maxima(value, axis, int(size), int(shape[axis]), writer)
     return (value, "") if several else value
 

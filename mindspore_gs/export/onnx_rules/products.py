@@ -108,7 +108,7 @@ def _transposed_convolution(node: Node, writer: Writer) -> str:
                       output_padding=[n - r for n, r in zip(sizes, reached)])
 
 
-@onnx_rule("MatMul", "BatchMatMul", "MatMulExt", "Dense")
+@onnx_rule("MatMul", "BatchMatMul", "MatMulExt", "BatchMatMulExt", "Mm", "Mv", "Dot", "Dense")
 def _product(node: Node, writer: Writer) -> str:
     """x y, either of them transposed; a dense layer's weight always is."""
     left, right = (writer.tensor(name, node.dtype) for name in node.inputs[:2])

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from mindspore_gs.errors import ExportError
+from mindspore_gs.export.batch import Multiple
 from mindspore_gs.export.onnx_rules.registry import onnx_rule
 from mindspore_gs.export.onnx_writer import Writer
 from mindspore_gs.graph.ir import Node
@@ -74,6 +76,40 @@ def _norm(node: Node, writer: Writer) -> str:
         return reduced("ReduceL1" if power == 1 else "ReduceL2", x, axes, keep, writer)
     total = reduced("ReduceSum", writer.add("Pow", x, writer.array(power, node.dtype)), axes, keep, writer)
     return writer.add("Pow", total, writer.array(1 / power, node.dtype))
+
+
+@onnx_rule("CumProd")
+def _running_product(node: Node, writer: Writer) -> str:
+    """Times itself, moved by 1, 2, 4 and so on, with ones in front: as many steps as the length has bits."""
+    axis = int(writer.constant(node.inputs[1])) % len(node.shape)
+    exclusive, reverse = (bool(writer.option(node, key, place, False)) for place, key in (
+        (2, "exclusive"), (3, "reverse")))
+    x, length = writer.tensor(node.inputs[0]), node.shape[axis]
+    if isinstance(length, Multiple):
+        raise ExportError(f"{node} multiplies along the batch, which has no ONNX rule")
+    if exclusive:
+        x = _moved(x, 1, axis, node, reverse, writer)
+    step = 1
+    while step < length:
+        x = writer.add("Mul", x, _moved(x, step, axis, node, reverse, writer))
+        step *= 2
+    return x
+
+
+def _moved(x: str, step: int, axis: int, node: Node, reverse: bool, writer: Writer) -> str:
+    """Moved by some places along an axis; ones take the places that get free."""
+    zeros = [0] * len(node.shape)
+    numbers = (-step, step) if reverse else (step, -step)
+    begins, ends = ([*zeros[:axis], number, *zeros[axis + 1:]] for number in numbers)
+    return writer.add("Pad", x, writer.array([*begins, *ends], np.int64), writer.array(1, node.dtype))
+
+
+@onnx_rule("CountNonZero")
+def _counted(node: Node, writer: Writer) -> str:
+    x = writer.tensor(node.inputs[0])
+    other = writer.add("Not", writer.add("Equal", x, writer.array(0, writer.dtype(node.inputs[0]))))
+    numbers = writer.add("Cast", other, to=writer.type_number(node.dtype))
+    return reduced("ReduceSum", numbers, _axes(node, writer), False, writer)
 
 
 @onnx_rule("CumSum", "CumsumExt")

@@ -12,7 +12,7 @@ from mindspore_gs.graph.ir import Node
 _MODES = {"ResizeNearestNeighbor": "nearest", "ResizeNearestNeighborV2": "nearest", "UpsampleNearest1D": "nearest",
           "UpsampleNearest2D": "nearest", "UpsampleNearest3D": "nearest", "ResizeBilinear": "linear",
           "ResizeBilinearV2": "linear", "UpsampleBilinear2D": "linear", "ResizeLinear1D": "linear",
-          "UpsampleLinear1D": "linear", "UpsampleTrilinear3D": "linear"}
+          "UpsampleLinear1D": "linear", "UpsampleTrilinear3D": "linear", "UpsampleBicubic2D": "cubic"}
 
 
 @onnx_rule(*_MODES)
@@ -21,10 +21,12 @@ def _resized(node: Node, writer: Writer) -> str:
     corners, centres = _alignment(node, writer)
     mode = _MODES[node.op]
     transform = "align_corners" if corners else "half_pixel" if centres else "asymmetric"
-    rounding = "round_prefer_ceil" if corners else "floor"
+    rounding = "round_prefer_ceil" if corners or centres else "floor"
     sizes = writer.shape(node.inputs[0])[2:]
     scales = [1.0, 1.0, *(int(after) / int(before) for after, before in zip(node.shape[2:], sizes))]
     options: dict[str, Any] = {"nearest_mode": rounding} if mode == "nearest" else {}
+    if mode == "cubic":
+        options = {"cubic_coeff_a": -0.75}
     return writer.add("Resize", writer.tensor(node.inputs[0]), "", *_target(node, scales, sizes, writer), mode=mode,
                       coordinate_transformation_mode=transform, **options)
 
@@ -53,3 +55,64 @@ def _alignment(node: Node, writer: Writer) -> tuple[bool, bool]:
     place += 1 if place == 1 and len(node.inputs) > 3 else 0
     return (bool(writer.argument(node, place, False) if corners is None else corners),
             bool(writer.argument(node, place + 1, False) if centres is None else centres))
+
+
+@onnx_rule("ResizeBicubic")
+def _cubic(node: Node, writer: Writer) -> str:
+    """A product with a matrix on each side: MindSpore's kernel takes its coefficients from a table of 1,024 steps."""
+    corners, centres = (bool(writer.option(node, key, place, False)) for place, key in (
+        (2, "align_corners"), (3, "half_pixel_centers")))
+    rows, columns = (writer.array(_cubic_shares(int(before), int(after), corners, centres), node.dtype)
+                     for before, after in zip(writer.shape(node.inputs[0])[2:], node.shape[2:]))
+    turned = writer.add("Transpose", columns, perm=[1, 0])
+    across = writer.add("MatMul", writer.tensor(node.inputs[0], node.dtype), turned)
+    return writer.add("MatMul", rows, across)
+
+
+_STEPS = 1024
+
+
+def _cubic_shares(before: int, after: int, corners: bool, centres: bool) -> np.ndarray:
+    """Share of each position in each result, shape (after, before): cubic convolution (Keys, 1981).
+
+    With a = -0.5 for centres of pixels, where shares of positions outside go to the others, and a = -0.75 otherwise,
+    where they go to the edge.
+    """
+    matrix = np.zeros((after, before))
+    scale = np.float32((before - 1) / (after - 1) if corners and after > 1 else before / after)
+    for k in range(after):
+        place = np.float32((np.float32(k) + np.float32(0.5)) * scale - np.float32(0.5) if centres else k * scale)
+        first = int(np.floor(place))
+        step = np.rint(np.float32(place - first) * _STEPS) / _STEPS
+        shares = _keys(np.abs(np.arange(-1, 3) - step), -0.5 if centres else -0.75)
+        places = first + np.arange(-1, 3)
+        inside = np.clip(places, 0, before - 1)
+        if centres:
+            shares = np.where(inside == places, shares, 0)
+            shares /= shares.sum()
+        np.add.at(matrix[k], inside, shares)
+    return matrix
+
+
+def _keys(distance: np.ndarray, a: float) -> np.ndarray:
+    near = ((a + 2) * distance - (a + 3)) * distance ** 2 + 1
+    return np.where(distance <= 1, near, ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a)
+
+
+@onnx_rule("GridSampler2D")
+def _sampled(node: Node, writer: Writer) -> str:
+    """Values at places that a grid gives; in MindIR modes are texts or their numbers."""
+    x, grid = (writer.tensor(name) for name in node.inputs[:2])
+    mode = _one_of(("bilinear", "nearest", "bicubic"), writer.option(node, "interpolation_mode", 2, "bilinear"))
+    padding = _one_of(("zeros", "border", "reflection"), writer.option(node, "padding_mode", 3, "zeros"))
+    return writer.add("GridSample", x, grid, mode=mode, padding_mode=padding,
+                      align_corners=int(bool(writer.option(node, "align_corners", 4, False))))
+
+
+def _one_of(names: tuple[str, ...], value: Any) -> str:
+    return names[value] if isinstance(value, int) else str(value)
+
+
+@onnx_rule("GridSampler3D")
+def _sampled_in_space(node: Node, writer: Writer) -> str:
+    raise ExportError(f"{node} samples volumes, which ONNX has from opset 20 on and opset 17 has not")

@@ -32,6 +32,47 @@ def _gather_nd(node: Node, writer: Writer) -> str:
     return writer.add("GatherND", writer.tensor(node.inputs[0]), writer.tensor(node.inputs[1], "int64"))
 
 
+@onnx_rule("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterMul")
+def _written(node: Node, writer: Writer) -> str:
+    """Some entries get other values, are added to, or multiplied."""
+    x, indices, updates = node.inputs[:3]
+    reduction = {"Update": "none", "Add": "add", "Mul": "mul"}[node.op.removeprefix("TensorScatter")]
+    return writer.add("ScatterND", writer.tensor(x), writer.tensor(indices, "int64"),
+                      writer.tensor(updates, node.dtype), reduction=reduction)
+
+
+_REDUCTIONS = {"none": "none", 0: "none", "add": "add", 1: "add", "multiply": "mul", "mul": "mul", 2: "mul"}
+
+
+@onnx_rule("TensorScatterElements", "Scatter", "ScatterValue", "ScatterAddExt")
+def _written_along_an_axis(node: Node, writer: Writer) -> str:
+    """The same along one axis."""
+    if node.op == "TensorScatterElements":
+        x, indices, updates = node.inputs[:3]
+        axis, reduce = (writer.option(node, key, place, default) for place, (key, default) in enumerate(
+            (("axis", 0), ("reduce", "none")), 3))
+        value = writer.tensor(updates, node.dtype)
+    else:
+        x, place, indices, updates = node.inputs[:4]
+        axis, reduce = writer.constant(place), "add" if node.op == "ScatterAddExt" else writer.argument(node, 4, "none")
+        value = writer.operand(updates, node.dtype)
+        if node.op == "ScatterValue":
+            value = writer.add("Expand", value, writer.vector(writer.shape(indices)))
+    reduction = _REDUCTIONS.get(reduce)
+    if reduction is None:
+        raise ExportError(f"{node} combines values by {reduce!r}, which has no ONNX rule; use add or multiply")
+    return writer.add("ScatterElements", writer.tensor(x), writer.tensor(indices, "int64"), value, axis=int(axis),
+                      reduction=reduction)
+
+
+@onnx_rule("ScatterNd")
+def _written_into_zeros(node: Node, writer: Writer) -> str:
+    """Values that meet in one place are added."""
+    zeros = writer.add("Expand", writer.array(np.asarray(0, node.dtype)), writer.vector(node.shape))
+    return writer.add("ScatterND", zeros, writer.tensor(node.inputs[0], "int64"),
+                      writer.tensor(node.inputs[1], node.dtype), reduction="add")
+
+
 @onnx_rule("SelectExt", "SelectView", "SelectExtView")
 def _one_position(node: Node, writer: Writer) -> str:
     x, axis, index = node.inputs[:3]
@@ -73,6 +114,21 @@ def _largest(node: Node, writer: Writer) -> tuple[str, str]:
     values, indices = writer.add("TopK", writer.tensor(node.inputs[0]), writer.vector([writer.argument(node, 1)]),
                                  outputs=2, axis=axis, largest=largest, sorted=int(sort))
     return values, writer.add("Cast", indices, to=writer.type_number(node.dtype[1]))
+
+
+@onnx_rule("Median", "MedianDim")
+def _median(node: Node, writer: Writer) -> tuple[str, str]:
+    """The lower one of the two in the middle, and where it is."""
+    axis = int(writer.option(node, "axis", 1, -1)) % len(writer.shape(node.inputs[0]))
+    if node.attrs.get("global_median"):
+        raise ExportError(f"{node} is the median of all numbers, which has no ONNX rule; flatten, and name the axis")
+    keep = bool(writer.option(node, "keep_dims", 2, False))
+    size = int(writer.shape(node.inputs[0])[axis])
+    parts = writer.add("TopK", writer.tensor(node.inputs[0]), writer.array([(size + 1) // 2], np.int64), outputs=2,
+                       axis=axis, largest=0, sorted=1)
+    last = writer.array([-1] if keep else -1, np.int64)
+    value, index = (writer.add("Gather", part, last, axis=axis) for part in parts)
+    return value, writer.add("Cast", index, to=writer.type_number(node.dtype[1]))
 
 
 @onnx_rule("Sort", "SortExt")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from mindspore import nn
 
-from mindspore_gs._config import CommonConfig, integer, option, wrong_type
+from mindspore_gs._config import CommonConfig, integer, option, positive, wrong_type
 from mindspore_gs.pruner.config import ChannelConfig, input_shape, patterns, residual
 
 
@@ -40,4 +40,5 @@ class FinetuneConfig(ChannelConfig):
 
     residual: str | None = option(None, residual)
     found_before: ClassVar[tuple[str, ...]] = ("kfscale",)
+    round_to: int | None = option(1, positive)
     criterion: str | Callable = option("scop", ChannelConfig.__dataclass_fields__["criterion"].metadata["check"])

@@ -1,0 +1,37 @@
+"""Compute now what an ONNX graph would compute from constants alone: anchors of detectors, positions, shapes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+_LARGEST = 1 << 20  # bytes of a result that is stored; larger ones are computed by the engine
+
+
+def fold_constants(nodes: Iterable[Any], arrays: Mapping[str, np.ndarray], weights: Iterable[str],
+                   outputs: Iterable[str], opset: int) -> tuple[list[Any], dict[str, np.ndarray]]:
+    """The nodes that are left, and the constants that they and the network's outputs read.
+
+    ONNX's own reference implementation computes the others. Small engines such as MindSpore Lite's converter fail on
+    some of them.
+
+    Args:
+        nodes: operators, each after what it reads.
+        arrays: constants and weights by name.
+        weights: names of the weights, which stay what they are.
+        outputs: names of what the network returns.
+        opset: ONNX's version of the operators.
+    """
+    from onnx.reference import ReferenceEvaluator
+
+    own, known, left = set(weights), dict(arrays), []
+    for node in nodes:
+        if node.input and all(not name or (name in known and name not in own) for name in node.input):
+            inputs = {name: known[name] for name in node.input if name}
+            results = [np.asarray(value) for value in ReferenceEvaluator(node, opsets={"": opset}).run(None, inputs)]
+            if sum(value.nbytes for value in results) <= _LARGEST:
+                known.update(zip(node.output, results))
+                continue
+        left.append(node)
+    read = {name for node in left for name in node.input} | set(outputs)
+    return left, {name: value for name, value in known.items() if name in read}

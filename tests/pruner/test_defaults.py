@@ -1,0 +1,45 @@
+"""What happens where the user says nothing about rounding."""
+
+import pytest
+from mindspore import nn
+
+from mindspore_gs import prune
+from mindspore_gs.pruner import defaults
+from mindspore_gs.pruner.defaults import roundings
+from tests.helpers import randomise
+
+SHAPE = (1, 3, 8, 8)
+
+
+def network(width):
+    return randomise(nn.SequentialCell(nn.Conv2d(3, width, 3), nn.ReLU(), nn.Conv2d(width, width, 3), nn.ReLU(),
+                                       nn.Conv2d(width, 4, 1)))
+
+
+def widths(net):
+    return [cell.out_channels for _, cell in net.cells_and_names() if isinstance(cell, nn.Conv2d)][:2]
+
+
+@pytest.mark.parametrize(("default", "given", "target", "expected"), [
+    (8, None, True, (8, 4, 2, 1)), (1, None, True, (1,)), (6, None, True, (6, 3, 1)), (8, 4, True, (4,)),
+    (8, None, False, (1,)), (8, 16, False, (16,))])
+def test_what_is_tried(default, given, target, expected, monkeypatch):
+    monkeypatch.setattr(defaults, "ROUND_TO", default)
+    assert roundings(given, target) == expected
+
+
+def test_a_target_is_met_in_the_default_multiples(monkeypatch):
+    monkeypatch.setattr(defaults, "ROUND_TO", 8)
+    assert sorted(widths(prune(network(128), inputs=SHAPE))) == [88, 96]
+    assert any(number % 8 for number in widths(prune(network(128), inputs=SHAPE, round_to=1)))
+
+
+def test_finer_multiples_where_these_cannot_meet_it(monkeypatch):
+    """Of 14 channels, 8 or 14 stay in multiples of 8, and no choice of these leaves half of the MACs."""
+    monkeypatch.setattr(defaults, "ROUND_TO", 8)
+    assert sorted(widths(prune(network(14), inputs=SHAPE))) == [8, 12]
+
+
+def test_a_rate_is_not_rounded(monkeypatch):
+    monkeypatch.setattr(defaults, "ROUND_TO", 8)
+    assert widths(prune(network(64), inputs=SHAPE, prune_rate=0.45)) == [36, 36]
