@@ -1,4 +1,4 @@
-"""Where a training overflows: a loss that is not finite is an error, with the layer that it comes from."""
+"""Where a training overflows: what is not finite is an error, with the layer or the parameter that it comes from."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,33 +14,39 @@ from mindspore_gs.errors import PruningError
 
 
 def check_loss(state: Any) -> None:
-    """Refuse to go on with a loss that is not finite.
+    """Refuse to go on with a loss that is not finite, or with a parameter that is trained or measured and is not.
 
-    It reads the loss, for which a device has to be waited for, so callbacks ask for it where they read the loss anyway
-    and at the end of each epoch.
+    A ReLU may turn NaN into 0, so that the loss looks well while the statistics of a BatchNorm do not. All that is read
+    makes a device wait, so callbacks ask for it where they read the loss anyway and at the end of each epoch.
 
     Args:
         state: a callback's ``run_context.original_args()``.
 
     Raises:
-        PruningError: the loss is NaN or infinite. It names the first layer whose output is not finite for the last
-            batch, its type, and the largest number that it was given; or the parameter that holds such numbers.
+        PruningError: a number is NaN or infinite. It names the parameter, or the first layer whose output is not
+            finite for the last batch, its type, and the largest number that it was given.
     """
     outputs = state.get("net_outputs")
     value = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
-    if not isinstance(value, ms.Tensor) or np.isfinite(value.float().asnumpy()).all():
-        return
     net, batch = state.network, state.get("train_dataset_element")
-    why = _why(net, batch, state.get("loss_fn") is not None)
-    raise PruningError(f"the loss is not finite in step {state.cur_step_num}: {why}. Lower the learning rate, look at "
-                       "the data, or keep that layer in float32 (mindspore.amp.custom_mixed_precision); with float16 "
-                       "use a loss scale manager, too.")
+    why = _wrong_parameter(net)
+    if isinstance(value, ms.Tensor) and not np.isfinite(value.float().asnumpy()).all():
+        why = why or _why(net, batch, state.get("loss_fn") is not None)
+    if why:
+        raise PruningError(f"the training is not finite in step {state.cur_step_num}: {why}. Lower the learning rate, "
+                           "look at the data, or keep that layer in float32 (mindspore.amp.custom_mixed_precision); "
+                           "with float16 use a loss scale manager, too.")
+
+
+def _wrong_parameter(net: nn.Cell) -> str:
+    for parameter in net.get_parameters():
+        moves = parameter.requires_grad or "moving_" in parameter.name
+        if moves and parameter.is_floating_point() and not np.isfinite(parameter.float().asnumpy()).all():
+            return f"the parameter {parameter.name!r} has numbers that are not finite"
+    return ""
 
 
 def _why(net: nn.Cell, batch: Any, with_label: bool) -> str:
-    for parameter in net.get_parameters():
-        if parameter.is_floating_point() and not np.isfinite(parameter.float().asnumpy()).all():
-            return f"the parameter {parameter.name!r} has numbers that are not finite"
     inputs = tuple(x for x in batch or () if isinstance(x, ms.Tensor))
     found = first_not_finite(net, *(inputs[:-1] if with_label else inputs)) if inputs else None
     return found or "the layers are finite, so it comes from the loss itself or from random numbers"

@@ -51,6 +51,13 @@ def batches(kind: int) -> list:
     return found
 
 
+def all_batches(kind: int) -> list:
+    """This process's batches; alone those of both, one after the other: what a mean over batches is taken over."""
+    if HOW != "alone":
+        return batches(kind)
+    return [(x[part], y[part]) for x, y in batches(kind) for part in (slice(0, BATCH // 2), slice(BATCH // 2, BATCH))]
+
+
 class Loss(nn.Cell):
     """A network with its loss."""
 
@@ -90,13 +97,13 @@ found["scales"] = np.concatenate([value.ravel() for value in scales(net).values(
 pruner = PrunerFtCompressAlgo(prune_rate=0.5)
 net = pruner.apply(net)
 found["masks"] = masks(net)
-recalibrate(net, batches(2))
+recalibrate(net, all_batches(2))
 found["statistics"] = np.concatenate([p.asnumpy() for p in net.get_parameters() if "moving_" in p.name])
 small = pruner.convert(net)
 train(small, nn.Momentum(small.trainable_params(), 0.01, 0.9), False, 3)
 found["fine_tuned"] = weights(small)
 save_pruned(small, FOLDER / "slim.ckpt")
-taylor = ChannelPruner(criterion="taylor", prune_rate=0.5, residual="keep", input_shape=SHAPE, data=batches(4))
+taylor = ChannelPruner(criterion="taylor", prune_rate=0.5, residual="keep", input_shape=SHAPE, data=all_batches(4))
 found["masks_of_taylor"] = masks(taylor.apply(randomise(networks.Long())))
 repaired = ChannelPruner(criterion="l1", prune_rate=0.5, residual="keep", input_shape=SHAPE, data=batches(5) * 6,
                          compensate=True).apply(randomise(networks.Long()))
