@@ -153,7 +153,8 @@ def convolution(measure: Callable[[], float]) -> Finding:
         return Finding("convolution", "ok", found)
     if isa.upper() in _WITHOUT_AVX512:
         return Finding("convolution", "note", found, "That is slow, although the variable is set as it should be. The "
-                       f"load is {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; measure again when the machine is quiet.")
+                       f"load is {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; measure again when the machine is "
+                       "quiet.")
     return Finding("convolution", "problem", found, "Set ONEDNN_MAX_CPU_ISA=AVX2 before Python starts: on CPUs with "
                    "AVX-512 MindSpore's convolutions are about a hundred times slower without it.")
 
