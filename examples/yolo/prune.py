@@ -45,6 +45,8 @@ def arguments() -> argparse.Namespace:
                                 ("ft_steps", 150, "steps of fine-tuning"), ("seed", 1, "of everything")):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text}; default {default}")
     parser.add_argument("--macs", type=float, default=0.6, help="share of the MACs that stays; default 0.6")
+    parser.add_argument("--ways", nargs="+", choices=tuple(WAYS), default=list(WAYS),
+                        help="how channels are chosen, one small detector for each; default gamma scop")
     parser.add_argument("--mode", choices=("GRAPH", "PYNATIVE"), default="GRAPH",
                         help="GRAPH compiles each network, PYNATIVE the loss alone; default GRAPH")
     parser.add_argument("--out", default="output", help="folder for the files; default output")
@@ -89,6 +91,9 @@ def by_scop(dense: nn.Cell, pictures: Pictures, options: argparse.Namespace) -> 
     return algorithm.convert(algorithm.apply(net))
 
 
+WAYS = {"gamma": by_gamma, "scop": by_scop}
+
+
 def _copy(dense: nn.Cell) -> nn.Cell:
     """Another network with the same values; the algorithm changes the one that it is given."""
     net = build()
@@ -114,8 +119,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     train(dense, fit, options.steps, 2e-3, options, "dense training", sparsity=1e-3)
     results: dict[str, Any] = {"dense": {"precision": _said("dense", measured(dense, fit, held_out, options))}}
     rows = [("dense", detect(dense, held_out, 0.3))]
-    for name, way in (("gamma", by_gamma), ("scop", by_scop)):
-        small = way(dense, fit, options)
+    for name in options.ways:
+        small = WAYS[name](dense, fit, options)
         report = summary(dense, small, shape)
         pruned = _said(f"{name}, pruned", measured(small, fit, held_out, options))
         rows.append((f"{name}, {report.macs_ratio:.0%} of the MACs, before fine-tuning", detect(small, held_out, 0.3)))

@@ -106,10 +106,17 @@ def test_another_mindspore_is_found(found_first):
 
 
 @pytest.mark.parametrize(("speed", "level"), [(0.6, "problem"), (60.0, "ok")])
-def test_slow_convolutions_are_found(speed, level):
+def test_slow_convolutions_are_found(speed, level, monkeypatch):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     finding = doctor.convolution(lambda: speed)
     assert finding.level == level and f"{speed} GFLOP/s" in finding.found
     assert ("ONEDNN_MAX_CPU_ISA=AVX2" in finding.remedy) == (level == "problem")
+
+
+def test_a_busy_machine_is_not_taken_for_a_wrong_setting(monkeypatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    finding = doctor.convolution(lambda: 0.6)
+    assert finding.level == "note" and "measure again when the machine is quiet" in finding.remedy
 
 
 def test_a_convolution_that_fails_is_a_finding():
