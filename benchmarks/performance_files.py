@@ -134,11 +134,11 @@ def make(folder: Path, networks: list[str], engines: list[str], batches: list[in
 
     A line has ``net``, ``policy``, ``round_to``, ``engine``, ``batch``, ``file``, ``bytes``, ``peak_mb`` (of a process
     that loads the file and runs it), ``macs`` and ``params`` (of one sample), and ``gathers`` (in the ONNX file). A
-    file that could not be made has ``error``.
+    file that could not be made has ``error``, and is tried again by the next call.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / "files.jsonl"
-    done = {_key(line) for line in lines(record)}
+    done = {_key(line) for line in lines(record) if "file" in line}
     sources: dict[str, Source] = {}
     for engine in engines:
         for name in networks:

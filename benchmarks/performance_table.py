@@ -84,8 +84,10 @@ def _sizes(made: list[dict]) -> str:
 
 
 def _errors(made: list[dict]) -> str:
-    """What could not be made, and why."""
-    rows = [row for row in made if "error" in row]
+    """What could not be made, and the last reason."""
+    keys = ("net", "policy", "round_to", "engine", "batch")
+    last = {tuple(row[key] for key in keys): row for row in made}
+    rows = [row for row in last.values() if "error" in row]
     body = [[row["net"], f"{row['policy']} {row['round_to'] or ''}".strip(), TITLES[row["engine"]], str(row["batch"]),
              row["error"].replace("|", "/").replace("\n", " ")] for row in rows]
     return "Not made\n\n" + table(["network", "version", "engine", "batch", "why"], body) if body else ""

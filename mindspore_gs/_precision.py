@@ -63,6 +63,18 @@ def restore_precision(net: nn.Cell, before: Precision) -> None:
         _set(net, name, before.network)
 
 
+def precision_by_path(net: nn.Cell) -> dict[str, dict[str, Any]] | None:
+    """How each cell of a network stands, for :func:`restore_by_path`; None where mixed precision is on already."""
+    return None if casts_in(net) else {path: _settings(cell) for path, cell in net.cells_and_names()}
+
+
+def restore_by_path(copy: nn.Cell, before: dict[str, dict[str, Any]] | None) -> None:
+    """Let a copy of a network stand as the network once did; nothing changes where that is not known."""
+    if before is not None:
+        cells = [(cell_inside(copy, path), settings) for path, settings in before.items()]
+        restore_precision(copy, Precision(cells, {}, []))
+
+
 def casts_in(net: nn.Cell) -> list[nn.Cell]:
     """The cells that mixed precision has put around others to cast what they return."""
     return [cell for cell in every_cell(net) if _is_cast(cell)]

@@ -2,6 +2,8 @@
 
 from mindspore import nn, ops
 
+from tests.stages import CrossStage
+
 
 class Attention(nn.Cell):
     """Tokens, one layer of attention around which they go on, a classifier.
@@ -184,3 +186,45 @@ class LayerOfFunctions(Layer):
 
     def join(self, x):
         return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, 6, self.inner))
+
+
+class InHalf(nn.Cell):
+    """A split by an attribute, and attention over half of another one, whose code takes the half's width from it."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.cross, self.part = nn.Conv2d(3, 8, 3), CrossStage(8, 3), Half(9)
+        self.head = nn.Conv2d(6, 2, 1)
+
+    def construct(self, x):
+        return self.head(self.part(self.cross(ops.relu(self.stem(x)))))
+
+
+class Half(nn.Cell):
+    """Two halves, one of them with attention; the length of a half is an attribute."""
+
+    def __init__(self, inputs):
+        super().__init__()
+        self.c, self.inside = 4, Inside(4)
+        self.first, self.last = nn.Conv2d(inputs, 8, 1), nn.Conv2d(8, 6, 1)
+
+    def construct(self, x):
+        x = self.first(x)
+        a, b = x[:, :self.c], x[:, self.c:]
+        return self.last(ops.concat((a, b + self.inside(b)), 1))
+
+
+class Inside(nn.Cell):
+    """Attention of two heads over the positions, which makes as many channels as come in."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.heads, self.key, self.dim = 2, 1, width // 2
+        self.qkv, self.proj = nn.Conv2d(width, 2 * (2 + width // 2), 1), nn.Conv2d(width, width, 1)
+
+    def construct(self, x):
+        n, c, h, w = x.shape
+        both = self.qkv(x).view(n, self.heads, 2 * self.key + self.dim, h * w)
+        q, k, v = ops.split(both, (self.key, self.key, self.dim), 2)
+        y = ops.matmul(v, ops.softmax(ops.matmul(q.swapaxes(-1, -2), k), -1).swapaxes(-1, -2))
+        return self.proj(y.view(n, c, h, w))

@@ -143,6 +143,10 @@ def as_inputs(values: tuple, dtype: Any = ms.float32) -> tuple[ms.Tensor, ...]:
 
 def _as_input(value: Any, dtype: Any) -> ms.Tensor:
     if isinstance(value, ms.Tensor):
+        if any(size < 0 for size in value.shape):
+            raise ValueError("a network is traced with inputs of fixed sizes, but got a tensor of shape "
+                             f"{value.shape}. Give the shape of one sample, such as (1, 3, 32, 32); export_mindir() "
+                             "leaves the batch open where it is asked to.")
         return value
     if isinstance(value, (tuple, list)) and value and all(isinstance(n, int) for n in value):
         return ms.ops.zeros(tuple(value), dtype)

@@ -9,7 +9,7 @@ from mindspore import nn
 from mindspore.train import Callback
 
 from mindspore_gs._cells import copy_network, get_cell
-from mindspore_gs._precision import OwnPrecision
+from mindspore_gs._precision import OwnPrecision, precision_by_path, restore_by_path
 from mindspore_gs.distill.dirac import add_identity, settle
 from mindspore_gs.distill.frozen import check_networks, check_number, frozen_copy
 from mindspore_gs.distill.margin_relu import MarginReLULoss, margins
@@ -109,6 +109,7 @@ class JointRD(OwnPrecision, nn.Cell):
         if dirac:
             add_identity(self.student, [path for block in residual.blocks if block.identity for path in block.layers])
         self._build(residual, projection, teacher, loss_fn)
+        self._precision = precision_by_path(self.student)
 
     def _build(self, residual: Residual, projection: str, teacher: nn.Cell, loss_fn: Any) -> None:
         """The parts of both networks between the blocks."""
@@ -185,8 +186,13 @@ class JointRD(OwnPrecision, nn.Cell):
         return [_Schedule(self, None if teacher_optimizer is None else self.teacher_step(teacher_optimizer))]
 
     def convert(self) -> nn.Cell:
-        """The student as a network of its own: a copy with plain cells, without teacher, connectors and dirac."""
-        return settle(copy_network(self.student))
+        """The student as a network of its own: a copy with plain cells, without teacher, connectors and dirac.
+
+        What mixed precision has set on the student since is not on the copy.
+        """
+        twin = copy_network(self.student)
+        restore_by_path(twin, self._precision)
+        return settle(twin)
 
 
 class _Schedule(Callback):

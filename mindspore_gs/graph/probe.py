@@ -104,14 +104,15 @@ def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
     """The channel graph with attributes of the user's cells that follow the channels, all at once, in a few ways.
 
     With attention, they hold the number of heads, the length of one, or the product of both; or what attention
-    multiplies stays as it is. That is at most eight ways, whatever the number of layers; those that come to the same
-    are tried once.
+    multiplies stays as it is, and if need be what the cells around it cut into parts. That is at most nine ways,
+    whatever the number of layers; those that come to the same are tried once.
     """
     tried, products = [graph.resizes], _products(graph)
     with_attention = bool(_shrinking(graph, products))
     stays = _with(net, graph, {site: Reading(BLOCKED) for site in products})
     ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
-    for base, around, joint, least in (*ways, (stays, False, True, True)):
+    more = [(_with(net, stays, _near(net, graph, products)), False, True, True)] if with_attention else []
+    for base, around, joint, least in (*ways, (stays, False, True, True), *more):
         candidate = _with(net, base, _named(net, base, least, around, joint))
         if candidate.resizes in tried or not _shrinking(candidate, products if base is graph else None):
             continue
@@ -120,6 +121,18 @@ def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
             yield candidate
     if with_attention:
         yield stays
+
+
+def _near(net: nn.Cell, graph: ChannelGraph, products: list[Site]) -> Readings:
+    """The channels stay at questions in the cells that multiply activations, in those within and in those around.
+
+    The code there may take a number of channels from one value for another. The network itself is not meant.
+    """
+    questions = graph.channels.questions
+    paths = [path for site in products if (path := path_of(net, graph, questions[site]))]
+    held = {site: holder_of(net, graph, question) for site, question in questions.items()}
+    return {site: Reading(BLOCKED) for site, path in held.items()
+            if path and any(f"{one}.".startswith(f"{path}.") or f"{path}.".startswith(f"{one}.") for one in paths)}
 
 
 def _ties(graph: ChannelGraph) -> bool:

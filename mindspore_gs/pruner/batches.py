@@ -85,8 +85,13 @@ def number_of_batches(dataset: Any) -> int | None:
     (3, None)
     """
     if hasattr(dataset, "get_dataset_size"):
-        return int(dataset.get_dataset_size())
+        return None if _must_be_counted(dataset) else int(dataset.get_dataset_size())
     return len(dataset) if hasattr(dataset, "__len__") else None
+
+
+def _must_be_counted(dataset: Any) -> bool:
+    """Whether a dataset comes from a generator without a length; MindSpore would read it through to find out."""
+    return getattr(dataset, "source_len", 0) == -1 or any(map(_must_be_counted, getattr(dataset, "children", ())))
 
 
 def _rows(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:

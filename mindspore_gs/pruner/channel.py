@@ -143,7 +143,12 @@ class ChannelPruner(CompAlgo):
     @property
     def rounding(self) -> tuple[int, int]:
         """``round_to``, the finest where several may be tried, and ``min_channels``."""
-        return roundings(self._config.round_to, self._config.target is not None)[-1], self._config.min_channels
+        return self._roundings[-1], self._config.min_channels
+
+    @property
+    def _roundings(self) -> tuple[int, ...]:
+        """What is tried in turn until a target is met."""
+        return roundings(self._config.round_to, self._config.target is not None)
 
     def set_prune_rate(self, prune_rate: float) -> None:
         """Set the share of channels that each layer loses.
@@ -334,29 +339,31 @@ class ChannelPruner(CompAlgo):
                       scores: list[np.ndarray]) -> list[int]:
         """How many channels each group keeps: by its rate, or so that the target is met."""
         config = self._config
-        tried = roundings(config.round_to, config.target is not None)
         own = [rate_for(graph, group, config.rates) for group in groups]
         if config.target is None:
             rates = [config.prune_rate if rate is None else rate for rate in own]
-            rounding = tried[0], config.min_channels
-            counts = [number_kept(group.size, rate, *rounding) for group, rate in zip(groups, rates)]
-            check_something_goes(type(self).__name__, [group.size for group in groups], rates, counts, *rounding)
+            counts = [number_kept(group.size, rate, *self.rounding) for group, rate in zip(groups, rates)]
+            check_something_goes(type(self).__name__, [group.size for group in groups], rates, counts, *self.rounding)
             return counts
+        for round_to in self._roundings[:-1]:
+            try:
+                return self._meeting_target(network, graph, groups, scores, own, (round_to, config.min_channels))
+            except PruningError:  # finer multiples may meet it
+                continue
+        return self._meeting_target(network, graph, groups, scores, own,
+                                    (self._roundings[-1], config.min_channels))
+
+    def _meeting_target(self, network: nn.Cell, graph: ChannelGraph, groups: list[Group], scores: list[np.ndarray],
+                        own: list[float | None], rounding: tuple[int, int]) -> list[int]:
+        """How many channels each group keeps, in given multiples, so that the target is met."""
+        config = self._config
+        fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
         measure = LatencyMeter(lambda: self._dense(network), graph, groups, scores, engine(config.target.engine))
         kinds = kinds_of(graph, groups) if config.scope == "isomorphic" else ()
-        for round_to in tried:
-            rounding = round_to, config.min_channels
-            fixed = [None if rate is None else number_kept(group.size, rate, *rounding)
-                     for group, rate in zip(groups, own)]
-            curves = error_curves(self._dense(network), graph, groups, scores, config.data, fixed, rounding,
-                                  config.compensate, config.seed) if config.scope == "error" else ()
-            try:
-                return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding,
-                                    measure, kinds, curves)
-            except PruningError:
-                if round_to == tried[-1]:
-                    raise
-        raise AssertionError("there is a rounding to try")  # which the checker of types cannot see
+        curves = error_curves(self._dense(network), graph, groups, scores, config.data, fixed, rounding,
+                              config.compensate, config.seed) if config.scope == "error" else ()
+        return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure,
+                            kinds, curves)
 
     def _compensate(self, network: nn.Cell) -> None:
         """Repair a masked network, if that is asked for. Data parallel processes all get what the first one finds."""

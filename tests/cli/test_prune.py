@@ -81,6 +81,8 @@ def test_a_loss_of_the_users_is_used(tmp_path):
     result = run("prune", "tests.networks:Long", *SHAPE, "--prune-rate", 0.5, "--out", tmp_path / "out", "--criterion",
                  "fisher", "--data", "tests.cli.test_prune:batches", "--loss", "tests.cli.test_prune:no_loss")
     assert result.exit_code == 1 and "this loss was called" in result.stderr
+
+
 def sensitivity_in(path):
     """A file of ``mindspore-gs sensitivity``, with made up numbers."""
     group = GroupSensitivity("stem", ("stem", "layer1.0.conv2"), ("stem.weight",), 8, (Point(0.5, 4, 0.8),))

@@ -56,3 +56,17 @@ def test_heads(build, expected, attributes):
     assert relative_difference(evaluate(small, x), expected_output) <= 1e-6
     assert relative_difference(evaluate(net, x), expected_output) > 1e-2
     assert sum(p.size for p in small.get_parameters()) < sum(p.size for p in net.get_parameters())
+
+
+def test_what_attention_takes_from_its_surroundings_stays_and_the_rest_is_free():
+    """The width of the half comes from one value and cuts another; the split of the other cell follows an attribute."""
+    net, shape = randomise(attention.InHalf()), (1, 3, 6, 6)
+    graph = trace(net, shape)
+    found = {g.members[0]: (g.size, g.blocked_by and g.blocked_by.reason.name) for g in graph.groups()}
+    free = {name: size for name, (size, reason) in found.items() if reason is None}
+    assert free == {"stem": 8, "cross.conv": 3, "cross.unit": 3, "part.last": 6}
+    assert found["part.first"][1] == "FIXED_BY_CODE" and found["part.inside.qkv"][1] == "FIXED_BY_CODE"
+    assert [(r.cell, r.attribute, r.old, r.factor) for r in graph.resizes] == [("cross", "half", 3, 1)]
+    keep = {g: np.arange(g.size) % 3 != 1 for g in graph.groups() if g.blocked_by is None}
+    plan, x = PrunePlan.from_groups(graph, keep), image(2, *shape[1:])
+    assert relative_difference(evaluate(slim(net, plan, check=False), x), evaluate(mask(net, plan), x)) <= 1e-6

@@ -100,6 +100,11 @@ def test_a_cell_with_a_loss_is_named(inputs, got):
                                 "shapes as 'input_shape'.")
 
 
+def test_open_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"inputs of fixed sizes, but got a tensor of shape \(-1, 3, 8, 8\)"):
+        trace(networks.Chain(), ms.Tensor(shape=[None, 3, 8, 8], dtype=ms.float32))
+
+
 def test_without_a_convolution_nothing_is_guessed():
     with pytest.raises(TraceError, match=r"^NoConvolution has no nn.Conv2d to guess an input from; pass inputs to"):
         trace(networks.NoConvolution())

@@ -30,8 +30,8 @@ def test_what_is_tried(default, given, target, expected, monkeypatch):
 
 def test_a_target_is_met_in_the_default_multiples(monkeypatch):
     monkeypatch.setattr(defaults, "ROUND_TO", 8)
-    assert sorted(widths(prune(network(128), inputs=SHAPE))) == [88, 96]
-    assert any(number % 8 for number in widths(prune(network(128), inputs=SHAPE, round_to=1)))
+    assert sorted(widths(prune(network(256), inputs=SHAPE))) == [176, 184]
+    assert any(number % 8 for number in widths(prune(network(256), inputs=SHAPE, round_to=1)))
 
 
 def test_finer_multiples_where_these_cannot_meet_it(monkeypatch):

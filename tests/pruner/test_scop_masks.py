@@ -44,3 +44,19 @@ def test_masked_channels_are_zero():
     for cell in layers(net, MaskedConv2dbn).values():
         y = cell.bn.set_train(False)(cell.conv(image(2, cell.conv.in_channels, 8, 8))).asnumpy()
         assert (y[:, ~cell.stays] == 0).all() and (np.abs(y[:, cell.stays]).max(axis=(0, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("options, warned", [({"prune_rate": 0.5}, True), ({}, False),
+                                             ({"prune_rate": 0.5, "criterion": "l1"}, False)],
+                         ids=["scop", "nothing is chosen", "l1"])
+def test_scales_that_were_never_trained_are_a_warning(options, warned, caplog):
+    PrunerFtCompressAlgo(options).apply(knockoff())
+    assert any("No knockoff scale has been trained" in record.getMessage() for record in caplog.records) == warned
+
+
+def test_trained_scales_are_no_warning(caplog):
+    net = knockoff()
+    cell = next(iter(layers(net).values()))
+    cell.kfscale.set_data(cell.kfscale + 0.1)
+    PrunerFtCompressAlgo({"prune_rate": 0.5}).apply(net)
+    assert "No knockoff scale" not in caplog.text

@@ -125,7 +125,7 @@ def test_one_weight_of_two_cells_stays_one():
 
 def test_code_that_reads_a_weight_gets_the_searched_one(tmp_path):
     """The same output and the same gradients in both modes, none of them zero; and out to the file of packed bits."""
-    x, found = image(2, 3, 8, 8), []
+    x, found = 10 * image(2, 3, 8, 8), []
     for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
         ms.set_context(mode=mode)
         net = SlbQuantAwareTraining(quant_dtype=QuantDtype.INT2).apply(randomise(ReadsWeight())).set_train()

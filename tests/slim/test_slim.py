@@ -14,7 +14,7 @@ from mindspore import nn
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, export_mindir
 from mindspore_gs.errors import ParityError, PlanError, PruningError
 from mindspore_gs.graph import trace
-from mindspore_gs.slim import Keep, PrunePlan, Restore, RestoreChannels, mask, relative_difference, slim
+from mindspore_gs.slim import Keep, PrunePlan, Restore, RestoreChannels, check, mask, relative_difference, slim
 from mindspore_gs.slim.check import check_equal
 from tests import couplings, networks
 from tests.helpers import evaluate, image, masked, randomise, same_state, state, train_steps
@@ -413,6 +413,15 @@ def test_such_a_network_is_refused_before_anything_is_trained(pruner):
         pruner(input_shape=SHAPE).apply(net)
     assert same_state(before, state(net))
     pruner(input_shape=SHAPE, ignore=["conv"], residual="couple").apply(net)
+
+
+def test_where_a_refused_network_fails_is_looked_for_once(monkeypatch):
+    """The layers that are guilty are found by halving; the cell and the line, which take a compilation, are not."""
+    asked, real = [], check.failure
+    monkeypatch.setattr(check, "failure", lambda *given: asked.append(1) or real(*given))
+    with pytest.raises(PruningError, match=r"\(cell 'LiteralReshape', .*The channels of 'conv' are concerned"):
+        ChannelPruner(input_shape=SHAPE).apply(randomise(networks.LiteralReshape()))
+    assert len(asked) == 1
 
 
 def test_the_first_cell_that_differs_is_named():

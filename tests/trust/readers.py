@@ -4,9 +4,11 @@ Used by fuzz.py and test_fuzz.py. What else may come out of a reader (another ex
 process) is a failure, and leaves these functions as an exception.
 """
 
+import atexit
 import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -36,6 +38,7 @@ from tests.helpers import randomise  # noqa: E402
 
 SHAPE = (1, 1, 4, 4)
 FOLDER = Path(tempfile.mkdtemp(prefix="readers"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 SUM = 32  # bytes of the checksum of a .slb file
 
 

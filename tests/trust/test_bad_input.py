@@ -51,7 +51,7 @@ OPTIONS = [  # option, values, algorithms, error, what the message says behind "
     ("residual", [[], ARRAY, 5, "both", {}], ALL, ValueError,
      "must be one of ('keep', 'couple', 'inner'), but got {value!r}."),
     ("ignore", ["layer1", 5, [5], None, {"a": 1}, [["a"]]], ALL, TypeError, PATTERNS),
-    ("round_to", [2.0, "8", True, None, [8]], CHANNEL, TypeError, must("int")),
+    ("round_to", [2.0, "8", True, [8]], CHANNEL, TypeError, must("int")),
     ("round_to", [0, -8], CHANNEL, ValueError, "must be at least 1, but got {value}."),
     ("min_channels", [2.0, "8", False, None], CHANNEL, TypeError, must("int")),
     ("min_channels", [0, -1], CHANNEL, ValueError, "must be at least 1, but got {value}."),

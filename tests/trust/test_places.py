@@ -3,8 +3,10 @@
 A file system of its own is mounted for it (tmpfs), which takes root's rights; without them the tests are skipped.
 """
 
+import atexit
 import shutil
 import subprocess
+import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -55,9 +57,8 @@ def quantised():
 @cache
 def elsewhere(name):
     """A folder with files that others are made from."""
-    import tempfile
-
     folder = Path(tempfile.mkdtemp(prefix="places"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     export_onnx(slim(), SHAPE, folder / "float.onnx")
     (folder / "results.json").write_bytes(samples("record")[0].replace(b'"c"', b'"' + b"c" * 9000 + b'"'))
     return folder / name

@@ -77,12 +77,17 @@ class Activations:
 
 
 def _hook(path: str, watched: list[tuple[Source, Any]]) -> Callable[[nn.Cell, Any, Any], None]:
+    """A hook behind a cell, which shows its statistics what the cell was given or returns."""
+    sides = {source.output for source, _ in watched}
+    if any(isinstance(statistic, Contributions) for _, statistic in watched):
+        sides = {False, True}
+
     def hook(cell: nn.Cell, arguments: Any, output: Any) -> None:
-        given = arguments[0] if arguments else None
-        tensors = {False: given, True: output}
-        arrays = {side: as_array(x) for side, x in tensors.items() if isinstance(x, ms.Tensor) and x.ndim > 1}
+        tensors = {False: arguments[0] if arguments else None, True: output}
+        arrays = {side: as_array(tensors[side]) for side in sides
+                  if isinstance(tensors[side], ms.Tensor) and tensors[side].ndim > 1}
         for source, statistic in watched:
-            if source.output in arrays:
+            if arrays.keys() >= (sides if isinstance(statistic, Contributions) else {source.output}):
                 _add(path, source, statistic, arrays, _EPSILON.get(str(tensors[source.output].dtype), 2.0 ** -23))
 
     return hook

@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs._cells import copy_network, owners_by_name
+from mindspore_gs._cells import copy_network, in_mode, owners_by_name
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role
 
@@ -42,7 +42,8 @@ class Gates:
         for weight in self._weights:
             weight.requires_grad = True
         self._values = [_array(weight).astype(np.float64) for weight in self._weights]
-        self._gradients = ms.value_and_grad(_forward(self._twin, loss_fn or _cross_entropy), None, self._weights)
+        self._gradients = {kind: ms.value_and_grad(_forward(self._twin, loss_fn or _cross_entropy), None, self._weights)
+                           for kind in kinds}
         self._sums = {kind: {group: np.zeros(group.size) for group in groups} for kind in kinds}
         self._counts = dict.fromkeys(kinds, 0)
 
@@ -51,10 +52,11 @@ class Gates:
         if self._loss_fn is None and not any(self._counts.values()):
             _check_default_loss(self._twin(*batch[:-1]), batch[-1])
         for kind, sums in self._sums.items():
-            for part in _samples(batch) if kind == "fisher" else (batch,):
-                self._counts[kind] += 1
-                for group, gate in self._gates(part):
-                    sums[group] += gate ** 2
+            with in_mode(self._mode(kind)):
+                for part in _samples(batch) if kind == "fisher" else (batch,):
+                    self._counts[kind] += 1
+                    for group, gate in self._gates(kind, part):
+                        sums[group] += gate ** 2
 
     def result(self) -> dict[str, dict[Any, np.ndarray]]:
         """For each kind, by the name of a layer's weight, the mean of the squares for each of the layer's channels."""
@@ -65,9 +67,13 @@ class Gates:
         return {kind: self._by_weight({group: total / self._counts[kind] for group, total in sums.items()})
                 for kind, sums in self._sums.items()}
 
-    def _gates(self, batch: Batch) -> Iterator[tuple[Group, np.ndarray]]:
+    def _mode(self, kind: str) -> int:
+        """Sample by sample, a compiled network is far faster. It compiles, since it was traced; a loss may not."""
+        return int(ms.GRAPH_MODE if kind == "fisher" and self._loss_fn is None else ms.get_context("mode"))
+
+    def _gates(self, kind: str, batch: Batch) -> Iterator[tuple[Group, np.ndarray]]:
         """For each group the gradient of the gate of each channel."""
-        found = self._gradients(*batch)[1]
+        found = self._gradients[kind](*batch)[1]
         products = {name: value * _array(gradient) for name, value, gradient in zip(self._names, self._values, found)}
         for group, parts in self._parts.items():
             yield group, _gate(products, parts, group.size)

@@ -35,7 +35,7 @@ def observe(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], data: An
       changes the loss L by about :math:`-g_j`. It is :math:`\sum w \, \partial L / \partial w` over what makes the
       channel or shifts it. Source: Molchanov et al., Importance Estimation for Neural Network Pruning, CVPR 2019.
     - ``"fisher"``: the same for each sample by itself, :math:`E_n[g_{jn}^2]`, which is the diagonal of the gates'
-      Fisher information. One backward pass for each sample.
+      Fisher information. One backward pass for each sample, in Graph mode unless ``loss_fn`` is given.
     - ``"mean"``, ``"variance"``: of the values of a channel, over samples and positions.
     - ``"zeros"``: the share of its values that are not above zero.
     - ``"rank"``: the rank of its feature map as a matrix, with values below zero as zero; mean over the first 500

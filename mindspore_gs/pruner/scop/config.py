@@ -39,6 +39,6 @@ class FinetuneConfig(ChannelConfig):
     """Options of ``PrunerFtCompressAlgo``: those of ``ChannelPruner`` with SCOP's defaults."""
 
     residual: str | None = option(None, residual)
-    found_before: ClassVar[tuple[str, ...]] = ("kfscale",)
     round_to: int | None = option(1, positive)
+    found_before: ClassVar[tuple[str, ...]] = ("kfscale",)
     criterion: str | Callable = option("scop", ChannelConfig.__dataclass_fields__["criterion"].metadata["check"])

@@ -4,6 +4,7 @@ Source: Tang et al., SCOP: Scientific Control for Reliable Neural Network Prunin
 that of MindSpore Golden Stick.
 """
 
+import logging
 from typing import Any
 
 import mindspore as ms
@@ -19,6 +20,7 @@ from mindspore_gs.graph import ChannelGraph, Group, Role, trace
 from mindspore_gs.masks import MaskedConv2dbn, Masks, masked_groups
 from mindspore_gs.masks.trial import check_trainable, try_out
 from mindspore_gs.pruner.channel import ChannelPruner, free_groups
+from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.scop.callback import KfCallback
 from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
@@ -26,6 +28,8 @@ from mindspore_gs.pruner.scop.phase import end_phase, in_phase, phase_of, scales
 from mindspore_gs.record import Record, drop_record, has_record, record_of, set_record
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
+
+_log = logging.getLogger("mindspore_gs")
 
 
 class PrunerKfCompressAlgo(CompAlgo):
@@ -159,11 +163,23 @@ class PrunerFtCompressAlgo(ChannelPruner):
         check_cell(self, network)
         record = self._record(network)
         check_finite(network, f"{type(self).__name__}.apply()")
-        evidence = {"kfscale": _by_weight(record.graph, scales(network))}
+        found = scales(network)
+        self._warn_if_untrained(list(found.values()))
+        evidence = {"kfscale": _by_weight(record.graph, found)}
         choice = self._choose(network, record.graph, record.groups, evidence)
         network = self._mask(network, choice)
         self._compensate(network)
         return network
+
+    def _warn_if_untrained(self, found: list[np.ndarray]) -> None:
+        """Scales that were never trained say nothing. Without a rate nothing is chosen by them, as in an evaluation."""
+        config = self._config
+        asked = config.prune_rate or config.target is not None or any(config.rates.values())
+        reads = getattr(CRITERIA.get(config.criterion) if isinstance(config.criterion, str) else None, "phase", False)
+        if asked and reads and all((scale == 0.5).all() for scale in found):
+            _log.warning("No knockoff scale has been trained: all of them are 0.5, as they began, and the criterion %r "
+                         "reads them. Train the network that PrunerKfCompressAlgo.apply() returned first, or take "
+                         "criterion='l1', which needs no knockoff phase.", config.criterion)
 
     def _record(self, network: nn.Cell) -> Record:
         record = record_of(network)
