@@ -34,8 +34,7 @@ from resnet import resnet50  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from benchmarks.command import make_table, run  # noqa: E402
-from benchmarks.turns import ratio  # noqa: E402
-from mindspore_gs.timing import take_turns  # noqa: E402
+from benchmarks.turns import ratio, timing  # noqa: E402
 
 VERSION = "1.4.1"
 CLASSES = 10
@@ -99,7 +98,7 @@ def measure(options: argparse.Namespace) -> dict:
     nets = {"dense": dense(), "knockoff": knockoff.apply(dense()), "masked": fine_tune.apply(knockoff.apply(dense()))}
     steps = [training_step(net, options, knockoff.callbacks() if name == "knockoff" else [])
              for name, net in nets.items()]
-    seconds = take_turns(steps, options.runs)
+    seconds = timing().take_turns(steps, options.runs)
     lost = [name for name, step in zip(nets, steps) if not np.isfinite(step())]
     if lost:
         raise RuntimeError(f"the loss of {', '.join(lost)} is not finite after {options.runs} steps.")

@@ -27,8 +27,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from benchmarks.command import make_table, run  # noqa: E402
 from benchmarks.conditions import versions  # noqa: E402
-from benchmarks.turns import ratio  # noqa: E402
-from mindspore_gs.timing import take_turns  # noqa: E402
+from benchmarks.turns import ratio, timing  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,7 +99,7 @@ def measure(options: argparse.Namespace) -> dict:
         macs, params = zip(cost(dense, size), cost(slim, size))
         x = torch.from_numpy(np.random.default_rng(0).standard_normal((batch, 3, size, size)).astype(np.float32))
         with torch.inference_mode():
-            seconds = take_turns([partial(dense, x), partial(slim, x)], options.runs)
+            seconds = timing().take_turns([partial(dense, x), partial(slim, x)], options.runs)
         before, after = seconds.T
         rows.append({"size": size, "batch": batch, "rate": rate, "params_ratio": params[1] / params[0],
                      "macs_ratio": macs[1] / macs[0], "ms": (1000 * np.median(seconds, axis=0)).tolist(),
