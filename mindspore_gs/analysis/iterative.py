@@ -109,7 +109,7 @@ def prune_iteratively(net: nn.Cell, fine_tune: Callable[[nn.Cell], Any], target:
         >>> import numpy as np
         >>> from mindspore import nn
         >>> from mindspore_gs.analysis import prune_iteratively
-        >>> net = nn.SequentialCell(nn.Dense(4, 16), nn.ReLU(), nn.Dense(16, 16), nn.ReLU(), nn.Dense(16, 2))
+        >>> net = nn.SequentialCell(nn.Dense(4, 64), nn.ReLU(), nn.Dense(64, 64), nn.ReLU(), nn.Dense(64, 2))
         >>> data = [(np.ones((6, 4), np.float32), np.array([0, 1] * 3, np.int32))]
         >>> found = prune_iteratively(net, lambda masked: None, {"params": 0.5}, data, rounds=2, inputs=(1, 4))
         >>> [abs(each.share - share) < 0.02 for each, share in zip(found.rounds, (0.5 ** 0.5, 0.5))]
