@@ -89,7 +89,7 @@ def test_rates_that_contradict_each_other():
     (lambda channels: np.zeros(3), ValueError, "one number for each of the 6 channels of 'layer1.0.conv1'"),
     (lambda channels: np.full(channels.size, np.nan), PruningError, "scores of 'layer1.0.conv1' are not"),
     (lambda channels: ["a"] * channels.size, TypeError, "must return one number for each of the 6 channels of 'layer1"),
-    ("l3", ValueError, r"must be one of \('taylor', .*'random'\) or a function, but got 'l3'"),
+    ("l3", ValueError, r"must be one of \('apoz', .*'random'\) or a function, but got 'l3'"),
 ], ids=["shape", "nan", "text", "name"])
 def test_a_criterion_that_is_wrong(criterion, error, message):
     unchanged_after(knockoff(), error, message,
