@@ -18,7 +18,7 @@ demo: $(STAMP) ## train, prune, fine-tune and export a ResNet-20 on real images;
 test: $(STAMP) ## the tests, CASES of each parametrised one, without what takes long; up to 6 minutes
 	$(PY) -m pytest -n 2 --dist loadfile --cases $(CASES)
 
-test-all: $(STAMP) ## every case of the tests, with what takes long: what CI runs; up to 20 minutes
+test-all: $(STAMP) ## the tests with what takes long, and all but the slow ones: what CI runs; up to 20 minutes
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(STAMP) ## the tests that take longer than half a minute

@@ -1,6 +1,7 @@
 """Two lanes. ``make test`` takes a few minutes: of a test with many cases a few, and nothing that takes long.
 
-``make test-all`` runs every case, and what takes long, as CI does. A line at the end says what was left out.
+``make test-all`` runs every case, and what takes long, as CI does, but for what is slow. A line at the end says what
+was left out.
 """
 
 from collections import Counter, defaultdict
@@ -28,6 +29,37 @@ LONG = (
     "tests/test_exactness.py", "tests/test_real_data.py", "tests/test_recipes.py", "tests/trust/test_processes.py",
     "tests/zoo/test_pruner.py", "tests/zoo/test_zoo.py::test_sample")
 
+# What takes longest of all: CI has twenty minutes on two cores. ``make test-slow`` runs it.
+SLOW = (
+    "tests/benchmarks/test_benchmarks.py::test_inference", "tests/benchmarks/test_benchmarks.py::test_operators",
+    "tests/benchmarks/test_benchmarks.py::test_training", "tests/benchmarks/test_performance.py",
+    "tests/distill/test_joint_rd.py::test_training_reaches_the_student_and_the_connectors_only",
+    "tests/distill/test_joint_rd_modes.py::test_mixed_precision_learns_what_single_precision_does",
+    "tests/examples/test_golden_stick_scop.py::test_train_eval_and_train_again",
+    "tests/examples/test_mindcv_prune.py::test_the_files_hold_the_small_network",
+    "tests/pruner/test_channel.py::test_three_rounds_and_every_file_reloads[keep]",
+    "tests/pruner/test_channel.py::test_three_rounds_and_every_file_reloads[inner]",
+    "tests/slim/test_random_networks.py::test_a_random_network_without_random_channels",
+    "tests/test_exactness.py::test_masked_slim_and_reloaded_mindir_are_equal[resnet56-couple-0.45-graph]",
+    "tests/test_exactness.py::test_masked_slim_and_reloaded_mindir_are_equal[resnet18-keep-0.7-graph]",
+    "tests/trust/test_numerics.py::test_a_repair_with_dead_channels",
+    "tests/zoo/test_pruner.py::test_masked_slim_and_less[seresnet18-keep-16]",
+    "tests/zoo/test_zoo.py::test_sample[ghostnet_050]", "tests/zoo/test_zoo.py::test_sample[mobilenet_v2_035_128]")
+# Tests with many cases of a second or more: those beyond MOST, spread from the first to the last, are slow, too.
+MANY = (
+    "tests/graph/test_groups.py::test_groups_that_lose_the_same_channels",
+    "tests/masks/test_masks.py::test_masks_compute_what_zeroed_parameters_and_the_slim_network_compute",
+    "tests/pruner/test_allocation.py::test_the_widths_are_those_of_brute_force",
+    "tests/pruner/test_channel.py::test_what_the_graph_calls_free_is_pruned",
+    "tests/pruner/test_data_criteria.py::test_a_dead_channel_goes_first",
+    "tests/pruner/test_knockoff_batches.py::test_each_sample_is_mixed_with_another_sample_of_the_batch",
+    "tests/pruner/test_knockoff_batches.py::test_each_sample_is_mixed_with_the_knockoff_that_a_generator_makes",
+    "tests/pruner/test_knockoff_batches.py::test_in_evaluation_it_computes_exactly_what_the_network_computes",
+    "tests/pruner/test_knockoff_training.py::test_mixed_precision_by_model",
+    "tests/slim/test_slim.py::test_slim_equals_masked", "tests/test_cost.py::test_it_counts_what_the_slim_network_has",
+    "tests/cli/test_inspection.py::test_savings_are_those_of_the_slim_network")
+MOST = 10
+
 
 def pytest_addoption(parser):
     """The option ``--cases``."""
@@ -38,9 +70,12 @@ def pytest_addoption(parser):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Mark what takes long, and leave out cases beyond ``--cases``."""
+    beyond = surplus([item.nodeid for item in items if item.nodeid.partition("[")[0] in MANY], MOST)
     for item in items:
         if item.nodeid.startswith(LONG):
             item.add_marker(pytest.mark.long)
+        if item.nodeid.startswith(SLOW) or item.nodeid in beyond:
+            item.add_marker(pytest.mark.slow)
     without = {name for name in ("long", "slow") if f"not {name}" in config.option.markexpr}
     left = Counter(name for item in items for name in without if item.get_closest_marker(name))
     rest = surplus([item.nodeid for item in items], config.option.cases)

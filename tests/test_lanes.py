@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import LONG, surplus
+from tests.lanes import LONG, MANY, SLOW, surplus
 
 ROOT = Path(__file__).parents[1]
 SOME = """
@@ -32,9 +32,9 @@ def test_cases_are_spread_from_the_first_to_the_last(cases, stay):
     assert set(names) - surplus(names, cases) == {f"x.py::test[{k}]" for k in stay} | {"x.py::other"}
 
 
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("name", [*LONG, *SLOW, *MANY])
 def test_what_takes_long_is_there(name):
-    file, _, function = name.partition("::")
+    file, _, function = name.partition("[")[0].partition("::")
     assert (ROOT / file).exists() and (not function or f"def {function}(" in (ROOT / file).read_text())
 
 

@@ -34,7 +34,8 @@ def test_each_version_once_at_half_of_the_macs(made):
     dense = next(row for row in files if row["policy"] == "dense")
     shares = {tuple(row[key] for key in KEYS): row["macs"] / dense["macs"] for row in files}
     assert all(abs(share - 0.5) < 0.12 for version, share in shares.items() if version != ("dense", 0)), shares
-    assert all(row["gathers"] == 2 * (row["policy"] == "keep") for row in files)  # two layers write into the sum
+    gathers = {"keep": 2, "keep wide": 1}  # two layers write into the sum; one of them is cheaper with filters of zeros
+    assert all(row["gathers"] == gathers.get(row["policy"], 0) for row in files)
     assert all(10 < row["peak_mb"] < 1000 and 0 < row["bytes"] <= dense["bytes"] for row in files)
 
 
