@@ -140,7 +140,7 @@ class Slims:
         options: dict[str, Any] = {
             "criterion": self.choice.criterion, "scope": self.choice.scope, "seed": self.choice.seed,
             "target": {self.options.budget: self.choice.target}, "residual": self.options.residual,
-            "input_shape": SHAPE, "min_channels": self.options.min_channels, "data": self.batches}
+            "input_shape": SHAPE, "min_channels": self.options.min_channels, "round_to": 1, "data": self.batches}
         return PrunerFtCompressAlgo(**options) if self.phase else ChannelPruner(**options)
 
     @cached_property

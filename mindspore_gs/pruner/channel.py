@@ -143,12 +143,7 @@ class ChannelPruner(CompAlgo):
     @property
     def rounding(self) -> tuple[int, int]:
         """``round_to``, the finest where several may be tried, and ``min_channels``."""
-        return self._roundings[-1], self._config.min_channels
-
-    @property
-    def _roundings(self) -> tuple[int, ...]:
-        """What is tried in turn until a target is met."""
-        return roundings(self._config.round_to, self._config.target is not None)
+        return roundings(self._config.round_to, self._config.target is not None)[-1], self._config.min_channels
 
     def set_prune_rate(self, prune_rate: float) -> None:
         """Set the share of channels that each layer loses.
@@ -345,13 +340,13 @@ class ChannelPruner(CompAlgo):
             counts = [number_kept(group.size, rate, *self.rounding) for group, rate in zip(groups, rates)]
             check_something_goes(type(self).__name__, [group.size for group in groups], rates, counts, *self.rounding)
             return counts
-        for round_to in self._roundings[:-1]:
+        *coarse, finest = roundings(config.round_to, True, [group.size for group in groups])
+        for round_to in coarse:
             try:
                 return self._meeting_target(network, graph, groups, scores, own, (round_to, config.min_channels))
             except PruningError:  # finer multiples may meet it
                 continue
-        return self._meeting_target(network, graph, groups, scores, own,
-                                    (self._roundings[-1], config.min_channels))
+        return self._meeting_target(network, graph, groups, scores, own, (finest, config.min_channels))
 
     def _meeting_target(self, network: nn.Cell, graph: ChannelGraph, groups: list[Group], scores: list[np.ndarray],
                         own: list[float | None], rounding: tuple[int, int]) -> list[int]:
@@ -444,7 +439,7 @@ def prune(net: nn.Cell, criterion: Any = "l1", target: Mapping[str, float] | Non
         ...                         nn.Conv2d(64, 8, 1))
         >>> small = prune(net, criterion="l1", target={"macs": 0.5}, inputs=(1, 3, 16, 16))
         >>> small[0].weight.shape[0], small[2].weight.shape[:2], net[2].weight.shape[:2]
-        (45, (45, 45), (64, 64))
+        (44, (44, 44), (64, 64))
     """
     if target is None and "prune_rate" not in options:
         target = {"macs": 0.5}

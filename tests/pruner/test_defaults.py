@@ -35,9 +35,14 @@ def test_a_target_is_met_in_the_default_multiples(monkeypatch):
 
 
 def test_finer_multiples_where_these_cannot_meet_it(monkeypatch):
-    """Of 14 channels, 8 or 14 stay in multiples of 8, and no choice of these leaves half of the MACs."""
+    """With multiples of 8, 0.52 of the MACs are nearest to a half."""
     monkeypatch.setattr(defaults, "ROUND_TO", 8)
-    assert sorted(widths(prune(network(14), inputs=SHAPE))) == [8, 12]
+    assert sorted(widths(prune(network(128), inputs=SHAPE))) == [88, 92]
+
+
+def test_a_narrow_network_gets_finer_multiples():
+    assert roundings(None, True, [16, 16, 32]) == (2, 1) and roundings(None, True, [8]) == (1,)
+    assert roundings(None, True, [16, 64, 512]) == (8, 4, 2, 1) and roundings(8, True, [16]) == (8,)
 
 
 def test_a_rate_is_not_rounded(monkeypatch):

@@ -125,7 +125,8 @@ def test_a_group_with_a_rate_of_its_own_does_not_count():
 @pytest.mark.parametrize("target, residual", [({"macs": 0.5}, "couple"), ({"params": 0.4}, "inner")])
 def test_the_target_is_met_with_one_rate_for_each_kind(target, residual):
     net = randomise(networks.Long(width=4))
-    pruner = ChannelPruner(target=target, scope="isomorphic", criterion="l2", residual=residual, input_shape=SHAPE)
+    pruner = ChannelPruner(target=target, scope="isomorphic", criterion="l2", residual=residual, input_shape=SHAPE,
+                           round_to=1)
     masked = pruner.apply(copy_network(net))
     small = pruner.convert(masked)
     report = summary(net, small, SHAPE)
