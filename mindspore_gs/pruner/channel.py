@@ -69,9 +69,9 @@ class ChannelPruner(CompAlgo):
             - ``ignore`` (list of str): layers that stay whole. In ``rates`` and ``ignore`` a layer is given by a
               cell's path, which means everything below it, by a pattern such as ``"*.conv1"``, or by a parameter's
               name. What matches nothing is an error.
-            - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: with a target
-              ``mindspore_gs.pruner.defaults.ROUND_TO``, or half of it, a quarter and so on where that does not meet
-              the target; 1 with a rate.
+            - ``round_to`` (int): kept channels are rounded up to a multiple of it. Default: 8 with a
+              target, which engines compute fastest, or 4, 2, 1 in narrow networks and where that does not meet the
+              target; 1 with a rate.
             - ``min_channels`` (int): smallest number of channels of a layer. Default: 1.
             - ``residual`` (str): what happens to residual streams. ``"couple"`` (default): all layers that add into a
               stream lose the same channels. ``"keep"``: a stream keeps its width, each layer that adds into it loses
