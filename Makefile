@@ -7,7 +7,7 @@ SUITED := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[
 
 .DEFAULT_GOAL := demo
 .PHONY: help demo test test-all test-slow bench coverage lite lint docs release-check clean
-CASES ?= 2
+CASES ?= 1
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,7 +15,7 @@ help: ## this list
 demo: $(STAMP) ## train, prune, fine-tune and export a ResNet-20 on real images; up to 6 minutes
 	$(PY) examples/resnet50_cifar10/train.py --config_path demo_digits.yaml
 
-test: $(STAMP) ## the tests, CASES of each parametrised one, without what takes long; up to 6 minutes
+test: $(STAMP) ## the tests, one case of each parametrised one (CASES=2: two), without what takes long; 6 minutes
 	$(PY) -m pytest -n 2 --dist loadfile --cases $(CASES)
 
 test-all: $(STAMP) ## the tests with what takes long, and all but the slow ones: what CI runs; up to 20 minutes

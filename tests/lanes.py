@@ -10,6 +10,14 @@ import pytest
 
 # What takes five seconds and more on a quiet machine, by the beginning of its name.
 LONG = (
+    "tests/analysis/test_iterative.py",
+    "tests/analysis/test_sensitivity.py::test_each_point_is_the_accuracy_of_the_slim_network",
+    "tests/distill/test_plain.py", "tests/distill/test_teacher.py::test_model_train_learns_from_the_teacher_alone",
+    "tests/export/test_canonical.py", "tests/pruner/test_channel.py::test_one_call_leaves_the_network_as_it_is",
+    "tests/pruner/test_channel.py::test_the_policies", "tests/pruner/test_knockoff_loops.py",
+    "tests/pruner/test_knockoff_network.py::test_model_train_with_callbacks_and_an_odd_last_batch_in_graph_mode",
+    "tests/pruner/test_phases.py", "tests/slim/test_slim.py::test_slim_trains_on_as_masked_does",
+    "tests/trust/test_fuzz.py", "tests/trust/test_numerics.py",
     "tests/benchmarks/", "tests/distill/test_joint_rd.py::test_dirac_kernels_settle_into_plain_ones",
     "tests/distill/test_joint_rd.py::test_training_reaches_the_student_and_the_connectors_only",
     "tests/distill/test_joint_rd.py::test_the_teacher_takes_its_own_step",
