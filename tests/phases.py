@@ -75,7 +75,7 @@ def loop(net, optimizer, epochs=1, after_epoch=None, rows=None, jit=False):
     step = ms.jit(step) if jit else step
     net.set_train()
     for _ in range(epochs):
-        for x, y in (rows or dataset()).create_tuple_iterator():
+        for x, y in (rows or dataset()).create_tuple_iterator(do_copy=True):
             step(x, y)
         if after_epoch is not None:
             after_epoch()

@@ -95,7 +95,9 @@ def _must_be_counted(dataset: Any) -> bool:
 
 
 def _rows(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
-    rows = dataset.create_tuple_iterator(num_epochs=1) if hasattr(dataset, "create_tuple_iterator") else dataset
+    rows = dataset
+    if hasattr(dataset, "create_tuple_iterator"):
+        rows = dataset.create_tuple_iterator(num_epochs=1, do_copy=True)  # batches are kept, and read later
     for row in rows:
         values = tuple(row) if isinstance(row, (tuple, list)) else (row,)
         strange = [value for value in values if not isinstance(value, (ms.Tensor, np.ndarray))]
