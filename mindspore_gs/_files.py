@@ -1,6 +1,7 @@
 """Files appear whole or not at all, and what an interrupted run left beside them is removed by the next one."""
 
 import glob
+import hashlib
 import os
 import re
 import shutil
@@ -134,3 +135,14 @@ def _alive(process: int) -> bool:
 def _to_disk(file: Path) -> None:
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
+
+
+def digest(path: Path) -> str | None:
+    """SHA-256 of a file; None where there is none."""
+    if not path.is_file():
+        return None
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()

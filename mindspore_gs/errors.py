@@ -9,6 +9,10 @@ class PruningError(RuntimeError):
     """Base of every error that this package raises by itself."""
 
 
+class TargetError(PruningError):
+    """No choice of channels meets the target."""
+
+
 class TraceError(PruningError):
     """The network could not be traced into a channel graph."""
 

@@ -12,7 +12,7 @@ from mindspore import nn
 
 from mindspore_gs import __version__
 from mindspore_gs._cells import parameters_by_name
-from mindspore_gs._files import remove_leftovers, whole_file
+from mindspore_gs._files import digest, remove_leftovers, whole_file
 
 FILE = "run.json"
 
@@ -54,7 +54,7 @@ class Steps:
 
     def has(self, file: str) -> bool:
         """Whether a file is complete."""
-        return file in self._files and _digest(self._folder / file) == self._files[file]
+        return file in self._files and digest(self._folder / file) == self._files[file]
 
     def value(self, name: str, find: Callable[[], Any], anew: bool = False) -> Any:
         """What an earlier process found out and noted under this name; where none has, ``find`` does it now.
@@ -71,7 +71,7 @@ class Steps:
 
     def note(self, files: Iterable[str], complete: bool = False) -> None:
         """Note that these files are complete, or that all is done: then the same command starts anew."""
-        self._files |= {file: found for file in files if (found := _digest(self._folder / file))}
+        self._files |= {file: found for file in files if (found := digest(self._folder / file))}
         self._write(complete)
 
     def _write(self, complete: bool) -> None:
@@ -110,14 +110,3 @@ def _said(value: Any) -> Any:
     except (OSError, TypeError):
         source = ""
     return [getattr(value, "__module__", ""), getattr(value, "__qualname__", type(value).__name__), source]
-
-
-def _digest(path: Path) -> str | None:
-    """SHA-256 of a file; None where there is none."""
-    if not path.is_file():
-        return None
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            found.update(piece)
-    return found.hexdigest()

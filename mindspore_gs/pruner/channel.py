@@ -15,7 +15,7 @@ from mindspore_gs.checkpoint import fits_masks, load_parameters, read_checkpoint
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.cost import CostModel
 from mindspore_gs.engines import engine
-from mindspore_gs.errors import CheckpointError, PlanError, PruningError
+from mindspore_gs.errors import CheckpointError, PlanError, PruningError, TargetError
 from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
 from mindspore_gs.masks import Masks, masked_groups
 from mindspore_gs.masks.masks import strip
@@ -344,7 +344,7 @@ class ChannelPruner(CompAlgo):
         for round_to in coarse:
             try:
                 return self._meeting_target(network, graph, groups, scores, own, (round_to, config.min_channels))
-            except PruningError:  # finer multiples may meet it
+            except TargetError:  # finer multiples may meet it
                 continue
         return self._meeting_target(network, graph, groups, scores, own, (finest, config.min_channels))
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindspore_gs.cost import CostModel
-from mindspore_gs.errors import PruningError
+from mindspore_gs.errors import TargetError
 from mindspore_gs.progress import step
 from mindspore_gs.pruner.allocation import Curve, Options, least_error
 from mindspore_gs.pruner.paths import Path, global_path, isomorphic_path, layer_path
@@ -61,7 +61,7 @@ def meet(path: Path, share: Share, target: Target) -> np.ndarray:
         Channels that each group keeps, shape (groups,).
 
     Raises:
-        PruningError: nothing found along the path is within 0.02 of the target; says what can be reached.
+        TargetError: nothing found along the path is within 0.02 of the target; says what can be reached.
     """
     stops = path.stops()
     index = bisect_left(stops, -target.share, key=lambda count: -share(path.after(count)))
@@ -116,7 +116,7 @@ def meet_latency(path: Path | Cheaper, macs: Share, measure: Share, target: Targ
         Channels that each group keeps. Where no candidate is within 0.02, those of the nearest, with a warning.
 
     Raises:
-        PruningError: every candidate is slower than the target by more than 0.02.
+        TargetError: every candidate is slower than the target by more than 0.02.
     """
     share, total = target.share, len(path.keys)
     slow, fast = (-1, 1.0, 1.0), (total + 1, 0.0, 0.0)
@@ -136,7 +136,7 @@ def meet_latency(path: Path | Cheaper, macs: Share, measure: Share, target: Targ
     said = (f"none of {len(measured)} candidates has {share} of the dense network's latency within {TOLERANCE}; "
             f"the nearest has {nearest:.3f} with {macs(path.after(count)):.3f} {unit}")
     if min(measured.values()) > share:
-        raise PruningError(f"{said}. Set a higher target.")
+        raise TargetError(f"{said}. Set a higher target.")
     _log.warning("%s, and is taken.", said)
     return path.after(count)
 
@@ -165,7 +165,7 @@ def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[
         curves: error of each group over the channels that it keeps; for "error" only.
 
     Raises:
-        PruningError: the target cannot be met.
+        TargetError: the target cannot be met.
     """
     cost = model.params if target.kind == "params" else model.macs
     dense = int(cost(model.sizes))
@@ -198,7 +198,7 @@ def meet_least_error(options: Options, cost: Costs, target: Target) -> np.ndarra
     is allowed, first :data:`CLOSE` and then :data:`TOLERANCE`.
 
     Raises:
-        PruningError: no widths are within 0.02 of the target; says what can be reached.
+        TargetError: no widths are within 0.02 of the target; says what can be reached.
     """
     dense = int(cost(options.sizes))
     most, least = (int(cost(options.widest(k))) / dense for k in (True, False))
@@ -213,7 +213,7 @@ def meet_least_error(options: Options, cost: Costs, target: Target) -> np.ndarra
     raise _unreachable(target, least, most, found)
 
 
-def _unreachable(target: Target, low: float, high: float, nearest: float) -> PruningError:
-    return PruningError(f"found no choice of channels that leaves {target.share} of the {NAMES[target.kind]} within "
+def _unreachable(target: Target, low: float, high: float, nearest: float) -> TargetError:
+    return TargetError(f"found no choice of channels that leaves {target.share} of the {NAMES[target.kind]} within "
                         f"{TOLERANCE}; what is left is from {low:.3f} to {high:.3f}, and the nearest to the target "
                         f"is {nearest:.3f}. Change 'target', 'round_to', 'min_channels', 'rates' or 'ignore'.")

@@ -10,6 +10,7 @@ from mindspore_gs import PrunerFtCompressAlgo, export_mindir, export_onnx, load_
 from mindspore_gs.errors import ExportError, PruningError, TraceError
 from mindspore_gs.graph import trace
 from tests import networks
+from tests.export.exported import FixedBatch
 from tests.helpers import evaluate, image, masked, randomise, relative_difference, same_state, state
 
 SHAPE = (1, 3, 8, 8)
@@ -171,17 +172,6 @@ def test_an_open_batch_of_two_inputs(tmp_path):
     got = load_mindir(path)(x, y)
     flat = [t for item in got for t in (item if isinstance(item, tuple) else (item,))]
     assert relative_difference(flat[0], evaluate(net, x, y)[0]) <= 1e-5
-
-
-class FixedBatch(networks.nn.Cell):
-    """The batch size is in the code."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = networks.conv3(3, 4)
-
-    def construct(self, x):
-        return self.conv(x).reshape((1, -1)) * ms.ops.ones((1, 4 * 8 * 8))
 
 
 def test_an_open_batch_that_the_network_does_not_allow(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from mindspore_gs import PrunerFtCompressAlgo, export_onnx
 from mindspore_gs.errors import ExportError
 from mindspore_gs.export import onnx_rule
 from tests import networks
+from tests.export.exported import FixedBatch
 from tests.export.run_onnx import run_onnx, worst_difference
 from tests.helpers import image, masked, randomise, same_state, state
 
@@ -64,17 +65,6 @@ def test_half_precision(tmp_path):
     net = randomise(networks.Options(ms.float16))
     path = export_onnx(net, ms.ops.zeros(SHAPE, ms.float16), tmp_path / "half")
     assert worst_difference(path, net, image(*SHAPE, dtype=ms.float16)) <= 1e-2
-
-
-class FixedBatch(networks.nn.Cell):
-    """The batch size is in the code."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = networks.conv3(3, 4)
-
-    def construct(self, x):
-        return self.conv(x).reshape((1, -1)) * ms.ops.ones((1, 4 * 8 * 8))
 
 
 def test_a_batch_that_cannot_be_open(tmp_path, caplog):

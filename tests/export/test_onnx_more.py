@@ -6,6 +6,7 @@ from mindspore import Tensor, mint, nn, ops
 
 from mindspore_gs import export_onnx
 from mindspore_gs.errors import ExportError
+from tests.export.exported import Layers
 from tests.export.run_onnx import worst_difference
 from tests.helpers import image, randomise
 
@@ -111,17 +112,6 @@ def test_functions(functions, tmp_path):
 def test_places_in_the_first_axis(tmp_path):
     path = export_onnx(Rows(), SHAPE, tmp_path / "net")
     assert worst_difference(path, Rows(), image(*SHAPE)) <= 1e-6
-
-
-class Layers(nn.Cell):
-    """A number of layers, each on the same input."""
-
-    def __init__(self, *layers):
-        super().__init__()
-        self.layers = nn.CellList(list(layers))
-
-    def construct(self, x):
-        return tuple([layer(x) for layer in self.layers])
 
 
 def paddings():

@@ -5,6 +5,7 @@ import pytest
 from mindspore import mint, nn, ops
 
 from mindspore_gs import export_onnx
+from tests.export.exported import Layers
 from tests.export.run_onnx import worst_difference
 from tests.helpers import image, randomise
 
@@ -96,17 +97,6 @@ class Products(nn.Cell):
 
 
 FUNCTIONS = (Unary, Positive, Binary, Shapes, Cuts, Pads, Reductions, Indices, Sizes, Products)
-
-
-class Layers(nn.Cell):
-    """A number of layers, each on the same input."""
-
-    def __init__(self, *layers):
-        super().__init__()
-        self.layers = nn.CellList(list(layers))
-
-    def construct(self, x):
-        return tuple([layer(x) for layer in self.layers])
 
 
 def convolution(*arguments, **options):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mindspore as ms
+from mindspore_gs._files import digest
 
 from src.config import Config
 from src.files import save_json
@@ -33,7 +34,7 @@ class Run:
         self._seed = config.seed
         settings = {key: value for key, value in config.to_dict().items() if key not in _NOT_ASKED}
         if config.pretrained:
-            settings["pretrained_sha256"] = _digest(Path(config.pretrained))
+            settings["pretrained_sha256"] = digest(Path(config.pretrained))
         self._settings = json.loads(json.dumps(settings))
         self.name = hashlib.sha256(json.dumps(self._settings, sort_keys=True).encode()).hexdigest()[:12]
         found = self._read()
@@ -55,7 +56,7 @@ class Run:
         It is to be done also where one of its `files` is gone or is not the one that was noted.
         """
         ms.set_seed(self._seed)
-        there = all(name in self.files and _digest(self.folder / name) == self.files[name] for name in files)
+        there = all(name in self.files and digest(self.folder / name) == self.files[name] for name in files)
         return self._stages.get(stage) if there else None
 
     def finish(self, stage: str, log: list[dict[str, float]], *files: str) -> None:
@@ -73,21 +74,10 @@ class Run:
     def note(self, files: Iterable[str] = (), complete: bool = False) -> None:
         """Write `run.json`, with these files of the run beside those that are in it already."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.files |= {name: found for name in files if (found := _digest(self.folder / name))}
+        self.files |= {name: found for name in files if (found := digest(self.folder / name))}
         save_json(self._path, {"run": self.name, "complete": complete, "settings": self._settings,
                                "stages": self._stages, "files": self.files})
 
     def end(self) -> None:
         """The run is complete: the next one starts anew."""
         self.note(complete=True)
-
-
-def _digest(path: Path) -> str | None:
-    """SHA-256 of a file; None where there is none."""
-    if not path.is_file():
-        return None
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            found.update(piece)
-    return found.hexdigest()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mindspore_gs.export.onnx_rules.elementwise import along_channels
 from mindspore_gs.export.onnx_rules.registry import onnx_rule
 from mindspore_gs.export.onnx_writer import Writer
 from mindspore_gs.graph.ir import Node
@@ -75,11 +76,7 @@ def _leaky(node: Node, writer: Writer) -> str:
 
 @onnx_rule("PReLU")
 def _prelu(node: Node, writer: Writer) -> str:
-    """One slope for all channels, or one for each along axis 1."""
-    slope = writer.tensor(node.inputs[1], node.dtype)
-    if len(node.shape) > 2:
-        slope = writer.reshape(slope, (-1, *(1 for _ in node.shape[2:])))
-    return writer.add("PRelu", writer.tensor(node.inputs[0]), slope)
+    return writer.add("PRelu", writer.tensor(node.inputs[0]), along_channels(node, writer))
 
 
 @onnx_rule("CeLU")

@@ -78,11 +78,13 @@ def _sum_of_all(node: Node, writer: Writer) -> str:
 
 @onnx_rule("BiasAdd")
 def _bias(node: Node, writer: Writer) -> str:
-    """The bias lies along axis 1."""
-    bias = writer.tensor(node.inputs[1], node.dtype)
-    if len(node.shape) > 2:
-        bias = writer.reshape(bias, (-1, *(1 for _ in node.shape[2:])))
-    return writer.add("Add", writer.tensor(node.inputs[0]), bias)
+    return writer.add("Add", writer.tensor(node.inputs[0]), along_channels(node, writer))
+
+
+def along_channels(node: Node, writer: Writer) -> str:
+    """The second input: one number for each channel, along axis 1, or one for all."""
+    vector = writer.tensor(node.inputs[1], node.dtype)
+    return writer.reshape(vector, (-1, *(1 for _ in node.shape[2:]))) if len(node.shape) > 2 else vector
 
 
 @onnx_rule("Square")

@@ -41,14 +41,18 @@ def paired(pads: Any, rank: int) -> list[int]:
     return as_many(pads, rank) * 2
 
 
+def _window(node: Node, writer: Writer) -> tuple[list[int], list[int], list[int]]:
+    """Kernel, strides and dilations of a convolution that has its channels first."""
+    needs_channels_first(node)
+    rank = len(node.shape) - 2
+    return ([int(n) for n in writer.shape(node.inputs[1])[2:]], as_many(_first(node, "stride", "strides"), rank),
+            as_many(_first(node, "dilation", "dilations"), rank))
+
+
 @onnx_rule("Conv2D", "Conv3D")
 def _convolution(node: Node, writer: Writer) -> str:
-    needs_channels_first(node)
+    kernel, strides, dilations = _window(node, writer)
     x, weight = node.inputs[:2]
-    rank = len(node.shape) - 2
-    kernel = [int(n) for n in writer.shape(weight)[2:]]
-    strides, dilations = (as_many(_first(node, *keys), rank) for keys in (("stride", "strides"),
-                                                                          ("dilation", "dilations")))
     pads = _pads(node, tuple(writer.shape(x)[2:]), kernel, strides, dilations)
     return writer.add("Conv", writer.tensor(x), writer.tensor(weight, node.dtype), kernel_shape=kernel, pads=pads,
                       strides=strides, dilations=dilations, group=int(_first(node, "group", "groups")))
@@ -93,16 +97,12 @@ def _bias(node: Node, place: int, writer: Writer) -> tuple[str, ...]:
 
 @onnx_rule("Conv2DTranspose", "Conv2DBackpropInput", "Conv3DTranspose")
 def _transposed_convolution(node: Node, writer: Writer) -> str:
-    needs_channels_first(node)
+    kernel, strides, dilations = _window(node, writer)
     x, weight = node.inputs[:2]
-    rank = len(node.shape) - 2
-    kernel = [int(n) for n in writer.shape(weight)[2:]]
-    strides, dilations = (as_many(_first(node, *keys), rank) for keys in (("stride", "strides"),
-                                                                          ("dilation", "dilations")))
     sizes = tuple(int(n) for n in node.shape[2:])
     pads = _pads(node, sizes, kernel, strides, dilations)
     reached = [(int(n) - 1) * s + (k - 1) * d + 1 - a - b for n, s, k, d, a, b in zip(
-        writer.shape(x)[2:], strides, kernel, dilations, pads[:rank], pads[rank:])]
+        writer.shape(x)[2:], strides, kernel, dilations, pads[:len(kernel)], pads[len(kernel):])]
     return writer.add("ConvTranspose", writer.tensor(x), writer.tensor(weight, node.dtype), kernel_shape=kernel,
                       pads=pads, strides=strides, dilations=dilations, group=int(_first(node, "group", "groups")),
                       output_padding=[n - r for n, r in zip(sizes, reached)])
