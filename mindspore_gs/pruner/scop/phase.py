@@ -155,9 +155,13 @@ def scales(net: nn.Cell) -> dict[str, np.ndarray]:
 
 
 def _derived(net: nn.Cell) -> str:
-    """What to say of convolutions whose class is derived from Conv2d: it may compute something else."""
-    names = sorted({type(cell).__name__ for cell in every_cell(net)
-                    if isinstance(cell, nn.Conv2d) and type(cell) is not nn.Conv2d})
+    """What to say of convolutions whose class is derived from Conv2d: it may compute something else.
+
+    Mixed precision at O1 reads MindSpore's files anew from the second network of a process on, and derives from
+    those: such a class shares no more than the name with ``nn.Conv2d``.
+    """
+    names = sorted({type(cell).__name__ for cell in every_cell(net) if type(cell) is not nn.Conv2d
+                    and any(base.__name__ == "Conv2d" for base in type(cell).__mro__)})
     return "" if not names else (
         f" Its {', '.join(names)} are classes of their own (amp_level='O1' of mixed precision makes such classes: use "
         "'O2' or 'auto' instead, or switch it on after the pruning).")
