@@ -21,7 +21,7 @@ test: $(STAMP) ## the tests, one case of each parametrised one (CASES=2: two), w
 test-all: $(STAMP) ## the tests with what takes long, and all but the slow ones: what CI runs; up to 20 minutes
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(STAMP) ## the tests that take longer than half a minute
+test-slow: $(STAMP) ## the tests that take longer, and all cases of those with many
 	$(PY) -m pytest -m slow
 
 bench: $(STAMP) ## the benchmarks with small settings, a table for each

@@ -53,20 +53,15 @@ SLOW = (
     "tests/trust/test_numerics.py::test_a_repair_with_dead_channels",
     "tests/zoo/test_pruner.py::test_masked_slim_and_less[seresnet18-keep-16]",
     "tests/zoo/test_zoo.py::test_sample[ghostnet_050]", "tests/zoo/test_zoo.py::test_sample[mobilenet_v2_035_128]")
-# Tests with many cases of a second or more: those beyond MOST, spread from the first to the last, are slow, too.
-MANY = (
-    "tests/graph/test_groups.py::test_groups_that_lose_the_same_channels",
-    "tests/masks/test_masks.py::test_masks_compute_what_zeroed_parameters_and_the_slim_network_compute",
-    "tests/pruner/test_allocation.py::test_the_widths_are_those_of_brute_force",
-    "tests/pruner/test_channel.py::test_what_the_graph_calls_free_is_pruned",
-    "tests/pruner/test_data_criteria.py::test_a_dead_channel_goes_first",
-    "tests/pruner/test_knockoff_batches.py::test_each_sample_is_mixed_with_another_sample_of_the_batch",
-    "tests/pruner/test_knockoff_batches.py::test_each_sample_is_mixed_with_the_knockoff_that_a_generator_makes",
-    "tests/pruner/test_knockoff_batches.py::test_in_evaluation_it_computes_exactly_what_the_network_computes",
-    "tests/pruner/test_knockoff_training.py::test_mixed_precision_by_model",
-    "tests/slim/test_slim.py::test_slim_equals_masked", "tests/test_cost.py::test_it_counts_what_the_slim_network_has",
-    "tests/cli/test_inspection.py::test_savings_are_those_of_the_slim_network")
-MOST = 10
+# Of a test with many cases MOST, spread from the first to the last, are run; the others are slow, too. The tests whose
+# cases take no time are run whole.
+MOST = 5
+WHOLE = (
+    "tests/cli/", "tests/examples/test_config.py", "tests/portability/test_documented.py",
+    "tests/pruner/test_options.py", "tests/pruner/test_selection.py", "tests/quantization/test_storage.py",
+    "tests/test_checkpoint.py", "tests/test_docs.py", "tests/test_lanes.py", "tests/test_pages.py",
+    "tests/test_reference.py", "tests/trust/test_bad_input.py", "tests/trust/test_damaged_files.py",
+    "tests/trust/test_fuzz.py", "tests/trust/test_places.py")
 
 
 def pytest_addoption(parser):
@@ -78,7 +73,7 @@ def pytest_addoption(parser):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Mark what takes long, and leave out cases beyond ``--cases``."""
-    beyond = surplus([item.nodeid for item in items if item.nodeid.partition("[")[0] in MANY], MOST)
+    beyond = surplus([item.nodeid for item in items if not item.nodeid.startswith(WHOLE)], MOST)
     for item in items:
         if item.nodeid.startswith(LONG):
             item.add_marker(pytest.mark.long)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.lanes import LONG, MANY, SLOW, surplus
+from tests.lanes import LONG, MOST, SLOW, WHOLE, surplus
 
 ROOT = Path(__file__).parents[1]
 SOME = """
 import pytest
 
-@pytest.mark.parametrize("k", range(6))
+@pytest.mark.parametrize("k", range(5))
 def test_case(k):
     print("ran", k)
 
@@ -32,7 +32,7 @@ def test_cases_are_spread_from_the_first_to_the_last(cases, stay):
     assert set(names) - surplus(names, cases) == {f"x.py::test[{k}]" for k in stay} | {"x.py::other"}
 
 
-@pytest.mark.parametrize("name", [*LONG, *SLOW, *MANY])
+@pytest.mark.parametrize("name", [*LONG, *SLOW, *WHOLE])
 def test_what_takes_long_is_there(name):
     file, _, function = name.partition("[")[0].partition("::")
     assert (ROOT / file).exists() and (not function or f"def {function}(" in (ROOT / file).read_text())
@@ -40,11 +40,11 @@ def test_what_takes_long_is_there(name):
 
 @pytest.mark.parametrize("options, passed, said", [
     (["--cases", "2", "-m", "not slow and not long"], 2,
-     "left out: 4 more cases of parametrised tests, make test-all runs them; 1 tests that take long, make test-all "
+     "left out: 3 more cases of parametrised tests, make test-all runs them; 1 tests that take long, make test-all "
      "runs them; 1 slow tests, make test-slow runs them"),
-    (["-m", "not slow", "-n", "2"], 7, "left out: 1 slow tests, make test-slow runs them"),
-    (["--cases", "1", "-n", "2"], 3, "left out: 5 more cases of parametrised tests, make test-all runs them"),
-    ([], 8, None)], ids=["default", "all", "processes", "nothing"])
+    (["-m", "not slow", "-n", "2"], 6, "left out: 1 slow tests, make test-slow runs them"),
+    (["--cases", "1", "-n", "2"], 3, "left out: 4 more cases of parametrised tests, make test-all runs them"),
+    ([], 7, None)], ids=["default", "all", "processes", "nothing"])
 def test_a_line_says_what_was_left_out(options, passed, said, tmp_path):
     (tmp_path / "test_some.py").write_text(SOME)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = long\n    slow\n")
@@ -53,6 +53,13 @@ def test_a_line_says_what_was_left_out(options, passed, said, tmp_path):
     assert done.returncode == 0, done.stdout
     assert int(re.search(r"(\d+) passed", done.stdout).group(1)) == passed
     assert ("left out" in done.stdout) == (said is not None) and (said is None or said in done.stdout)
+
+
+def test_of_many_cases_those_beyond_most_are_slow(tmp_path):
+    (tmp_path / "test_many.py").write_text(SOME.replace("range(5)", f"range({MOST + 3})"))
+    done = subprocess.run([sys.executable, "-m", "pytest", "-p", "tests.lanes", "-m", "not slow"], cwd=tmp_path,
+                          text=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+    assert f"{MOST + 1} passed" in done.stdout and "left out: 4 slow tests" in done.stdout
 
 
 def test_ci_runs_what_the_readme_says_and_make_knows_both_lanes():
