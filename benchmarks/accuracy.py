@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py --data_path DATA --pretrained CHECKPOINT --out runs --criteria l1 random --seeds 0 1 2
     python benchmarks/accuracy.py ... --steps 25 50 100 --tune recalibrated compensated --teachers 0 0.5
-    python benchmarks/accuracy.py ... --starts scratch-E scratch-B rewound
+    python benchmarks/accuracy.py ... --starts scratch-E scratch-B rewound unlearned
 
 Each network that is measured is one JSON file in the folder. What is there is not measured again, so the command goes
 on where it was stopped. The rows of one criterion, scope, target and seed share the choice of channels. A seed stands
@@ -14,6 +14,8 @@ Further rows start from other weights in the same slim architecture. scratch-E t
 ``--scratch-epochs``, scratch-B for as many MACs as that costs the dense network (Liu et al., Rethinking the Value of
 Network Pruning, ICLR 2019). rewound trains the dense network's weights of an early step for ``--scratch-epochs`` less
 what was trained by then (Frankle et al., Linear Mode Connectivity and the Lottery Ticket Hypothesis, ICML 2020).
+unlearned has channels of its own: gates are trained for ``--gate-steps`` on initial weights that stay as they are, and
+the channels with the largest ones are trained as scratch-E (Wang et al., Pruning from Scratch, AAAI 2020).
 """
 
 import argparse
@@ -89,6 +91,7 @@ def _training(result: argparse.ArgumentParser) -> None:
     result.add_argument("--lrs", nargs="+", type=float, default=[0.01], help="of fine-tuning, cosine to 0")
     result.add_argument("--batch", type=int, default=128)
     result.add_argument("--scratch-epochs", type=int, default=20, help="of scratch-E")
+    result.add_argument("--gate-steps", type=int, default=390, help="of the gates of unlearned")
     result.add_argument("--scratch-lr", type=float, default=0.1)
     result.add_argument("--dense-epochs", type=int, default=20, help="of the dense network without --pretrained")
     result.add_argument("--early", help="checkpoint that rewound networks start from")

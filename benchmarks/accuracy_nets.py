@@ -25,7 +25,8 @@ from mindspore_gs._cells import copy_network
 from mindspore_gs.export import export_onnx
 from mindspore_gs.pruner.compensation import compensate
 from mindspore_gs.pruner.criteria import CRITERIA
-from mindspore_gs.slim import slim
+from mindspore_gs.pruner.phases import Slimming
+from mindspore_gs.slim import PrunePlan, slim
 
 SHAPE = (1, 3, 32, 32)
 
@@ -137,11 +138,13 @@ class Slims:
     @cached_property
     def pruner(self) -> ChannelPruner:
         """The algorithm that chooses."""
-        options: dict[str, Any] = {
-            "criterion": self.choice.criterion, "scope": self.choice.scope, "seed": self.choice.seed,
-            "target": {self.options.budget: self.choice.target}, "residual": self.options.residual,
-            "input_shape": SHAPE, "min_channels": self.options.min_channels, "round_to": 1, "data": self.batches}
+        options = self._options(self.choice.criterion, self.choice.scope, data=self.batches)
         return PrunerFtCompressAlgo(**options) if self.phase else ChannelPruner(**options)
+
+    def _options(self, criterion: str, scope: str, **more: Any) -> dict[str, Any]:
+        return {"criterion": criterion, "scope": scope, "seed": self.choice.seed,
+                "target": {self.options.budget: self.choice.target}, "residual": self.options.residual,
+                "input_shape": SHAPE, "min_channels": self.options.min_channels, "round_to": 1, **more}
 
     @cached_property
     def masked(self) -> nn.Cell:
@@ -175,8 +178,11 @@ class Slims:
         Raises:
             ValueError: there is no early checkpoint to rewind to.
         """
+        initial = self.dense.fresh(1 + self.choice.seed)
         if weights.startswith("scratch"):
-            return slim(self.dense.fresh(1 + self.choice.seed), self.pruner.plan(self.masked))
+            return slim(initial, self.pruner.plan(self.masked))
+        if weights == "unlearned":
+            return slim(initial, self.plan_of_gates(copy_network(initial)))
         if weights == "rewound":
             if not self.dense.early.is_file():
                 raise ValueError("a rewound network starts from an early checkpoint of the dense network's training: "
@@ -185,20 +191,38 @@ class Slims:
             return slim(early, self.pruner.plan(self.masked))
         return copy_network(getattr(self, weights))
 
+    def plan_of_gates(self, net: nn.Cell) -> PrunePlan:
+        """Which channels of a network with initial weights stay, by gates: the gammas, which alone are trained.
+
+        They begin at 0.5 and have an L1 penalty of 1e-4, as in Network Slimming.
+        """
+        pruner = ChannelPruner(**self._options("bn_gamma", "global"))
+        phase = Slimming(net, pruner)
+        for parameter in net.get_parameters():
+            parameter.requires_grad = parameter.name.endswith(".gamma")
+            if parameter.requires_grad:
+                parameter.set_data(ms.Tensor(np.full(parameter.shape, 0.5, np.float32)))
+        begin = time.monotonic()
+        self.dense.train(net, self.options.gate_steps, self.options.scratch_lr, self.choice.seed, "gates",
+                         callbacks=phase.callbacks())
+        self.seconds["gates"] = time.monotonic() - begin
+        return pruner.plan(phase.finish())
+
     def measure(self, row: Row) -> dict[str, Any]:
         """Train a network as a row says, and measure it."""
         net, seconds = self.start(row.weights), {}
         if row.steps:
             seconds["training"] = self.dense.train(net, row.steps, row.lr, row.choice.seed, row.weights, row.few,
                                                    row.teacher)
-        found = summary(self.dense.net, self.nothing, SHAPE)
+        found = summary(self.dense.net, net, SHAPE)
         return {**row.record(), "net": self.options.net, "accuracy": self.dense.measure(net),
                 "dense": self.dense.accuracy, "macs": found.macs_ratio, "params": found.params_ratio,
-                "channels": self.channels(), "seconds": {**self.seconds, **seconds}}
+                "channels": channels(net), "seconds": {**self.seconds, **seconds}}
 
-    def channels(self) -> dict[str, int]:
-        """How many channels each convolution keeps."""
-        return {p.name: p.shape[0] for p in self.nothing.get_parameters() if len(p.shape) == 4}
+
+def channels(net: nn.Cell) -> dict[str, int]:
+    """How many channels each convolution keeps."""
+    return {p.name: p.shape[0] for p in net.get_parameters() if len(p.shape) == 4}
 
 
 class SaveAt(Callback):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 REPAIRS = ("nothing", "recalibrated", "compensated")
-STARTS = ("scratch-E", "scratch-B", "rewound")
+STARTS = ("scratch-E", "scratch-B", "rewound", "unlearned")
 
 
 @dataclass(frozen=True)

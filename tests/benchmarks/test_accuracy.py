@@ -110,7 +110,11 @@ def test_a_row_is_measured_once_and_the_command_goes_on_where_it_was_stopped(tmp
 @pytest.mark.slow
 def test_a_dense_network_of_its_own_the_knockoff_phase_and_other_starts(tmp_path):
     words = ["--criteria", "scop", "--kf-steps", "2", "--dense-epochs", "1", "--rewind", "2", "--scratch-epochs", "1",
-             "--batch", "400", "--repairs", "nothing", "--starts", "scratch-E", "rewound"]
+             "--batch", "400", "--repairs", "nothing", "--starts", "scratch-E", "rewound", "unlearned",
+             "--gate-steps", "2"]
     rows = accuracy.measure(options(tmp_path, *words, "--images", "400", "--engine", "mindspore"))["rows"]
-    assert [(row["weights"], row["steps"]) for row in rows] == [("nothing", 0), ("scratch-E", 3), ("rewound", 1)]
+    assert [(row["weights"], row["steps"]) for row in rows] == [("nothing", 0), ("scratch-E", 3), ("rewound", 1),
+                                                              ("unlearned", 3)]
+    assert rows[3]["channels"] != rows[1]["channels"] == rows[2]["channels"]
+    assert all(0.45 < row["macs"] < 0.55 for row in rows)
     assert {path.name for path in (tmp_path / "runs").glob("*.ckpt")} == {"dense.ckpt", "early.ckpt"}
