@@ -1,6 +1,7 @@
 """Export a network to MindIR and read the file."""
 
 import hashlib
+import re
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -56,11 +57,26 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
             ms.export(shown, *inputs, file_name=str(path), file_format="MINDIR")
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
-            raise TraceError(f"{type(net).__name__} cannot be exported to MindIR with inputs of shape {shapes}; "
-                             f"pass inputs that the network takes (MindSpore says: {first_line(error)})") from error
+            raise TraceError(f"{type(net).__name__} cannot be exported to MindIR with inputs of shape {shapes}"
+                             f"{_where(error)}; {_remedy(error)} (MindSpore says: {first_line(error)})") from error
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(path.with_suffix(".mindir").read_bytes())
     return replace(decode(model), training=training)
+
+
+def _where(error: Exception) -> str:
+    """The user's own line that MindSpore's error is about: the last one that is in none of MindSpore's files."""
+    frames = re.findall(r"^(?:# \d+ )?In file (.+?):(\d+)", str(error), re.M)
+    own = [frame for frame in frames if Path(ms.__file__).parent not in Path(frame[0]).parents]
+    return f", at {own[-1][0]}:{own[-1][1]}" if own else ""
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about an error of the export."""
+    if "JIT strict mode" in str(error):
+        return ("its 'construct' computes with Python or NumPy what a file cannot hold: use mindspore.ops, such as "
+                "ops.where for a branch, or compute it before the call")
+    return "pass inputs that the network takes"
 
 
 def write_canonical(path: Path) -> None:

@@ -112,7 +112,7 @@ def test_without_a_convolution_nothing_is_guessed():
 
 
 def test_inputs_that_do_not_fit_are_named():
-    with pytest.raises(TraceError, match=r"Chain cannot be exported to MindIR with inputs of shape \(1, 5, 8, 8\); p"):
+    with pytest.raises(TraceError, match=r"Chain cannot be exported to MindIR with inputs of shape \(1, 5, 8, 8\), at"):
         trace(networks.Chain(), (1, 5, 8, 8))
 
 
@@ -158,3 +158,30 @@ def test_a_broken_graph_is_refused_by_name(nodes, outputs, message):
 def test_a_second_rule_for_an_operator_is_refused():
     with pytest.raises(ValueError, match="operator Conv2D has a channel rule already"):
         channel_rule("Conv2D")(lambda node, flows, channels: None)
+
+
+class BranchesOnNumPy(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def construct(self, x):
+        y = self.conv(x)
+        return y + 1 if y.asnumpy().mean() > 0 else y
+
+
+def test_what_cannot_be_exported_is_refused_with_the_users_own_line():
+    line = BranchesOnNumPy.construct.__code__.co_firstlineno + 2
+    with pytest.raises(TraceError, match=rf"at .*test_trace.py:{line}; its 'construct' computes with Python or NumPy"):
+        trace(BranchesOnNumPy(), (1, 3, 8, 8))
+    with pytest.raises(TraceError, match=r"of shape \(3, 8, 8\), at .*test_trace.py:\d+; pass inputs that"):
+        trace(nn.SequentialCell(OwnConv()), (3, 8, 8))
+
+
+class OwnConv(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+
+    def construct(self, x):
+        return self.conv(x)
