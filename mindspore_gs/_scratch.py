@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import mindspore as ms
+
 from mindspore_gs._files import scratch_folder
 
 _VARIABLE = "MS_OM_PATH"
@@ -18,10 +20,20 @@ def nothing_left_behind() -> Iterator[None]:
 
     MindSpore writes ``rank_0/om/analyze_fail.ir`` into a folder that is gone afterwards; it would lie in the user's
     current directory otherwise. A folder that the user has set (``MS_OM_PATH``) is used. What MindSpore prints on
-    stderr is held back, and shown afterwards unless the block fails.
+    stderr is held back, and shown afterwards unless the block fails. An export that fails would leave MindSpore's
+    strict syntax switched on, in which some networks of the user's no longer compile.
     """
-    with _folder(), _errors_held_back():
+    with _folder(), _errors_held_back(), _same_syntax():
         yield
+
+
+@contextmanager
+def _same_syntax() -> Iterator[None]:
+    level = ms.get_context("jit_syntax_level")
+    try:
+        yield
+    finally:
+        ms.set_context(jit_syntax_level=level)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Attention as people write it: the number of heads, or the length of one, open, in an attribute, or in the code."""
 
+import mindspore as ms
+import numpy as np
 from mindspore import nn, ops
 
 from tests.stages import CrossStage
@@ -112,6 +114,43 @@ class InnerOpenLength(Inner):
 
     def split(self, x):
         return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(0, 2, 1, 3)
+
+
+class Rotary(Attention):
+    """The places of a head are turned by literals, so that heads go and the places of a head do not."""
+
+    def __init__(self):
+        super().__init__(8, 3, 6)
+        angles = np.outer(np.arange(6), [1, 0.1, 0.01, 1, 0.1, 0.01])
+        self.cos, self.sin = ms.Tensor(np.cos(angles), ms.float32), ms.Tensor(np.sin(angles), ms.float32)
+
+    def split(self, x):
+        return x.reshape(x.shape[0], x.shape[1], self.heads, self.dim).transpose(0, 2, 1, 3)
+
+    def turned(self, x):
+        half = x.shape[-1] // 2
+        return x * self.cos + ops.concat((-x[..., half:], x[..., :half]), -1) * self.sin
+
+    def heads_of(self, x):
+        q, k, v = super().heads_of(x)
+        return self.turned(q), self.turned(k), v
+
+
+class GroupedQueries(Rotary):
+    """Two queries share a key and a value, which are repeated."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads, self.key_heads = 6, 3
+        self.repeats = self.heads // self.key_heads
+        self.q, self.proj = nn.Dense(8, 36), nn.Dense(36, 8)
+
+    def repeated(self, x):
+        x = x.reshape(x.shape[0], x.shape[1], self.key_heads, self.dim).transpose(0, 2, 1, 3)
+        return ops.repeat_interleave(x, self.repeats, 1)
+
+    def heads_of(self, x):
+        return self.turned(self.split(self.q(x))), self.turned(self.repeated(self.k(x))), self.repeated(self.v(x))
 
 
 class InnerJoint(Joint):

@@ -85,6 +85,23 @@ class Halves(Between):
         return ops.concat((x[0], self.relu(self.bn_unit(self.unit(x[1])))), 1)
 
 
+class ShuffledHalves(Between):
+    """ShuffleNet's unit twice: behind the first shuffle a channel has two places, and one half goes on by itself."""
+
+    def __init__(self):
+        super().__init__(16)
+        self.wide = nn.Conv2d(8, 16, 1)
+        self.first, self.second = nn.Conv2d(8, 8, 1, has_bias=True), nn.Conv2d(8, 8, 1, has_bias=True)
+
+    def between(self, x):
+        x = self.wide(x)
+        for unit in (self.first, self.second):
+            n, c, h, w = x.shape
+            x = ops.concat((x[:, :c // 2], unit(x[:, c // 2:])), 1)
+            x = x.reshape((n, 2, c // 2, h, w)).transpose((0, 2, 1, 3, 4)).reshape((n, -1, h, w))
+        return x
+
+
 class PixelShuffle(Between):
     """Four channels become one of twice the size."""
 

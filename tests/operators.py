@@ -64,6 +64,29 @@ class Flipped(Between):
         return ops.flip(ops.relu(x), (3,))
 
 
+class Unfolded(Between):
+    """Cut into windows and put together again; in a tensor of windows a channel has as many places as a window."""
+
+    def __init__(self):
+        super().__init__()
+        self.mixed = nn.Dense(32, 32)
+
+    def between(self, x):
+        windows = self.mixed(ops.unfold(ops.relu(x), 2, stride=2).swapaxes(1, 2)).swapaxes(1, 2)
+        return ops.fold(windows, ms.Tensor([8, 8], ms.int32), 2, stride=2)
+
+
+class Deformed(Between):
+    """A convolution that reads where another one says; its weight is the network's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.places, self.kernel = nn.Conv2d(8, 27, 3, has_bias=True), ms.Parameter(ops.ones((8, 8, 3, 3)))
+
+    def between(self, x):
+        return ops.deformable_conv2d(x, self.kernel, self.places(x), (3, 3), (1, 1, 1, 1), (1, 1, 1, 1))
+
+
 class FlippedChannels(Between):
     """The order of the channels is reversed."""
 

@@ -1,5 +1,7 @@
 """Networks whose graph does not show at first sight what goes together: branches, loops, hidden layers, broadcasts."""
 
+from collections import namedtuple
+
 import mindspore as ms
 import numpy as np
 from mindspore import lazy_inline, nn, ops
@@ -162,6 +164,23 @@ class ThrownAway(nn.Cell):
         return self.head(x)
 
 
+class LastSumThrownAway(nn.Cell):
+    """WaveNet: what goes from layer to layer is added once more behind the last one, and nothing reads that."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = conv3(3, 8), nn.Conv2d(6, 4, 1)
+        self.layers, self.back = (nn.CellList([nn.Conv2d(a, b, 1) for _ in range(2)]) for a, b in ((8, 6), (6, 8)))
+
+    def construct(self, x):
+        x, total = self.stem(x), 0
+        for layer, back in zip(self.layers, self.back):
+            y = ops.relu(layer(x))
+            total = total + y
+            x = x + back(y)
+        return self.head(total)
+
+
 class ThrownAwayInEvaluation(ThrownAway):
     """The same, returned in training."""
 
@@ -301,3 +320,21 @@ class HalfSquashed(nn.Cell):
 
     def construct(self, x):
         return self.head(ops.concat((ops.relu(self.bn_a(self.a(x))), ops.sigmoid(self.bn_b(self.b(x)))), 1))
+
+
+Seen = namedtuple("Seen", "scores features")
+
+
+class NamedInTraining(nn.Cell):
+    """Training returns a named tuple with what a second head says."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.bn, self.conv, self.bn1 = conv3(3, 6), nn.BatchNorm2d(6), conv3(6, 8), nn.BatchNorm2d(8)
+        self.head, self.aux = nn.Dense(8, 4), nn.Dense(8, 3)
+
+    def construct(self, x):
+        x = ops.relu(self.bn1(self.conv(ops.relu(self.bn(self.stem(x)))))).mean((2, 3))
+        if self.training:
+            return Seen(features=self.aux(x), scores=self.head(x))
+        return self.head(x)

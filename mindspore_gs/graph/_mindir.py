@@ -19,10 +19,12 @@ from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import TraceError, first_line
 from mindspore_gs.graph._canonical import make_canonical
 from mindspore_gs.graph._decode import ITEM_BYTES_OF_TYPE, decode
+from mindspore_gs.graph._named import as_plain_tuples
 from mindspore_gs.graph.ir import Graph
 
 _CHECKSUM = "mindspore_gs.sha256"
 _NONE_YET = "0" * 64
+_OBJECT = "__call_func_str__"  # in MindSpore's message where code makes an object of a Python class
 
 
 class _InTraining(nn.Cell):
@@ -54,7 +56,7 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
         path = folder / "trace"
         shown = _InTraining(net) if training else net
         try:
-            ms.export(shown, *inputs, file_name=str(path), file_format="MINDIR")
+            _export(shown, inputs, str(path))
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise TraceError(f"{type(net).__name__} cannot be exported to MindIR with inputs of shape {shapes}"
@@ -62,6 +64,19 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(path.with_suffix(".mindir").read_bytes())
     return replace(decode(model), training=training)
+
+
+def _export(net: nn.Cell, inputs: tuple[ms.Tensor, ...], path: str) -> None:
+    """Export; where code makes objects, which MindSpore refuses, once more with tuples in place of named tuples."""
+    try:
+        ms.export(net, *inputs, file_name=path, file_format="MINDIR")
+    except Exception as error:
+        if _OBJECT not in str(error):
+            raise
+        with as_plain_tuples(net) as any_named:
+            if not any_named:
+                raise
+            ms.export(net, *inputs, file_name=path, file_format="MINDIR")
 
 
 def _where(error: Exception) -> str:
@@ -73,6 +88,8 @@ def _where(error: Exception) -> str:
 
 def _remedy(error: Exception) -> str:
     """What to do about an error of the export."""
+    if _OBJECT in str(error):
+        return "its code makes an object of a Python class, which MindSpore does not export; return a tuple or a dict"
     if "JIT strict mode" in str(error):
         return ("its 'construct' computes with Python or NumPy what a file cannot hold: use mindspore.ops, such as "
                 "ops.where for a branch, or compute it before the call")

@@ -16,7 +16,7 @@ from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import SHOWN, Graph, Node, renamed, verify
 from mindspore_gs.graph.operators import DENSE
-from mindspore_gs.graph.questions import BLOCKED, Reading, Resize, Site
+from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
@@ -379,15 +379,20 @@ def _block_outputs(flow: Any, channels: Channels, graph: Graph) -> None:
 def _guard_unseen(node: Node, graph: Graph, flows: dict[str, Any], channels: Channels) -> None:
     """Code that MindIR does not show may combine the layer that it reads with anything of the same shape.
 
-    Whether it does, a second trace tells: the code is compiled, although nothing of it is left.
+    Whether it does, a second trace tells: the code is compiled, although nothing of it is left. If it does, what has
+    that shape may lose the same channels, as where the last of several sums is computed for nothing.
     """
     shapes = {flow.shape for name in node.inputs for flow in flatten([flows[name]]) if len(flow.shape) > 1}
-    alike = [flow.ids.reshape(-1) for each in graph.nodes for flow in flatten([flows[each.name]])
+    alike = [flow.ids for each in graph.nodes for flow in flatten([flows[each.name]])
              if flow.shape in shapes and flow.varying and flow.has_channels]
-    if alike:
-        ids = np.concatenate(alike)
-        if channels.ask(node, ("apart",), ids) == BLOCKED:
+    if not alike:
+        return
+    taken = channels.ask(node, ("apart", TOGETHER), np.concatenate([ids.reshape(-1) for ids in alike]))
+    for ids in alike:
+        if taken == BLOCKED or (taken == TOGETHER and ids.shape != alike[0].shape):
             channels.block(ids, Blocked.UNSEEN, node)
+        elif taken == TOGETHER:
+            channels.unite(alike[0], ids, node)
 
 
 def _groups(channel_graph: ChannelGraph, channels: Channels, cuts: frozenset[str]) -> tuple[Group, ...]:

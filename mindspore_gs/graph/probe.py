@@ -71,6 +71,17 @@ def _likeliest(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
         still = _cut_and_blocked(candidate, place)
         graph = _with(net, graph, {site: candidate.readings[site] for site in further.keys() - still.keys()})
         stuck = {site: question for site, question in further.items() if site in still}
+    return _along_one_axis(net, graph) if _cut_and_blocked(graph, 1) else graph
+
+
+def _along_one_axis(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
+    """The channel graph with all channels cut along the same axis, as attention needs; as it is if that frees none."""
+    cut = {site: question.options for site, question in graph.channels.questions.items()
+           if isinstance(question.options[0], int) and len(question.options) > 1}
+    for axis in sorted({option for options in cut.values() for option in options if isinstance(option, int)}):
+        candidate = _with(net, graph, {site: Reading(axis) for site, options in cut.items() if axis in options})
+        if not _cut_and_blocked(candidate, 1):
+            return candidate
     return graph
 
 
@@ -96,24 +107,25 @@ def _products(graph: ChannelGraph) -> list[Site]:
 
 
 # (whether numbers in front of MindSpore's layers may be the user's, and only those behind attention are asked for;
-#  whether all attributes that are a number follow, or the first of them)
-_WAYS = ((True, True), (False, True), (True, False))
+#  whether all attributes that are a number follow, or the first of them; whether a multiple of the number of channels
+#  may be an attribute's)
+_WAYS = ((True, True, True), (False, True, True), (True, False, True), (True, False, False))
 
 
 def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
     """The channel graph with attributes of the user's cells that follow the channels, all at once, in a few ways.
 
     With attention, they hold the number of heads, the length of one, or the product of both; or what attention
-    multiplies stays as it is, and if need be what the cells around it cut into parts. That is at most nine ways,
+    multiplies stays as it is, and if need be what the cells around it cut into parts. That is at most eleven ways,
     whatever the number of layers; those that come to the same are tried once.
     """
     tried, products = [graph.resizes], _products(graph)
     with_attention = bool(_shrinking(graph, products))
     stays = _with(net, graph, {site: Reading(BLOCKED) for site in products})
     ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
-    more = [(_with(net, stays, _near(net, graph, products)), False, True, True)] if with_attention else []
-    for base, around, joint, least in (*ways, (stays, False, True, True), *more):
-        candidate = _with(net, base, _named(net, base, least, around, joint))
+    more = [(_with(net, stays, _near(net, graph, products)), False, True, True, True)] if with_attention else []
+    for base, around, joint, multiples, least in (*ways, (stays, False, True, True, True), *more):
+        candidate = _with(net, base, _named(net, base, least, around, joint, multiples))
         if candidate.resizes in tried or not _shrinking(candidate, products if base is graph else None):
             continue
         tried.append(candidate.resizes)
@@ -142,7 +154,7 @@ def _ties(graph: ChannelGraph) -> bool:
     return with_ties != without
 
 
-def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: bool) -> Readings:
+def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: bool, multiples: bool) -> Readings:
     """For numbers that attributes hold and free channels depend on, the reading that they follow the channels.
 
     Args:
@@ -153,6 +165,8 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: 
         around: whether numbers in front of MindSpore's layers may be the user's. Then only those are asked for that
             depend on channels that attention multiplies.
         joint: whether all attributes that are the number follow, or the first of them.
+        multiples: whether an attribute may hold a multiple of the number of channels. Where heads are repeated
+            (grouped queries), it only looks like one.
 
     Attributes are the number itself where channels are cut into blocks, else the number or the largest multiple.
     """
@@ -170,6 +184,9 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: 
             if least and place == 0 and question.number == -1:
                 found[site] = [(0, at.readings[site])]
             names, exact = _attributes(net, at, question, around)[1:]
+            if not multiples and question.number not in (None, len(question.counted)):
+                names, exact = (), ()
+                found.setdefault(site, []).append((len(question.counted), at.readings[site]))
             if exact or (names and not isinstance(at.readings[site].option, int)):
                 reading = Reading(at.readings[site].option, exact if joint and exact else names[:1])
                 found.setdefault(site, []).append((len(question.counted), reading))

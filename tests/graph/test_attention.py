@@ -31,6 +31,9 @@ TABLE = {
         attention.Functional, {"first.embed": (8, None), "first.mixed attention.proj": (8, "MIXES_CHANNELS"),
                                "attention.q attention.k attention.v": (3, None)},
         [("attention", "dim", 3, 1), ("attention", "inner", 12, 4)]),
+    "rotary": (attention.Rotary, {"q k v": (3, None)}, [("", "heads", 3, 1)]),
+    "grouped queries": (attention.GroupedQueries, {"q k v": (3, None)},
+                        [("", "heads", 6, 1), ("", "key_heads", 3, 1)]),
     "numbers in the code": (attention.InCode, {"q": (4, STAYS), "k": (4, STAYS), "v": (4, STAYS)}, []),
 }
 

@@ -67,6 +67,8 @@ COUPLE = {
     "standardised": (couplings.Standardised, [("stem", 6, FREE), ("conv", 8, Blocked.COMPUTED_WEIGHT),
                                               ("unit", 5, Blocked.COMPUTED_WEIGHT), ("last", 4, OUT)]),
     "halves": (couplings.Halves, [("stem", 6, FREE), ("conv", 4, FREE), ("unit", 4, FREE), ("last", 4, OUT)]),
+    "shuffled_halves": (couplings.ShuffledHalves, [("stem", 6, FREE), ("conv", 8, FREE),
+                                                   ("wide first second", 4, FREE), ("last", 4, OUT)]),
     "pixel_shuffle": (couplings.PixelShuffle, [("stem", 6, FREE), ("conv", 2, FREE), ("last", 4, OUT)]),
     "space_to_depth": (couplings.SpaceToDepth, [("stem", 6, FREE), ("conv", 8, FREE), ("last", 4, OUT)]),
     "selected": (couplings.Selected, [("stem", 6, FREE), ("conv other expand", 8, FREE), ("reduce", 3, FREE),

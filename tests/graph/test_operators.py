@@ -12,7 +12,8 @@ from tests.helpers import image
 
 SHAPE = (1, 3, 8, 8)
 FREE = (operators.Reflected, operators.Edged, operators.RowOfZeros, operators.Filled, operators.Flipped,
-        operators.RowMaximum, operators.RowBelow, operators.Halved, unusual.SpatialGate)
+        operators.RowMaximum, operators.RowBelow, operators.Halved, operators.Unfolded, operators.Deformed,
+        unusual.SpatialGate)
 
 
 @pytest.mark.parametrize("build", FREE)
@@ -50,6 +51,11 @@ def test_what_stays(build, reason):
 def test_the_coordinates_of_a_sampling_grid_stay():
     found = reasons(unusual.SamplingGrid, SHAPE)
     assert (found["conv"], found["grid"]) == ((8, None), (2, "FIXED_OPERAND"))
+
+
+def test_the_places_that_a_deformable_convolution_reads_stay():
+    found = reasons(operators.Deformed, SHAPE)
+    assert (found["conv"], found["places"]) == ((8, None), (27, "FIXED_OPERAND"))
 
 
 @pytest.mark.parametrize("from_left", [False, True])

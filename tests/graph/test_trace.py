@@ -116,6 +116,13 @@ def test_inputs_that_do_not_fit_are_named():
         trace(networks.Chain(), (1, 5, 8, 8))
 
 
+def test_a_refused_export_leaves_mindspores_syntax_as_it_was():
+    before = ms.get_context("jit_syntax_level")
+    with pytest.raises(TraceError):
+        trace(networks.Chain(), (1, 5, 8, 8))
+    assert ms.get_context("jit_syntax_level") == before != ms.STRICT
+
+
 @pytest.mark.parametrize("value", [None, 3, networks.Chain], ids=["none", "int", "class"])
 def test_what_is_no_cell_is_refused(value):
     with pytest.raises(TypeError, match=r"trace\(\) takes a mindspore.nn.Cell, but got"):

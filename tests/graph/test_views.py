@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mindspore_gs import PrunerKfCompressAlgo
 from mindspore_gs.graph import trace
 from tests import couplings, unusual
 from tests.by_hand import assert_same, reasons, silence, slim_by_group
@@ -19,8 +20,12 @@ TABLE = {
         "stem": (6, None), "head last": (5, "REACHES_OUTPUT"), "conv": (8, None)}),
     "thrown away": (unusual.ThrownAway, {
         "stem": (8, None), "head": (4, "REACHES_OUTPUT"), "hidden": (6, None), "fc": (5, "UNSEEN")}),
+    "a sum thrown away": (unusual.LastSumThrownAway, {
+        "stem back.0 back.1": (8, None), "layers.0 layers.1": (6, None), "head": (4, "REACHES_OUTPUT")}),
     "thrown away in evaluation": (unusual.ThrownAwayInEvaluation, {
         "stem": (8, None), "head": (4, "REACHES_OUTPUT"), "hidden": (6, None), "fc": (5, "REACHES_OUTPUT")}),
+    "named in training": (unusual.NamedInTraining, {
+        "stem": (6, None), "conv": (8, None), "aux": (3, "REACHES_OUTPUT"), "head": (4, "REACHES_OUTPUT")}),
     "observed in training": (unusual.Observed, {"stem": (8, None), "head": (4, "REACHES_OUTPUT")}),
     "auxiliary head": (couplings.AuxiliaryHead, {
         "stem": (6, None), "aux": (4, "REACHES_OUTPUT"), "head": (4, "REACHES_OUTPUT")}),
@@ -42,6 +47,23 @@ def test_a_hidden_head_is_sliced_too(build, training, mode):
     assert_same(small, full, image(2, *SHAPE[1:]))
     small.set_train(training)
     small(image(2, *SHAPE[1:]))
+
+
+def test_named_tuples_stay_what_they_are():
+    small, _ = slim_by_group(unusual.NamedInTraining, (SHAPE,), "conv", {1, 6})
+    assert small.aux.weight.shape == (3, 6)
+    assert isinstance(small.set_train(True)(image(2, *SHAPE[1:])), unusual.Seen)
+    net = PrunerKfCompressAlgo(input_shape=SHAPE).apply(randomise(unusual.NamedInTraining()))
+    found = net.set_train(True)(image(4, *SHAPE[1:]))
+    assert isinstance(found, unusual.Seen) and (found.scores.shape, found.features.shape) == ((4, 4), (4, 3))
+
+
+def test_what_is_added_for_nothing_loses_the_same_channels():
+    small, full = slim_by_group(unusual.LastSumThrownAway, (SHAPE,), "stem", {0, 5})
+    for name in ("stem.weight", "back.0.weight", "back.1.weight"):
+        silence(full, name, {0, 5})
+    assert small.back[1].weight.shape == (6, 6, 1, 1)
+    assert_same(small, full, image(2, *SHAPE[1:]))
 
 
 def test_a_buffer_that_training_writes_is_sliced():

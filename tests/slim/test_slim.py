@@ -57,6 +57,8 @@ ZOO = {  # network -> shape of each weight after half of every free group is gon
     "chunks": (couplings.Chunks, {"stem": (3, 3), "conv": (4, 3), "unit": (2, 2), "last": (4, 2)}),
     "standardised": (couplings.Standardised, {"stem": (3, 3), "conv": (8, 3), "unit": (5, 8), "last": (4, 5)}),
     "halves": (couplings.Halves, {"stem": (3, 3), "conv": (4, 3), "unit": (2, 2), "last": (4, 4)}),
+    "shuffled_halves": (couplings.ShuffledHalves, {"stem": (3, 3), "conv": (4, 3), "wide": (8, 4), "first": (4, 4),
+                                                   "second": (4, 4), "last": (4, 8)}),
     "pixel_shuffle": (couplings.PixelShuffle, {"stem": (3, 3), "conv": (4, 3), "last": (4, 1)}),
     "space_to_depth": (couplings.SpaceToDepth, {"stem": (3, 3), "conv": (4, 3), "last": (4, 16)}),
     "selected": (couplings.Selected, {"stem": (3, 3), "conv": (4, 3), "other": (4, 3), "reduce": (2, 4),

@@ -8,6 +8,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import NONE, compress
 from mindspore_gs.graph.ir import SHOWN, Node
+from mindspore_gs.graph.questions import TOGETHER
 from mindspore_gs.graph.rules.elementwise import elementwise
 from mindspore_gs.graph.rules.registry import channel_rule, refused
 
@@ -51,8 +52,12 @@ def _loop(node: Node, flows: list[Any], channels: Channels) -> Any:
 
 @channel_rule("Print", "ScalarSummary", "TensorSummary", "ImageSummary", "HistogramSummary")
 def _shown(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    """Printing decides nothing. The tracer prints what a layer computes that nothing else reads."""
-    if node.attrs.get("instance") == SHOWN:
+    """Printing decides nothing. The tracer prints what a layer computes that nothing else reads: that stays.
+
+    Unless a second trace has shown that it may go together with values of the same shape.
+    """
+    reading = channels.readings.get(channels.sites.get(node.name, ("", "", 0)))
+    if node.attrs.get("instance") == SHOWN and (reading is None or reading.option != TOGETHER):
         refused(node, flows, Blocked.UNSEEN, channels)
     return channels.plain(node)
 

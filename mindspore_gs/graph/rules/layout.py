@@ -46,10 +46,11 @@ def _tie_blocks(x: Flow, ids: np.ndarray, given: tuple[int, ...] | None, node: N
     """Channels split into blocks (shuffle, heads): what a block loses at one place, all blocks lose there.
 
     One axis stays free: the one whose length the code leaves open, otherwise the longest, unless a second trace
-    shows that it is another. Along the others one channel stands for all. Refused where a block does not hold
-    channels only.
+    shows that it is another. Along the others one channel stands for all. Behind a shuffle a channel may have several
+    places in a block. Refused where one has more places than others and the code counts them, or where a block does
+    not hold channels only.
     """
-    if len(np.unique(ids)) != ids.size:
+    if NONE in ids:
         channels.refuse(x, Blocked.MERGED_AXES, node)
         return none_ids(ids.ndim)
     axes = sorted((k for k, n in enumerate(ids.shape) if n > 1), key=lambda k: (not _open(given, k), -ids.shape[k]))
@@ -58,6 +59,9 @@ def _tie_blocks(x: Flow, ids: np.ndarray, given: tuple[int, ...] | None, node: N
         channels.refuse(x, Blocked.FIXED_BY_CODE, node)
         return none_ids(ids.ndim)
     first = ids[tuple(slice(None) if k == free else slice(0, 1) for k in range(ids.ndim))]
+    if len(set(np.unique(first, return_counts=True)[1])) > 1 and not _open(given, int(free)):
+        channels.refuse(x, Blocked.MERGED_AXES, node)
+        return none_ids(ids.ndim)
     channels.unite(first, ids, node)
     channels.counts(node, first, None if given is None else int(given[int(free)]))
     return first

@@ -54,13 +54,16 @@ def _refused(node: Node, x: Flow, y: Flow, channels: Channels) -> Flow:
 
 
 def _laid_out(flow: Flow, rank: int, swap: bool) -> tuple[np.ndarray, tuple[int, ...]] | None:
-    """Ids and shape with the axes of the product; None where channels lie along several axes, or are one as a whole."""
+    """Ids and shape with the axes of the product; None where channels lie along several axes.
+
+    A tensor that is one channel as a whole (weights of places) counts as none: that channel cannot be removed, or
+    nothing would be left.
+    """
     if len(flow.shape) < 2 or rank < 2 or sum(n > 1 for n in flow.ids.shape) > 1:
         return None
-    if flow.ids.size == 1 and flow.has_channels:
-        return None
     front = (1,) * (rank - len(flow.shape))
-    ids, shape = flow.ids.reshape(front + flow.ids.shape), front + flow.shape
+    ids = none_ids(len(flow.shape)) if flow.ids.size == 1 else flow.ids
+    ids, shape = ids.reshape(front + ids.shape), front + flow.shape
     if swap:
         ids, shape = ids.swapaxes(-1, -2), (*shape[:-2], shape[-1], shape[-2])
     return ids, shape

@@ -22,7 +22,7 @@ from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, se
               "ReplicationPad2D", "MirrorPad", "MaxPool3D", "AvgPool3D", "AdaptiveAvgPool3D", "AdaptiveMaxPool3D",
               "MaxPool3DWithArgmax", "AvgPool3DExt", "AvgPool1D", "MaxPool1D", "UpsampleTrilinear3D",
               "UpsampleNearest3D", "UpsampleNearest1D", "UpsampleLinear1D", "UpsampleBicubic2D", "GridSampler3D",
-              "ReflectionPad1D", "ReflectionPad3D", "ReplicationPad1D", "ReplicationPad3D")
+              "ReflectionPad1D", "ReflectionPad3D", "ReplicationPad1D", "ReplicationPad3D", "Im2Col", "Col2Im")
 def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
     x = flows[0]
     for other in flatten(flows[1:]):
@@ -34,6 +34,17 @@ def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
         places = [replace(x.with_ids(shape, x.ids), zero=False) for shape in node.shape[1:]]
         return (x.with_ids(node.shape[0], x.ids), *places)
     return x.with_ids(node.shape, x.ids)
+
+
+@channel_rule("DeformableOffsets")
+def _deformable(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """What a deformable convolution reads, at places that depend on data. They are the same for all channels.
+
+    With several sets of places, each is for a block of channels, whose length would change.
+    """
+    if int(node.attrs.get("deformable_groups", 1)) > 1:
+        return refused(node, flows, Blocked.FIXED_OPERAND, channels)
+    return _spatial(node, flows, channels)
 
 
 def _resizes_channels(node: Node, x: Flow) -> bool:

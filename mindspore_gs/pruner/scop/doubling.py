@@ -150,6 +150,8 @@ def _real(output, cuts, count, total):
         parts = ()
         for index, item in enumerate(output):
             parts = parts + (_real(item, None if cuts is None else cuts[index], count, total),)
+        if hasattr(output, "_fields"):
+            return type(output)(*parts)
         return list(parts) if isinstance(output, list) else parts
     if isinstance(output, dict):
         named = {}
