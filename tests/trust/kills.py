@@ -42,7 +42,7 @@ def start(kind: str, folder: Path, number: int = 0, milliseconds: float = 0, mod
     with (folder / "log").open("a") as log:
         return subprocess.run([sys.executable, str(HERE / "killed.py"), str(folder / "out"), str(number),
                                str(milliseconds), *command.split()], cwd=folder, stdout=log, stderr=log,
-                              env=environment, timeout=900, check=False).returncode
+                              env=environment, timeout=7200, check=False).returncode
 
 
 def chain(kind: str, folder: Path, kills: int, draw: random.Random, mode: str = "PYNATIVE") -> Counter:
