@@ -1,6 +1,5 @@
 """What a network is exported with: tensors of fixed shapes, or with an open batch."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,9 +78,10 @@ class ExportInputs:
         """From a tensor, an array, a shape, or a list of them.
 
         Raises:
+            TypeError: one of them is neither a shape nor numbers.
             ValueError: a size is not positive, or another size than the first is left open.
         """
-        several = isinstance(inputs, Sequence) and not _is_shape(inputs)
+        several = isinstance(inputs, (list, tuple)) and not _is_shape(inputs)
         entries = tuple(_entry(value) for value in (inputs if several else (inputs,)))
         return cls(entries, any(None in entry.shape for entry in entries))
 

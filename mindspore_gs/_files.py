@@ -36,15 +36,61 @@ def checked_path(owner: str, name: str, value: Any) -> Path:
         >>> checked_path("save_pruned()", "path", "small.ckpt").name
         'small.ckpt'
     """
+    text = _path_text(owner, name, value)
+    if Path(text).is_dir():
+        raise ValueError(f"for {owner}, {name!r} must be the path of a file, but {text} is a folder.")
+    return Path(text)
+
+
+def checked_folder(owner: str, name: str, value: Any) -> Path:
+    """A user's path of a folder, which may be there or not.
+
+    Args:
+        owner, name, value: as for :func:`checked_path`.
+
+    Raises:
+        TypeError: it is neither text nor a path.
+        ValueError: it is empty, has a zero byte, or is a file.
+
+    Examples:
+        >>> from mindspore_gs._files import checked_folder
+        >>> checked_folder("SummaryWriter", "folder", "summaries").name
+        'summaries'
+    """
+    text = _path_text(owner, name, value, "a folder")
+    if Path(text).exists() and not Path(text).is_dir():
+        raise ValueError(f"for {owner}, {name!r} must be the path of a folder, but {text} is a file.")
+    return Path(text)
+
+
+def _path_text(owner: str, name: str, value: Any, kind: str = "a file") -> str:
+    """The text of a path, which is more than spaces."""
     if isinstance(value, bytes) or not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"for {owner}, {name!r} must be a path, text or os.PathLike, but got "
                         f"{type(value).__name__!r}.")
     text = os.fspath(value)
     if not isinstance(text, str) or not text.strip() or "\0" in text:
-        raise ValueError(f"for {owner}, {name!r} must be the path of a file, but got {text!r}.")
-    if Path(text).is_dir():
-        raise ValueError(f"for {owner}, {name!r} must be the path of a file, but {text} is a folder.")
-    return Path(text)
+        raise ValueError(f"for {owner}, {name!r} must be the path of {kind}, but got {text!r}.")
+    return text
+
+
+def path_with_suffix(owner: str, name: str, value: Any, suffix: str) -> Path:
+    """A user's path, with the suffix appended where it is missing.
+
+    Args:
+        owner, name, value: as for :func:`checked_path`.
+        suffix: such as ``".onnx"``.
+
+    Raises:
+        TypeError, ValueError: as :func:`checked_path`; what is called so with the suffix may not be a folder.
+
+    Examples:
+        >>> from mindspore_gs._files import path_with_suffix
+        >>> path_with_suffix("export_onnx()", "file_name", "network.v2", ".onnx").name
+        'network.v2.onnx'
+    """
+    text = _path_text(owner, name, value)
+    return checked_path(owner, name, text if Path(text).suffix == suffix else f"{Path(text)}{suffix}")
 
 
 @contextmanager

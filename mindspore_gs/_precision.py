@@ -100,7 +100,12 @@ def holder(net: nn.Cell, attribute: str) -> nn.Cell:
     """The network with this attribute: the given one, or that inside of what ``amp.auto_mixed_precision`` returned.
 
     A network without it is given back as it is.
+
+    Raises:
+        TypeError: ``net`` is not a Cell.
     """
+    if not isinstance(net, nn.Cell):
+        raise TypeError(f"a network must be a mindspore.nn.Cell, but got {type(net).__name__!r}.")
     inner = net
     while attribute not in vars(inner):
         if not _is_cast(inner):

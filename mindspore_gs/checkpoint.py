@@ -10,12 +10,14 @@ from mindspore import nn
 
 from mindspore_gs._cells import parameters_by_name
 from mindspore_gs._checkpoint_file import DamagedError, check_file
+from mindspore_gs._constructor import built_by, check_constructor
 from mindspore_gs._files import checked_path, whole_file
 from mindspore_gs._finite import check_finite, check_finite_values
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import CheckpointError, PlanError, first_line
 from mindspore_gs.record import has_record
 from mindspore_gs.slim import PrunePlan
+from mindspore_gs.slim.fits import check_made_by
 from mindspore_gs.slim.slimming import slice_network
 
 _PLAN = "mindspore_gs.plan"
@@ -162,7 +164,7 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
         ValueError: ``path`` is empty or a folder.
         PruningError: a number of the network is not finite.
         CheckpointError: ``net`` is not slim (it is dense, a knockoff network or a masked one), or the file
-            cannot be written.
+            cannot be written, or ``plan`` is another network's.
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"save_pruned() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
@@ -171,6 +173,12 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
                               "mindspore.save_checkpoint saves a masked network.")
     if plan is not None and not isinstance(plan, PrunePlan):
         raise TypeError(f"for save_pruned(), 'plan' must be a PrunePlan or None, but got {type(plan).__name__!r}.")
+    if plan is not None:
+        try:
+            check_made_by(net, plan)
+        except PlanError as error:
+            raise CheckpointError(f"{error} Save the network that slim() or convert() returned, with its own plan."
+                                  ) from error
     plan = plan or plan_of(net)
     check_finite(net, "save_pruned()")
     path = checked_path("save_pruned()", "path", path)
@@ -210,21 +218,17 @@ def load_pruned(constructor: Callable[[], nn.Cell], path: str | os.PathLike) -> 
         The slim network.
 
     Raises:
-        TypeError: ``constructor`` cannot be called or does not return a Cell, or ``path`` is no path.
+        TypeError: ``constructor`` cannot be called without arguments or does not return a Cell, or ``path`` is no path.
         ValueError: ``path`` is empty or a folder.
         CheckpointError: the file cannot be read, is damaged, has no plan, or belongs to another network.
     """
-    if isinstance(constructor, nn.Cell) or not callable(constructor):
-        raise TypeError("load_pruned() takes a function that builds the original network, such as "
-                        f"'lambda: resnet20()', but got {type(constructor).__name__!r}.")
+    check_constructor("load_pruned", constructor, "original")
     values = read_checkpoint(path)
     if _PLAN not in values:
         kind = kind_of(values)
         raise CheckpointError(f"{path} has no plan inside; it was not written by save_pruned(). It holds a {kind} "
                               f"network. {_INSTEAD[kind]}")
-    net = constructor()
-    if not isinstance(net, nn.Cell):
-        raise TypeError(f"the constructor must return a mindspore.nn.Cell, but returned {type(net).__name__!r}.")
+    net = built_by(constructor)
     if has_record(net):
         raise CheckpointError(f"the constructor must build the original network, but {type(net).__name__} has "
                               "knockoffs or masks.")

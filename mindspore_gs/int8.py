@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mindspore_gs._files import scratch_folder, whole_file
+from mindspore_gs._files import checked_path, path_with_suffix, scratch_folder, whole_file
 from mindspore_gs.errors import ExportError, first_line
+from mindspore_gs.pruner.batches import check_batches
 
 
 def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str | os.PathLike) -> Path:
@@ -51,9 +52,9 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise ExportError("INT8 needs onnxruntime: pip install 'mindspore-gs-pruner[onnx]'") from error
-    path = Path(file_name)
-    path = path if path.suffix == ".onnx" else path.with_name(path.name + ".onnx")
-    if not Path(file).is_file():
+    path = path_with_suffix("quantize_onnx()", "file_name", file_name, ".onnx")
+    check_batches("quantize_onnx", data)
+    if not checked_path("quantize_onnx()", "file", file).is_file():
         raise ExportError(f"there is no ONNX file at {file}.")
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

@@ -11,8 +11,11 @@ import mindspore as ms
 import numpy as np
 from mindspore.train import Callback
 
+from mindspore_gs._config import positive
+from mindspore_gs._files import checked_folder
 from mindspore_gs.masks import Masks, masked_groups
 from mindspore_gs.pruner.scop.callback import scale_statistics
+from mindspore_gs.runs.fields import check_document
 
 __all__ = ["SummaryCallback", "SummaryWriter", "write_summaries"]
 
@@ -42,6 +45,7 @@ class SummaryWriter:
     """
 
     def __init__(self, folder: str | Path):
+        folder = checked_folder("SummaryWriter", "folder", folder)
         for kind in ("mindspore", "tensorboard"):
             (Path(folder) / kind).mkdir(parents=True, exist_ok=True)
         self._record = ms.SummaryRecord(str(Path(folder) / "mindspore"))
@@ -103,7 +107,12 @@ def write_summaries(document: Mapping[str, Any], folder: str | Path) -> None:
         folder: see :class:`SummaryWriter`. Tags are ``run/...`` for shares, accuracies and milliseconds,
             ``channels/LAYER`` for the share of channels that stay, ``scores/LAYER`` for distributions of scores, and
             ``TITLE/loss`` for each training.
+
+    Raises:
+        TypeError, ValueError: ``folder`` is no path of a folder.
+        PruningError: ``document`` is none of a run.
     """
+    check_document(document, "write_summaries()")
     with _writing(folder) as writer:
         writer.scalars(_numbers(document), 0)
         scores = {f"scores/{row['layers'][0]}": np.array(row["scores"]) for row in document.get("scores", ())}
@@ -137,7 +146,8 @@ class SummaryCallback(Callback):
         every: the loss is written every so many steps. Default: 1.
 
     Raises:
-        ValueError: ``every`` is less than 1.
+        TypeError: ``folder`` is no path, or ``every`` no int.
+        ValueError: ``folder`` is a file, or ``every`` is less than 1.
 
     Examples:
         >>> from mindspore_gs.summaries import SummaryCallback
@@ -147,9 +157,8 @@ class SummaryCallback(Callback):
 
     def __init__(self, folder: str | Path, title: str = "training", every: int = 1):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"for SummaryCallback, 'every' must be at least 1, but got {every}.")
-        self.folder, self.title, self.every = folder, title, every
+        self.every = positive("SummaryCallback", "every", every)
+        self.folder, self.title = checked_folder("SummaryCallback", "folder", folder), title
         self._writer: SummaryWriter | None = None
 
     def on_train_begin(self, run_context: Any) -> None:

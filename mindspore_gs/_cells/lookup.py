@@ -7,6 +7,7 @@ from types import MethodType, SimpleNamespace
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # with use_batch_statistics; norms.py knows every kind
@@ -149,10 +150,26 @@ def _as_input(value: Any, dtype: Any) -> ms.Tensor:
                              "leaves the batch open where it is asked to.")
         return value
     if isinstance(value, (tuple, list)) and value and all(isinstance(n, int) for n in value):
+        if isinstance(value[0], bool) or any(n < 1 for n in value):
+            raise ValueError("the sizes of an input's shape must be positive, such as (1, 3, 32, 32), but got "
+                             f"{value}.")
         return ms.ops.zeros(tuple(value), dtype)
     nested = isinstance(value, (tuple, list)) and any(isinstance(item, ms.Tensor) for item in value)
     if nested or isinstance(value, dict):
         raise TypeError(f"an input of the network must be a tensor, an array or a shape, but got a "
                         f"{type(value).__name__} of tensors, which MindSpore cannot export. Give the network's "
                         "construct() one argument for each tensor, or put the network into a cell that does.")
+    if not _is_numbers(value):
+        raise TypeError("an input of the network must be a tensor, an array or a shape such as (1, 3, 32, 32), but got "
+                        f"{value!r:.100}.")
     return ms.Tensor(value)
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether something that is no tensor holds numbers and nothing else."""
+    try:
+        found = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return False
+    return isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)) and (
+        found.size > 0 and found.dtype.kind in "biufc")

@@ -1,6 +1,5 @@
 """Exported files appear whole or not at all, under any name that the file system takes."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,6 @@ from mindspore_gs._files import scratch_folder, whole_file
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ExportError, first_line
 from mindspore_gs.progress import step
-
-
-def with_suffix(file_name: str | os.PathLike, suffix: str) -> Path:
-    """The path, with the suffix appended where it is missing."""
-    path = Path(file_name)
-    return path if path.suffix == suffix else path.with_name(path.name + suffix)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from mindspore import nn
 
 from mindspore_gs._checkpoint_file import DamagedError
 from mindspore_gs._export_inputs import ExportInputs
-from mindspore_gs._files import checked_path, scratch_folder
+from mindspore_gs._files import checked_path, path_with_suffix, scratch_folder
 from mindspore_gs.errors import ExportError
-from mindspore_gs.export.files import exporting, with_suffix
+from mindspore_gs.export.files import exporting
 from mindspore_gs.export.proof import first_doubt, refuse
 from mindspore_gs.graph._mindir import check_mindir, write_canonical
 from mindspore_gs.slim.fold import fold_batch_norm
@@ -42,15 +42,17 @@ def export_mindir(net: nn.Cell, inputs: Any, file_name: str | os.PathLike) -> Pa
         Path of the file.
 
     Raises:
-        TypeError: ``net`` is not a Cell.
-        ValueError: another size than that of the batch is left open, or a size is not positive.
+        TypeError: ``net`` is not a Cell, ``inputs`` are neither shapes nor numbers, or ``file_name`` is no path.
+        ValueError: another size than that of the batch is left open, a size is not positive, or ``file_name`` is empty
+            or a folder.
         ExportError: the network cannot be exported, the file cannot be written, or it computes something else
             (more than 1e-5 relative in float32; see :func:`~mindspore_gs.slim.check.check_equal` for outputs that are
             random or at the mercy of rounding).
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"the network to export must be a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    taken, path = ExportInputs.of(inputs), with_suffix(file_name, ".mindir")
+    taken = ExportInputs.of(inputs)
+    path = path_with_suffix("export_mindir()", "file_name", file_name, ".mindir")
     with exporting(net, path, " with an open batch" if taken.open_batch else "") as place:
         _write_equal(net, taken, place)
     return path

@@ -12,10 +12,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs._config import boolean
 from mindspore_gs._export_inputs import ExportInputs
+from mindspore_gs._files import path_with_suffix
 from mindspore_gs.errors import ExportError, TraceError, first_line
 from mindspore_gs.export.batch import FixedBatchError, with_open_batch
-from mindspore_gs.export.files import exporting, with_suffix
+from mindspore_gs.export.files import exporting
 from mindspore_gs.export.onnx_model import build_model
 from mindspore_gs.export.proof import first_doubt, refuse
 from mindspore_gs.export.tanh import has_tanh, with_tanh_of_mindspore
@@ -64,8 +66,10 @@ def export_onnx(net: nn.Cell, inputs: Any, file_name: str | os.PathLike, *,
         Path of the file.
 
     Raises:
-        TypeError: ``net`` is not a Cell.
-        ValueError: another size than that of the batch is left open, a size is not positive, or ``inputs`` leave the
+        TypeError: ``net`` is not a Cell, ``inputs`` are neither shapes nor numbers, ``file_name`` is no path, or a
+            switch is not True or False.
+        ValueError: another size than that of the batch is left open, a size is not positive, ``file_name`` is empty,
+            or ``inputs`` leave the
             batch open and ``open_batch`` does not.
         ExportError: an operator has no rule, the batch cannot be open although it is demanded, the names are not as
             many as inputs or outputs, the file cannot be written, or it computes something else (more than 1e-5
@@ -84,7 +88,10 @@ def export_onnx(net: nn.Cell, inputs: Any, file_name: str | os.PathLike, *,
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"the network to export must be a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    taken, path = ExportInputs.of(inputs), with_suffix(file_name, ".onnx")
+    taken = ExportInputs.of(inputs)
+    path = path_with_suffix("export_onnx()", "file_name", file_name, ".onnx")
+    for name, value in (("fold_batch_norm", fold_batch_norm), ("open_batch", open_batch)):
+        boolean("export_onnx", name, value)
     if taken.open_batch and not open_batch:
         raise ValueError(f"the inputs {inputs!r} leave the batch open, but open_batch is False; give the batch.")
     _need_onnx()

@@ -112,8 +112,12 @@ def verify(graph: Graph) -> None:
     """Check that ``graph`` is a graph: every name is defined once and before it is read.
 
     Raises:
+        TypeError: ``graph`` is something else.
         TraceError: names the offending node.
     """
+    if not isinstance(graph, Graph):
+        raise TypeError(f"verify() takes the graph of a ChannelGraph, its attribute 'graph', but got "
+                        f"{type(graph).__name__!r}.")
     known = set(graph.constants) | set(graph.parameters) | set(graph.inputs)
     for node in graph.nodes:
         missing = [name for name in node.inputs if name not in known]

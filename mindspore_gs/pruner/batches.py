@@ -7,6 +7,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs.errors import PruningError
+
 _WANTED = ("It takes data: a mindspore.dataset, or a list of batches, where a batch is a tensor or a tuple of the "
            "network's inputs and the label.")
 
@@ -23,7 +25,7 @@ def check_data(caller: str, net: Any, dataset: Any) -> None:
         TypeError: one of them is something else.
     """
     if not isinstance(net, nn.Cell):
-        raise TypeError(f"{caller}() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+        raise TypeError(f"{_said(caller)} takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
     check_batches(caller, dataset)
 
 
@@ -38,12 +40,12 @@ def check_batches(caller: str, dataset: Any) -> None:
         TypeError: it is something else.
     """
     if isinstance(dataset, (tuple, list)) and dataset and all(isinstance(n, (int, type(None))) for n in dataset):
-        raise TypeError(f"{caller}() got the shape {tuple(dataset)}. {_WANTED}")
+        raise TypeError(f"{_said(caller)} got the shape {tuple(dataset)}. {_WANTED}")
     if isinstance(dataset, (ms.Tensor, np.ndarray)):
-        raise TypeError(f"{caller}() got one tensor of shape {tuple(dataset.shape)}; a single batch goes into a "
+        raise TypeError(f"{_said(caller)} got one tensor of shape {tuple(dataset.shape)}; a single batch goes into a "
                         f"list: [x]. {_WANTED}")
     if isinstance(dataset, (str, bytes, dict, nn.Cell)) or not isinstance(dataset, Iterable):
-        raise TypeError(f"{caller}() got a {type(dataset).__name__!r}. {_WANTED}")
+        raise TypeError(f"{_said(caller)} got a {type(dataset).__name__!r}. {_WANTED}")
 
 
 def batches_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
@@ -56,6 +58,7 @@ def batches_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
 
     Raises:
         TypeError: a batch holds other things than tensors.
+        PruningError: there is NaN among the inputs.
     """
     for values in _rows(caller, dataset):
         yield values[:-1] if len(values) > 1 else values
@@ -70,11 +73,12 @@ def rows_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
 
     Raises:
         TypeError: a batch holds other things than tensors, or has no label.
+        PruningError: there is NaN among the inputs.
     """
     for values in _rows(caller, dataset):
         if len(values) < 2:
-            raise TypeError(f"{caller}() needs batches of the network's inputs and the label, but got one tensor of "
-                            f"shape {tuple(values[0].shape)}.")
+            raise TypeError(f"{_said(caller)} needs batches of the network's inputs and the label, but got one tensor "
+                            f"of shape {tuple(values[0].shape)}.")
         yield values
 
 
@@ -98,10 +102,32 @@ def _rows(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
     rows = dataset
     if hasattr(dataset, "create_tuple_iterator"):
         rows = dataset.create_tuple_iterator(num_epochs=1, do_copy=True)  # batches are kept, and read later
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         values = tuple(row) if isinstance(row, (tuple, list)) else (row,)
         strange = [value for value in values if not isinstance(value, (ms.Tensor, np.ndarray))]
         if strange or not values:
             got = f"a {type(strange[0]).__name__!r}" if strange else "nothing"
-            raise TypeError(f"{caller}() found {got} in a batch. {_WANTED}")
+            raise TypeError(f"{_said(caller)} found {got} in a batch. {_WANTED}")
+        if any(value.dtype.kind not in "biuf" for value in values if isinstance(value, np.ndarray)):
+            raise TypeError(f"{_said(caller)} found an array that holds no numbers in a batch. {_WANTED}")
+        _refuse_nan(caller, number, values[:-1] if len(values) > 1 else values)
         yield tuple(value if isinstance(value, ms.Tensor) else ms.Tensor(value) for value in values)
+
+
+def _refuse_nan(caller: str, number: int, inputs: tuple[Any, ...]) -> None:
+    """Behind a ReLU NaN is 0 on some devices, so that nothing else would show it."""
+    for value in inputs:
+        array = value if isinstance(value, np.ndarray) else _as_array(value)
+        if array is not None and np.isnan(array).any():
+            raise PruningError(f"{_said(caller)} found NaN among the network's inputs in batch {number}; leave these "
+                               "samples out.")
+
+
+def _as_array(value: ms.Tensor) -> np.ndarray | None:
+    found: np.ndarray | None = value.float().asnumpy() if value.is_floating_point() else None
+    return found
+
+
+def _said(caller: str) -> str:
+    """A caller for messages: a function with brackets; an option such as ``--eval`` as it is."""
+    return caller if "=" in caller or caller.startswith("-") else f"{caller}()"

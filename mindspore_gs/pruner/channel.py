@@ -170,7 +170,7 @@ class ChannelPruner(CompAlgo):
         Raises:
             TypeError: ``network`` is not a Cell.
             PruningError: the network cannot be pruned, has masks already, cannot meet the target, or does not take the
-                data.
+                data, or these hold NaN.
             ValueError: ``rates`` or ``ignore`` do not fit it.
         """
         check_cell(self, network)
@@ -241,9 +241,11 @@ class ChannelPruner(CompAlgo):
         """What a masked network keeps, as a plan that can be stored and carried out elsewhere.
 
         Raises:
+            TypeError: ``network`` is not a Cell.
             PruningError: ``network`` has no masks.
             PlanError: layers that share their channels have different masks.
         """
+        check_cell(self, network)
         record = record_of(network)
         if not masked_groups(network):
             raise PruningError(f"the network has no masks yet; call {type(self).__name__}(...).apply(network) first.")
@@ -273,9 +275,11 @@ class ChannelPruner(CompAlgo):
             Its channel graph, the policy for residual streams, and the groups that may lose channels.
 
         Raises:
+            TypeError: ``network`` is not a Cell.
             PruningError: the network cannot be pruned, or has masks already.
             ValueError: ``ignore`` does not fit it.
         """
+        check_cell(self, network)
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
@@ -441,6 +445,8 @@ def prune(net: nn.Cell, criterion: Any = "l1", target: Mapping[str, float] | Non
         >>> small[0].weight.shape[0], small[2].weight.shape[:2], net[2].weight.shape[:2]
         (44, (44, 44), (64, 64))
     """
+    if "input_shape" in options:
+        raise TypeError("prune() calls 'input_shape' 'inputs'; give it by that name.")
     if target is None and "prune_rate" not in options:
         target = {"macs": 0.5}
     pruner = ChannelPruner(criterion=criterion, target=target, input_shape=inputs, **options)

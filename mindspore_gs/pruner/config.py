@@ -43,7 +43,7 @@ def _target(owner: str, name: str, value: Any) -> Target | None:
         raise wrong_type(owner, name, "dict", value)
     value = dict(value)
     which = value.pop("engine", "mindspore") if "latency" in value else "mindspore"
-    if not callable(which) and which not in ENGINES:
+    if not callable(which) and not (isinstance(which, str) and which in ENGINES):
         raise ValueError(f"For '{owner}', the '{name}['engine']' must be one of {tuple(ENGINES)} or a function that "
                          f"takes the path of an ONNX file and returns seconds, but got {which!r}.")
     if len(value) != 1 or next(iter(value)) not in KINDS:
@@ -110,7 +110,7 @@ def input_shape(owner: str, name: str, value: Any) -> tuple[Any, ...] | None:
         shape = isinstance(part, (list, tuple)) and part and all(_is_size(n) for n in part)
         if not shape and not isinstance(part, ms.Tensor):
             raise ValueError(f"For '{owner}', the '{name}' must be a shape such as (1, 3, 32, 32), a tensor, or a list "
-                             f"of these for several inputs, but got {value!r}.")
+                             f"of these for several inputs, but got {value!r:.200}.")
         found.append(part if isinstance(part, ms.Tensor) else tuple(int(n) for n in part))
     return tuple(found)
 

@@ -12,6 +12,8 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, forget_compilation, get_cell, parameters_by_name
+from mindspore_gs._constructor import built_by, check_constructor
+from mindspore_gs._files import checked_path, path_with_suffix
 from mindspore_gs.errors import CheckpointError
 from mindspore_gs.quantization import container
 from mindspore_gs.quantization.packing import pack, packed_size, unpack
@@ -57,19 +59,19 @@ def save_quantized(net: nn.Cell, path: str | os.PathLike) -> Path:
         Path of the file.
 
     Raises:
-        TypeError: ``net`` is not a Cell.
+        TypeError: ``net`` is not a Cell, or ``path`` is no path.
+        ValueError: ``path`` is empty or a folder.
         CheckpointError: it has no low-bit weights, they have been changed since ``convert``, or the file cannot be
             written.
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"save_quantized() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    path = path_with_suffix("save_quantized()", "path", path, _SUFFIX)
     net = converted(net) if slb_layers(net) else net
     layers = quantized_layers(net)
     if not layers:
         raise CheckpointError(f"{type(net).__name__} has no low-bit weights; save the network that "
                               "SlbQuantAwareTraining.convert() returned.")
-    path = Path(path)
-    path = path if path.suffix == _SUFFIX else path.with_name(path.name + _SUFFIX)
     grids = {id(cell.weight): (where, *vars(cell)[GRID]) for where, cell in layers.items()}
     entries, parts = [], []
     for name, parameter in parameters_by_name(net).items():
@@ -123,17 +125,14 @@ def load_quantized(constructor: Callable[[], nn.Cell], path: str | os.PathLike) 
         The network as ``convert`` returned it.
 
     Raises:
-        TypeError: ``constructor`` cannot be called or does not return a Cell.
+        TypeError: ``constructor`` cannot be called without arguments or does not return a Cell, or ``path`` is no path.
+        ValueError: ``path`` is empty or a folder.
         CheckpointError: the file cannot be read, is damaged, or belongs to another network.
     """
-    if isinstance(constructor, nn.Cell) or not callable(constructor):
-        raise TypeError("load_quantized() takes a function that builds the float network, such as "
-                        f"'lambda: resnet20()', but got {type(constructor).__name__!r}.")
+    check_constructor("load_quantized", constructor, "float")
+    path = checked_path("load_quantized()", "path", path)
     header, data = container.read(path)
-    net = constructor()
-    if not isinstance(net, nn.Cell):
-        raise TypeError(f"the constructor must return a mindspore.nn.Cell, but returned {type(net).__name__!r}.")
-    net = copy_network(net)
+    net = copy_network(built_by(constructor))
     own = parameters_by_name(net)
     entries = _entries(header, path)
     _check_fit(entries, {name: tuple(p.shape) for name, p in own.items()}, len(data), path)

@@ -25,6 +25,23 @@ def check_fields(document: dict[str, Any], path: str) -> None:
         raise PruningError(f"{path} is damaged: its {wrong!r} is not as 'mindspore-gs prune' writes it.")
 
 
+def check_document(document: Any, owner: str) -> None:
+    """Refuse what a user gives in the place of a document.
+
+    Args:
+        document: what :meth:`mindspore_gs.runs.RunRecord.document` gives, or ``results.json`` holds.
+        owner: who takes it, for the message, such as ``"page()"``.
+
+    Raises:
+        TypeError: it is no dict.
+        PruningError: names the first field that is wrong.
+    """
+    if not isinstance(document, dict):
+        raise TypeError(f"{owner} takes the document of a run, a dict such as RunRecord.document() and "
+                        f"read_document() give, but got {type(document).__name__!r}.")
+    check_fields(document, f"the document for {owner}")
+
+
 def _text(value: Any) -> bool:
     return isinstance(value, str)
 

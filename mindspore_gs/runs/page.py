@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 from mindspore_gs.runs.charts import HATCH, line, ranked
+from mindspore_gs.runs.fields import check_document
 
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1c2330;--paper:#fff;--line:#d5dae3;--soft:#f3f5f9;--keep:#2766b0;--gone:#c9d3e3;
@@ -40,7 +41,12 @@ def page(document: dict[str, Any]) -> str:
     Args:
         document: what :meth:`~mindspore_gs.runs.RunRecord.document` gives, or ``results.json`` holds. What a run does
             not have, such as accuracies, has no place on its page.
+
+    Raises:
+        TypeError: ``document`` is no dict.
+        PruningError: it is none of a run.
     """
+    check_document(document, "page()")
     title = f"{document['network']}: pruned"
     command = f"<p><code>{_text(document['command'])}</code></p>" if document["command"] else ""
     parts = [HATCH, f"<h1>{_text(title)}</h1>", command, _cards(document), _accuracy(document.get("accuracy", {})),

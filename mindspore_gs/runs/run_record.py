@@ -10,7 +10,7 @@ from typing import Any
 
 from mindspore import nn
 
-from mindspore_gs._files import whole_file
+from mindspore_gs._files import checked_folder, checked_path, whole_file
 from mindspore_gs.analysis import Sensitivity
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
@@ -118,11 +118,15 @@ class RunRecord:
 
         Returns:
             The document.
+
+        Raises:
+            TypeError, ValueError: ``folder`` is no path of a folder.
         """
+        folder = checked_folder("RunRecord.write()", "folder", folder)
         document = self.document()
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for name, text in ((RESULTS, json.dumps(document, indent=2) + "\n"), (PAGE, page(document))):
-            with whole_file(Path(folder) / name) as draft:
+            with whole_file(folder / name) as draft:
                 draft.write_text(text, encoding="utf-8")
         return document
 
@@ -144,8 +148,10 @@ def read_document(path: str | Path) -> dict[str, Any]:
     """The document of a run from its ``results.json``.
 
     Raises:
+        TypeError, ValueError: ``path`` is no path of a file.
         PruningError: there is no such file, or it is something else.
     """
+    path = checked_path("read_document()", "path", path)
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

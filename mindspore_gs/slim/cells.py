@@ -3,6 +3,8 @@
 import mindspore as ms
 from mindspore import nn, ops
 
+from mindspore_gs._config import integer, positive
+
 
 class RestoreChannels(nn.Cell):
     """Put the channels of a slim tensor back into place; the removed ones are zero.
@@ -19,7 +21,8 @@ class RestoreChannels(nn.Cell):
         Tensor of shape :math:`(N, size, H, W)`, or :math:`(N, ..., size)`, and the type of ``x``.
 
     Raises:
-        ValueError: ``axis`` is neither 1 nor -1.
+        TypeError: ``size`` or a place is no int.
+        ValueError: ``axis`` is neither 1 nor -1, or ``indices`` do not ascend, lie outside, or are none.
 
     Examples:
         >>> import mindspore as ms
@@ -33,10 +36,15 @@ class RestoreChannels(nn.Cell):
         super().__init__()
         if axis not in (1, -1):
             raise ValueError(f"For 'RestoreChannels', the 'axis' must be 1 or -1, but got {axis!r}.")
+        indices = tuple(integer("RestoreChannels", "indices", k) for k in indices)
+        positive("RestoreChannels", "size", size)
+        if not indices or indices[0] < 0 or indices[-1] >= size or any(a >= b for a, b in zip(indices, indices[1:])):
+            raise ValueError(f"For 'RestoreChannels', the 'indices' must ascend from 0 to {size - 1} at most, and be "
+                             f"at least one, but got {indices}.")
         self.axis = axis
         kept = len(indices)
         place = {channel: k for k, channel in enumerate(indices)}
-        self.size, self.indices = size, tuple(indices)
+        self.size, self.indices = size, indices
         self.source = ms.Tensor([place.get(channel, kept) for channel in range(size)], ms.int32)
         self.zeros_like = ops.ZerosLike()
         self.kept = ms.Tensor(list(indices), ms.int32)

@@ -4,8 +4,9 @@ from numbers import Integral
 
 from mindspore import nn
 
-from mindspore_gs._cells import get_cell, owners_by_name
+from mindspore_gs._cells import get_cell, owners_by_name, parameters_by_name
 from mindspore_gs.errors import PlanError
+from mindspore_gs.graph.restores import restore_path
 from mindspore_gs.norms import batch_norms
 from mindspore_gs.slim.plan import PrunePlan
 
@@ -57,3 +58,22 @@ def _check_attribute(net: nn.Cell, path: str, attribute: str) -> None:
                         f"{_REMEDY}") from error
     if not isinstance(present, Integral) or isinstance(present, bool):
         raise PlanError(f"the plan sets {attribute!r} of {path!r}, which holds no number; {_REMEDY}")
+
+
+def check_made_by(small: nn.Cell, plan: PrunePlan) -> None:
+    """Refuse a slim network that was not made by this plan.
+
+    Args:
+        small: the slim network.
+        plan: what should have made it.
+
+    Raises:
+        PlanError: a parameter is missing or has another length than the plan leaves.
+    """
+    shapes = {name: tuple(p.shape) for name, p in parameters_by_name(small).items()}
+    for keep in plan.keeps:
+        shape = shapes.get(keep.parameter)
+        if restore_path(keep.parameter) is None and (shape is None or shape[keep.axis:][:1] != (len(keep.indices),)):
+            found = "which it does not have" if shape is None else f"whose shape is {shape}"
+            raise PlanError(f"{type(small).__name__} was not made by this plan, which leaves {len(keep.indices)} "
+                            f"positions on axis {keep.axis} of {keep.parameter!r}, {found}.")

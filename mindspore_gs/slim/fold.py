@@ -1,5 +1,6 @@
 """Fold BatchNorm into the convolution in front of it, for a network that is only run."""
 
+from numbers import Real
 from typing import Any
 
 import mindspore as ms
@@ -37,7 +38,8 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any, gather_macs: float | None = None
         other classes, in other types than float32, or on batch statistics stay.
 
     Raises:
-        TypeError: ``net`` is not a Cell.
+        TypeError: ``net`` is not a Cell, or ``gather_macs`` no number.
+        ValueError: ``gather_macs`` is negative or infinite.
         TraceError: the network cannot be traced.
 
     Examples:
@@ -47,6 +49,10 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any, gather_macs: float | None = None
         >>> [p.name for p in fold_batch_norm(net, (1, 3, 16, 16)).get_parameters()]
         ['0.weight', '0.bias']
     """
+    if gather_macs is not None and (isinstance(gather_macs, bool) or not isinstance(gather_macs, Real)):
+        raise TypeError(f"for fold_batch_norm(), 'gather_macs' must be a number or None, but got {gather_macs!r}.")
+    if gather_macs is not None and not 0 <= gather_macs < float("inf"):
+        raise ValueError(f"for fold_batch_norm(), 'gather_macs' must be at least 0 and finite, but got {gather_macs}.")
     worth = GATHER_MACS if gather_macs is None else gather_macs
     pairs = trace(net, *inputs).pairs.values()
     folded = copy_network(net)

@@ -6,6 +6,7 @@ from mindspore import nn
 
 from mindspore_gs._cells import constructor_names, parameters_by_name
 from mindspore_gs.errors import PlanError
+from mindspore_gs.slim.fits import check_made_by
 from mindspore_gs.slim.plan import PrunePlan
 
 
@@ -27,8 +28,8 @@ def carry_moments(old: nn.Optimizer, new: nn.Optimizer, masked: nn.Cell, small: 
         How many moments were carried over.
 
     Raises:
-        TypeError: the optimizers are of different classes.
-        PlanError: a moment does not fit; nothing has been changed.
+        TypeError: the optimizers are of different classes, or an argument is something else.
+        PlanError: ``small`` was not made by ``plan``, or a moment does not fit; nothing has been changed.
 
     Examples:
         >>> from mindspore import nn
@@ -41,9 +42,15 @@ def carry_moments(old: nn.Optimizer, new: nn.Optimizer, masked: nn.Cell, small: 
         >>> carry_moments(old, new, masked, small, pruner.plan(masked))
         4
     """
+    for name, given, kind in (("old", old, nn.Optimizer), ("new", new, nn.Optimizer), ("masked", masked, nn.Cell),
+                              ("small", small, nn.Cell), ("plan", plan, PrunePlan)):
+        if not isinstance(given, kind):
+            raise TypeError(f"for carry_moments(), {name!r} must be a {kind.__name__}, but got "
+                            f"{type(given).__name__!r}.")
     if type(old) is not type(new):
         raise TypeError(f"carry_moments() takes two optimizers of one class, but got {type(old).__name__!r} and "
                         f"{type(new).__name__!r}.")
+    check_made_by(small, plan)
     before, after = _moments(old, masked), _moments(new, small)
     values = {key: _sliced(before[key].asnumpy(), key[1], plan) for key in after if key in before}
     for key, value in values.items():

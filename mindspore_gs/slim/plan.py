@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +82,13 @@ class PrunePlan:
     inputs: tuple[tuple[tuple[int, ...], str], ...] = ()
     attributes: tuple[tuple[str, str, int], ...] = ()
 
+    def __post_init__(self) -> None:
+        for name, kind in (("keeps", Keep), ("restores", Restore)):
+            found = getattr(self, name)
+            if not isinstance(found, tuple) or not all(isinstance(one, kind) for one in found):
+                raise TypeError(f"For 'PrunePlan', the '{name}' must be a tuple of {kind.__name__}, but got "
+                                f"{found!r:.100}.")
+
     @classmethod
     def from_groups(cls, graph: ChannelGraph, keep: Mapping[Group, Iterable[bool]]) -> "PrunePlan":
         """Plan the removal of channels.
@@ -116,7 +124,12 @@ class PrunePlan:
         return next((k.indices for k in self.keeps if (k.parameter, k.axis) == (parameter, axis)), None)
 
     def then(self, later: "PrunePlan") -> "PrunePlan":
-        """One plan for the original network that does what this plan and then ``later``, on its slim network, do."""
+        """One plan for the original network that does what this plan and then ``later``, on its slim network, do.
+
+        Raises:
+            TypeError: ``later`` is no plan.
+        """
+        _check_plan("then", later)
         first = {(k.parameter, k.axis): k for k in self.keeps}
         keeps = dict(first)
         for keep in later.keeps:
@@ -134,10 +147,12 @@ class PrunePlan:
         """What is left to do of this plan on a network that ``earlier`` has been carried out on.
 
         Raises:
+            TypeError: ``earlier`` is neither a plan nor None.
             PlanError: this plan does not continue ``earlier``.
         """
         if earlier is None:
             return self
+        _check_plan("since", earlier)
         done = {(k.parameter, k.axis): k for k in earlier.keeps}
         if not done.keys() <= {(k.parameter, k.axis) for k in self.keeps}:
             raise PlanError("the plan does not continue the one that made the network; build the original network.")
@@ -181,6 +196,11 @@ class PrunePlan:
         inputs = tuple((tuple(shape), kind) for shape, kind in document["inputs"])
         attributes = tuple((path, name, value) for path, name, value in document.get("attributes", ()))
         return cls(keeps, restores, document["grouped"], zeros, inputs, attributes)
+
+
+def _check_plan(method: str, given: Any) -> None:
+    if not isinstance(given, PrunePlan):
+        raise TypeError(f"PrunePlan.{method}() takes a PrunePlan, but got {type(given).__name__!r}.")
 
 
 def _attributes(graph: ChannelGraph, masks: Mapping[tuple[str, int], np.ndarray],

@@ -14,6 +14,7 @@ from mindspore_gs._cells import (
     replace_cell,
     replace_everywhere,
 )
+from mindspore_gs._config import boolean
 from mindspore_gs._finite import check_finite
 from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PlanError
@@ -43,7 +44,7 @@ def slim(net: nn.Cell, plan: PrunePlan, check: bool = True) -> nn.Cell:
         A new network.
 
     Raises:
-        TypeError: ``net`` is not a Cell or ``plan`` is not a PrunePlan.
+        TypeError: ``net`` is not a Cell, ``plan`` is not a PrunePlan, or ``check`` is not True or False.
         PlanError: the plan belongs to another network.
         PruningError: a number of the network is not finite.
         ParityError: the slim network computes something else.
@@ -58,6 +59,7 @@ def slim(net: nn.Cell, plan: PrunePlan, check: bool = True) -> nn.Cell:
         >>> slim(net, plan)[0].weight.shape
         (6, 3, 3, 3)
     """
+    boolean("slim", "check", check)
     check_finite(_checked(net, plan), "slim()")
     small = slice_network(net, plan)
     if check and plan.inputs:

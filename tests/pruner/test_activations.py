@@ -179,7 +179,7 @@ class Hidden(nn.Cell):
 
 @pytest.mark.parametrize(("build", "data", "error", "message"), [
     (network, [image(1, 3, 4, 4)], PruningError, "cannot be run on batch 1, whose inputs and label"),
-    (network, [image(*SHAPE), image(*SHAPE) * np.nan], PruningError, "the data have NaN among the network's inputs"),
+    (network, [image(*SHAPE), image(*SHAPE) * np.nan], PruningError, "found NaN among the network's inputs in batch 2"),
     (network, [image(*SHAPE) * 1e30 * 1e30], PruningError, "'2' is given has NaN or infinite numbers"),
     (network, [], ValueError, "needs at least one batch"),
     (network, ["x"], TypeError, "found a 'str' in a batch"),

@@ -1,14 +1,16 @@
 """Kill runs at random moments, start them again, and compare the end with a run that nobody has killed.
 
-    python -m tests.trust.kills --kills 100 --mode PYNATIVE --out kills.json
+    python -m tests.trust.kills --kills 102 --mode PYNATIVE --out kills.json
 
-Prints a line for each chain: how many kills it took, in which phases, and whether all files are the same bytes.
+Prints a line for each chain: how many kills it took, in which phases, and whether all files are the same bytes. With
+``--out`` it goes on behind the chains that are in this file.
 """
 
 import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,7 +42,7 @@ def start(kind: str, folder: Path, number: int = 0, milliseconds: float = 0, mod
     with (folder / "log").open("a") as log:
         return subprocess.run([sys.executable, str(HERE / "killed.py"), str(folder / "out"), str(number),
                                str(milliseconds), *command.split()], cwd=folder, stdout=log, stderr=log,
-                              env=environment, timeout=900, check=False).returncode
+                              env=environment, timeout=7200, check=False).returncode
 
 
 def chain(kind: str, folder: Path, kills: int, draw: random.Random, mode: str = "PYNATIVE") -> Counter:
@@ -82,34 +84,48 @@ def differences(one: Path, other: Path) -> list[str]:
     return found
 
 
+def notes(path: Path | None, settings: dict) -> dict:
+    """What earlier runs with the same settings have found."""
+    found = settings | {"kills": 0, "differences": [], "phases": {}, "chains": []}
+    if path is None or not path.exists():
+        return found
+    earlier = json.loads(path.read_text())
+    if {name: earlier.get(name) for name in settings} != settings:
+        raise SystemExit(f"{path} is of a run with other settings; give another file for --out")
+    return earlier
+
+
 def main() -> None:
-    """All kinds of runs, in chains of ten kills."""
+    """All kinds of runs, in chains of six kills."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--chain", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=102)
+    parser.add_argument("--chain", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--mode", choices=("PYNATIVE", "GRAPH"), default="PYNATIVE")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    draw, total, bad = random.Random(options.seed), Counter(), []
+    found = notes(options.out, {"seed": options.seed, "mode": options.mode, "chain": options.chain,
+                                "kinds": options.kinds})
     with TemporaryDirectory() as place:
-        for kind in options.kinds:
-            assert start(kind, Path(place, kind, "whole"), mode=options.mode) == 0
-        for number in range(-(-options.kills // options.chain)):
+        for number in range(len(found["chains"]), -(-options.kills // options.chain)):
             kind = options.kinds[number % len(options.kinds)]
-            folder = Path(place, kind, str(number))
-            phases = chain(kind, folder, options.chain, draw, options.mode)
-            wrong = differences(Path(place, kind, "whole"), folder)
-            total.update({f"{kind}: {phase}": count for phase, count in phases.items()})
-            bad += wrong
-            print(f"{kind} {sum(phases.values())} kills: {dict(phases)}; {wrong or 'all files are the same'}",
-                  flush=True)
+            whole, folder = Path(place, kind, "whole"), Path(place, kind, str(number))
+            assert whole.exists() or start(kind, whole, mode=options.mode) == 0, (whole / "log").read_text()[-3000:]
+            draw = random.Random(f"{options.seed} {number}")
+            phases = {f"{kind}: {phase}": count
+                      for phase, count in chain(kind, folder, options.chain, draw, options.mode).items()}
+            wrong = differences(whole, folder)
+            found["kills"] += sum(phases.values())
+            found["phases"] = dict(Counter(found["phases"]) + Counter(phases))
+            found["differences"] += wrong
+            found["chains"].append({"phases": phases, "differences": wrong})
+            print(f"{kind} {sum(phases.values())} kills: {phases}; {wrong or 'all files are the same'}", flush=True)
             if options.out:
-                options.out.write_text(json.dumps({"kills": sum(total.values()), "differences": bad,
-                                                   "mode": options.mode, "phases": dict(total)}, indent=2) + "\n")
-    print(f"{sum(total.values())} kills, {len(bad)} differences")
-    sys.exit(bool(bad))
+                options.out.write_text(json.dumps(found, indent=2) + "\n")
+            shutil.rmtree(folder)
+    print(f"{found['kills']} kills, {len(found['differences'])} differences")
+    sys.exit(bool(found["differences"]))
 
 
 if __name__ == "__main__":
