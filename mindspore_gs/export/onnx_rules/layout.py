@@ -12,7 +12,7 @@ from mindspore_gs.graph.ir import Node
 
 
 @onnx_rule("Reshape", "View", "Flatten", "FlattenExt", "Squeeze", "ExpandDims", "UnsqueezeExt", "InnerUnsqueeze",
-           "ExpandDimsView")
+           "ExpandDimsView", "ViewAs")
 def _reshaped(node: Node, writer: Writer) -> str:
     return writer.reshape(writer.tensor(node.inputs[0]), node.shape)
 
