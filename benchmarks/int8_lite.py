@@ -14,6 +14,7 @@ import numpy as np
 from mindspore_gs.engines import LITE_FOLDER, _call
 
 TESTED = 1000  # test images: its INT8 kernels are made for ARM and slow elsewhere
+CALIBRATED = 100  # images that show which range activations have; its converter runs them slowly, too
 KINDS = ("lite float32", "lite int8")
 
 _SETTINGS = """[common_quant_param]
@@ -50,11 +51,12 @@ def lite_rows(onnx_file: Path, batches: Sequence[np.ndarray], images: Any,
     rows = []
     for kind in KINDS:
         file = _converted(onnx_file, onnx_file.with_name(f"{onnx_file.stem}-{kind.replace(' ', '-')}"), 1, kind,
-                          [image[None] for batch in batches for image in batch])
+                          [image[None] for batch in batches for image in batch][:CALIBRATED])
         accuracy = None
         if images is not None and normalise is not None:
             with TemporaryDirectory() as scratch:
-                many = _converted(onnx_file, Path(scratch) / "many", len(batches[0]), kind, batches)
+                many = _converted(onnx_file, Path(scratch) / "many", len(batches[0]), kind,
+                                  batches[:-(-CALIBRATED // len(batches[0]))])
                 accuracy = _accuracy(many, images, normalise, len(batches[0]), Path(scratch))
         rows.append({"kind": kind, "file": file.name, "bytes": file.stat().st_size, "accuracy": accuracy,
                      "tested": None if accuracy is None else TESTED})

@@ -10,7 +10,7 @@ from tests.export.run_onnx import worst_difference, worst_of_batches
 from tests.helpers import image
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 
 SHAPE = (2, 4, 6, 6)
 
@@ -47,6 +47,18 @@ class Added(nn.Cell):
 
     def construct(self, x):
         return ops.index_add(x + 1, Tensor([0, 2], ms.int32), x[:, :2], 1)
+
+
+class Meshes(nn.Cell):
+    """Numbers of the code only, which are constants in the file."""
+
+    def construct(self, x):
+        line = ops.linspace(-1.0, 1.0, 6)
+        one, two = ops.meshgrid(line, line * 0.5, indexing="xy")
+        rows, columns = ops.meshgrid(ops.arange(6), ops.arange(4), indexing="ij")
+        both = ops.stack(ops.meshgrid(line, line, indexing="xy"), -1)
+        return x + one, x - two, x.sum() + rows - columns, ops.stack(ops.meshgrid(line, line), 0) + x[:, :2], x.view_as(
+            x + 1), ops.grid_sample(x, ops.tile(both[None] * 0.9, (x.shape[0], 1, 1, 1)))
 
 
 class OneSample(nn.Cell):
@@ -90,7 +102,7 @@ class Unpooled(nn.Cell):
         return ops.max_unpool2d(maxima, places, 2), places, ops.max_unpool2d(apart, others, 2, output_size=(6, 6))
 
 
-@pytest.mark.parametrize("functions", [Running, Diagonals, Entries, Added, Deformed, Unpooled])
+@pytest.mark.parametrize("functions", [Running, Diagonals, Entries, Added, Meshes, Integers, Deformed, Unpooled])
 def test_functions(functions, tmp_path):
     assert worst_of_batches(functions(), tmp_path, SHAPE) <= 1e-5
 
@@ -100,6 +112,28 @@ def test_functions_of_one_batch(functions, tmp_path):
     net = functions()
     path = export_onnx(net, SHAPE, tmp_path / "net")
     assert worst_difference(path, net, image(*SHAPE)) <= 1e-5
+
+
+class Integers(nn.Cell):
+    """Compared with numbers between them, divided, rounded; and counted as far as the batch."""
+
+    def construct(self, x):
+        n = ops.floor(ops.abs(x) * 3).astype(ms.int32)
+        return (n > 0.5, n >= 0.5, n == 1.5, n * 0.5, n / 2, n // 2, n % 2, 2 - n, n ** 2, -n, ops.where(n > 2, 1, 0),
+                ops.round(x, decimals=1), ops.round(x * 2.5), x[:, 0] + ops.arange(x.shape[0]).reshape(-1, 1, 1),
+                ops.arange(1, x.shape[0] * 2, 2))
+
+
+class IdentityOfTheBatch(nn.Cell):
+    def construct(self, x):
+        return ops.matmul(ops.eye(x.shape[0]), x.reshape(x.shape[0], -1))
+
+
+def test_a_rule_that_takes_no_open_batch_leaves_it_fixed(tmp_path, caplog):
+    path = export_onnx(IdentityOfTheBatch(), SHAPE, tmp_path / "net")
+    assert "the batch of the ONNX file is fixed: Eye" in caplog.text
+    assert onnx.load(path).metadata_props[0].value.startswith("fixed: Eye")
+    assert worst_difference(path, IdentityOfTheBatch(), image(*SHAPE)) <= 1e-6
 
 
 class Inverse(nn.Cell):
