@@ -6,7 +6,9 @@
 
 ResNet-20 on CIFAR-10 with the pretrained weights: slim networks have half of the MACs, widths in multiples of 8, and
 are repaired without training (compensation with 1,024 training images). MobileNetV2 at 224x224 has random weights:
-there only the latency means something. ``make`` may run on a busy machine, ``time`` needs a quiet one.
+there only the latency means something. ``make`` may run on a busy machine, ``time`` needs a quiet one. Where
+MINDSPORE_GS_LITE names the folder that examples/on_device/build.sh has built, MindSpore Lite's own quantisation takes
+part.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,8 +27,10 @@ import benchmarks.environment  # noqa: E402, F401, I001
 import numpy as np  # noqa: E402
 
 from benchmarks.conditions import conditions, warning  # noqa: E402
+from benchmarks.int8_lite import lite_rows  # noqa: E402
 from benchmarks.performance_files import lines  # noqa: E402
 from benchmarks.performance_table import table  # noqa: E402
+from benchmarks.performance_times import _lite  # noqa: E402
 from benchmarks.turns import ratio  # noqa: E402
 from mindspore_gs.timing import take_turns  # noqa: E402
 
@@ -38,26 +43,33 @@ BATCH = 100
 def make(folder: Path, data_path: str, pretrained: str) -> None:
     """Write the float and the INT8 file of each network, and one line about each into ``int8.jsonl``.
 
-    A line has ``net``, ``version``, ``kind`` (``"float32"`` or ``"int8"``), ``file``, ``bytes`` and ``accuracy`` (in
-    percent of the test images; None for MobileNetV2).
+    A line has ``net``, ``version``, ``kind`` (``"float32"``, ``"int8"``, and with ``lite`` in front for MindSpore
+    Lite's files), ``file``, ``bytes``, ``accuracy`` (in percent of the test images; None for MobileNetV2) and
+    ``tested`` (how many images).
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, makers in (("ResNet-20", partial(_resnet20, data_path, pretrained)), ("MobileNetV2", _mobilenet)):
         done = {(row["net"], row["version"]) for row in lines(folder / "int8.jsonl")}
         missing = [version for version in VERSIONS if (name, version) not in done]
-        for version, float32, batches, accuracy in makers(folder, missing):
-            rows = _both(folder, name, version, float32, batches, accuracy)
+        for version, float32, batches, images in makers(folder, missing):
+            rows = _both(folder, name, version, float32, batches, images)
             with (folder / "int8.jsonl").open("a") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
             print(*rows, sep="\n", flush=True)
 
 
-def _both(folder: Path, name: str, version: str, float32: Path, batches, accuracy) -> list[dict]:
+def _both(folder: Path, name: str, version: str, float32: Path, batches: list[np.ndarray], images) -> list[dict]:
+    from src.batches import normalise
+
     from mindspore_gs.int8 import quantize_onnx
 
     int8 = quantize_onnx(float32, batches, folder / f"{name}-{version}-int8")
-    return [{"net": name, "version": version, "kind": kind, "file": file.name, "bytes": file.stat().st_size,
-             "accuracy": accuracy(file)} for kind, file in (("float32", float32), ("int8", int8))]
+    count = None if images is None else len(images)
+    rows = [{"kind": kind, "file": file.name, "bytes": file.stat().st_size, "tested": count,
+             "accuracy": None if images is None else _accuracy(images, file)}
+            for kind, file in (("float32", float32), ("int8", int8))]
+    rows += lite_rows(float32, batches, images, normalise)
+    return [{"net": name, "version": version} | row for row in rows]
 
 
 def _resnet20(data_path: str, pretrained: str, folder: Path, versions: list[str]) -> Iterator[tuple]:
@@ -82,7 +94,7 @@ def _resnet20(data_path: str, pretrained: str, folder: Path, versions: list[str]
             dense, target={"macs": 0.5}, inputs=(1, 3, 32, 32), residual=version, round_to=8, compensate=True,
             data=[ms.Tensor(batch) for batch in pixels])
         float32 = export_onnx(net, (1, 3, 32, 32), folder / f"ResNet-20-{version}")
-        yield version, float32, pixels[:IMAGES // BATCH], partial(_accuracy, data.evaluation)
+        yield version, float32, pixels[:IMAGES // BATCH], data.evaluation
 
 
 def _accuracy(images, file: Path) -> float:
@@ -107,7 +119,7 @@ def _mobilenet(folder: Path, versions: list[str]) -> Iterator[tuple]:
         net = source.network(Case(version) if version == "dense" else Case(version, 8))
         float32 = export_onnx(net, (1, *source.shape), folder / f"MobileNetV2-{version}")
         images = [np.random.default_rng(k).standard_normal((8, *source.shape)).astype(np.float32) for k in range(4)]
-        yield version, float32, images, lambda file: None
+        yield version, float32, images, None
 
 
 def _session(file: Path):
@@ -119,7 +131,7 @@ def _session(file: Path):
 
 
 def time_all(folder: Path, runs: int) -> None:
-    """Time all files of a network in turns, batch 1, one thread, and write ``int8-times.jsonl``."""
+    """Time all files of a network and engine in turns, batch 1, one thread, and write ``int8-times.jsonl``."""
     made, done = lines(folder / "int8.jsonl"), {row["net"] for row in lines(folder / "int8-times.jsonl")}
     for name in dict.fromkeys(row["net"] for row in made):
         rows = [row for row in made if row["net"] == name]
@@ -128,17 +140,31 @@ def time_all(folder: Path, runs: int) -> None:
         state = conditions()
         if warning(state):
             print(warning(state))
-        sessions = [_session(folder / row["file"]) for row in rows]
-        inputs = [{entry.name: np.random.default_rng(0).standard_normal((1, *entry.shape[1:])).astype(np.float32)
-                   for entry in session.get_inputs()} for session in sessions]
-        seconds = take_turns([partial(session.run, None, x) for session, x in zip(sessions, inputs)], runs, 5)
-        with (folder / "int8-times.jsonl").open("a") as file:
-            for row, own in zip(rows, seconds.T):
-                speed = ratio(seconds[:, 0], own)
-                row |= {"ms": 1000 * float(np.median(own)), "speed_up": [speed.median, speed.low, speed.high],
-                        "runs": runs, "load": state["load"], "commit": state["commit"], "time": state["time"]}
-                file.write(json.dumps(row) + "\n")
-                print(f"{name}, {row['version']}, {row['kind']}: {row['ms']:.3f} ms, speed-up {speed}")
+        for lite in (False, True):
+            group = [row for row in rows if ("lite" in row["kind"]) == lite]
+            if group:
+                _write_times(folder, group, _seconds(folder, group, runs), runs, state)
+
+
+def _seconds(folder: Path, rows: list[dict], runs: int) -> np.ndarray:
+    """Seconds of each turn and file; those of one engine."""
+    files = [folder / row["file"] for row in rows]
+    entry = _session(folder / f"{rows[0]['net']}-dense.onnx").get_inputs()[0]
+    x = np.random.default_rng(0).standard_normal((1, *entry.shape[1:])).astype(np.float32)
+    if "lite" in rows[0]["kind"]:
+        with TemporaryDirectory() as scratch:
+            return _lite(files, x, runs // 3, Path(scratch))
+    return take_turns([partial(session.run, None, {entry.name: x}) for session in map(_session, files)], runs, 5)
+
+
+def _write_times(folder: Path, rows: list[dict], seconds: np.ndarray, runs: int, state: dict) -> None:
+    with (folder / "int8-times.jsonl").open("a") as file:
+        for row, own in zip(rows, seconds.T):
+            speed = ratio(seconds[:, 0], own)
+            row |= {"ms": 1000 * float(np.median(own)), "speed_up": [speed.median, speed.low, speed.high],
+                    "runs": runs, "load": state["load"], "commit": state["commit"], "time": state["time"]}
+            file.write(json.dumps(row) + "\n")
+            print(f"{row['net']}, {row['version']}, {row['kind']}: {row['ms']:.3f} ms, speed-up {speed}", flush=True)
 
 
 def page(folder: Path) -> str:
@@ -147,11 +173,15 @@ def page(folder: Path) -> str:
     body = []
     for row in lines(folder / "int8.jsonl"):
         found = timed.get((row["net"], row["version"], row["kind"]))
-        body.append([row["net"], row["version"], row["kind"],
-                     "" if row["accuracy"] is None else f"{row['accuracy']:.2f}%", f"{row['bytes']:,}",
+        body.append([row["net"], row["version"], row["kind"], _percent(row), f"{row['bytes']:,}",
                      f"{found['ms']:.3f}" if found else "",
                      "{:.2f} [{:.2f}, {:.2f}]".format(*found["speed_up"]) if found else ""])
     return table(["network", "version", "numbers", "accuracy", "bytes", "ms", "speed-up over dense float32"], body)
+
+
+def _percent(row: dict) -> str:
+    """The accuracy, and of how many images it is."""
+    return "" if row["accuracy"] is None else f"{row['accuracy']:.2f}% of {row['tested']:,}"
 
 
 def main() -> None:

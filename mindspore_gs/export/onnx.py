@@ -123,9 +123,10 @@ def _write_equal(net: nn.Cell, inputs: ExportInputs, path: Path, wishes: _Wishes
     doubt = None
     for candidate in _candidates(net, inputs, wishes.fold):
         graph, reason = _traced(candidate, inputs) if wishes.open_batch else (_closed(candidate, inputs), _FIXED)
-        _save(candidate, graph, inputs, path, wishes, reason)
-        if reason is None and not inputs.open_batch:
-            reason = _why_not_open(net, inputs, path)
+        if reason is not None or inputs.open_batch:
+            _save(candidate, graph, inputs, path, wishes, reason)
+        else:
+            reason = _opened(net, candidate, graph, inputs, path, wishes)
             if reason is not None:
                 _save(candidate, _closed(candidate, inputs), inputs, path, wishes, reason)
         doubt = _doubt(net, path, inputs.probes)
@@ -172,6 +173,16 @@ def _save(net: nn.Cell, graph: Graph, inputs: ExportInputs, path: Path, wishes: 
     onnx.helper.set_model_props(model, {"batch": batch})
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
+
+
+def _opened(net: nn.Cell, candidate: nn.Cell, graph: Graph, inputs: ExportInputs, path: Path,
+            wishes: _Wishes) -> str | None:
+    """Write the file with an open batch and try it with another one; why it has to be fixed, or None."""
+    try:
+        _save(candidate, graph, inputs, path, wishes, None)
+    except ExportError as error:  # if the batch is not what is in the way, the file for one batch fails as well
+        return str(error)
+    return _why_not_open(net, inputs, path)
 
 
 def _weights(net: nn.Cell, graph: Graph) -> Mapping[str, np.ndarray]:

@@ -47,11 +47,15 @@ class Writer:
             self.initializers[name] = self._weights[name]
             self._written[name] = name
             return name
-        value = self.graph.constants[name]
+        return self._constant(self.graph.constants[name])
+
+    def _constant(self, value: Any) -> Any:
         if isinstance(value, Repeated):
             return self._along_the_batch(value)
         if value is None or isinstance(value, str):
             return ""
+        if isinstance(value, tuple) and any(isinstance(part, (np.ndarray, Repeated)) for part in value):
+            return tuple(self._constant(part) for part in value)
         return self.array(value, None if isinstance(value, np.ndarray) else _plain_type(value))
 
     def tensor(self, name: str, dtype: str = "") -> str:

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from mindspore_gs import export_onnx
 from mindspore_gs.export.proof import tensors_of
-from tests.helpers import evaluate
+from tests.helpers import evaluate, image
 
 
 def run_onnx(path, *inputs):
@@ -23,3 +24,12 @@ def worst_difference(path, net, *inputs):
         return np.inf
     return max(float(np.max(np.abs(a.astype(np.float64) - b), initial=0) / np.max(np.abs(b), initial=1))
                for a, b in zip(got, expected))
+
+
+def worst_of_batches(net, folder, shape):
+    """The worst difference at the traced batch and at the batches 1 and 3; infinite where the batch is not open."""
+    import onnx
+    path = export_onnx(net, shape, folder / "net")
+    if onnx.load(path).metadata_props[0].value != "open":
+        return np.inf
+    return max(worst_difference(path, net, image(batch, *shape[1:], seed=batch)) for batch in (1, 2, 3))

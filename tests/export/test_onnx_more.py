@@ -7,7 +7,7 @@ from mindspore import Tensor, mint, nn, ops
 from mindspore_gs import export_onnx
 from mindspore_gs.errors import ExportError
 from tests.export.exported import Layers
-from tests.export.run_onnx import worst_difference
+from tests.export.run_onnx import worst_difference, worst_of_batches
 from tests.helpers import image, randomise
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
@@ -16,14 +16,6 @@ onnx = pytest.importorskip("onnx")
 SHAPE = (2, 4, 6, 6)
 LINE = (2, 4, 6)
 VOLUME = (2, 4, 5, 6, 7)
-
-
-def worst(net, tmp_path, shape=SHAPE):
-    """The worst difference at the traced batch and at batches 1 and 3; infinite where the batch is not open."""
-    path = export_onnx(net, shape, tmp_path / "net")
-    if onnx.load(path).metadata_props[0].value != "open":
-        return float("inf")
-    return max(worst_difference(path, net, image(batch, *shape[1:], seed=batch)) for batch in (1, 2, 3))
 
 
 class Activations(nn.Cell):
@@ -106,7 +98,7 @@ class Samples(nn.Cell):
 @pytest.mark.parametrize("functions", [Activations, Arithmetic, Layouts, Windows, Lists, Scatters, Orders, Resizes,
                                        Samples])
 def test_functions(functions, tmp_path):
-    assert worst(functions(), tmp_path) <= 2e-5
+    assert worst_of_batches(functions(), tmp_path) <= 2e-5
 
 
 def test_places_in_the_first_axis(tmp_path):
@@ -147,11 +139,11 @@ LAYERS = {"paddings": (paddings, SHAPE), "poolings": (poolings, VOLUME), "lines"
 
 @pytest.mark.parametrize("layers, shape", LAYERS.values(), ids=LAYERS)
 def test_layers(layers, shape, tmp_path):
-    assert worst(randomise(Layers(*layers())), tmp_path, shape) <= 1e-5
+    assert worst_of_batches(randomise(Layers(*layers())), tmp_path, shape) <= 1e-5
 
 
 def test_circular_padding_and_local_response(tmp_path):
-    assert worst(Circular(), tmp_path) <= 1e-5
+    assert worst_of_batches(Circular(), tmp_path) <= 1e-5
 
 
 RECURRENT = {"one layer": {}, "two layers, two directions": {"num_layers": 2, "bidirectional": True},
@@ -162,14 +154,14 @@ RECURRENT = {"one layer": {}, "two layers, two directions": {"num_layers": 2, "b
 def test_lstm(options, tmp_path):
     """One operator of ONNX for each layer and direction."""
     net = randomise(nn.LSTM(6, 5, batch_first=True, **options))
-    assert worst(net, tmp_path, LINE) <= 1e-5
+    assert worst_of_batches(net, tmp_path, LINE) <= 1e-5
     operators = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node]
     assert operators.count("LSTM") == (4 if "num_layers" in options else 1)
 
 
 @pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
 def test_other_recurrent_layers(kind, tmp_path):
-    assert worst(randomise(kind(6, 5, batch_first=True)), tmp_path, LINE) <= 1e-4
+    assert worst_of_batches(randomise(kind(6, 5, batch_first=True)), tmp_path, LINE) <= 1e-4
 
 
 class Saturated(nn.Cell):

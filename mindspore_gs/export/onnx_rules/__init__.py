@@ -7,6 +7,7 @@ output. An operator without a rule is an error.
 from mindspore_gs.export.onnx_rules import (
     activations,
     arithmetic,
+    diagonals,
     elementwise,
     layout,
     normalise,
@@ -15,11 +16,13 @@ from mindspore_gs.export.onnx_rules import (
     products,
     recurrent,
     reductions,
+    regions,
     resize,
     select,
     windows,
 )
 from mindspore_gs.export.onnx_rules.registry import apply_rule, onnx_rule, operators
 
-__all__ = ["activations", "apply_rule", "arithmetic", "elementwise", "layout", "normalise", "onnx_rule", "operators",
-           "padding", "pooling", "products", "recurrent", "reductions", "resize", "select", "windows"]
+__all__ = ["activations", "apply_rule", "arithmetic", "diagonals", "elementwise", "layout", "normalise", "onnx_rule",
+           "operators", "padding", "pooling", "products", "recurrent", "reductions", "regions", "resize", "select",
+           "windows"]

@@ -8,7 +8,7 @@ from mindspore_gs.graph.ir import Node
 
 _UNARY = {"ReLU": "Relu", "InplaceReLU": "Relu", "Sigmoid": "Sigmoid", "Tanh": "Tanh", "Exp": "Exp",
           "InplaceExp": "Exp", "Log": "Log", "InplaceLog": "Log", "Sqrt": "Sqrt", "Neg": "Neg", "Abs": "Abs",
-          "Erf": "Erf", "Floor": "Floor", "InplaceFloor": "Floor", "Ceil": "Ceil", "Round": "Round", "Rint": "Round",
+          "Erf": "Erf", "Floor": "Floor", "InplaceFloor": "Floor", "Ceil": "Ceil", "Rint": "Round",
           "Sin": "Sin", "Cos": "Cos", "Tan": "Tan", "Asin": "Asin", "Acos": "Acos", "ACos": "Acos", "Atan": "Atan",
           "Sinh": "Sinh",
           "Cosh": "Cosh", "Asinh": "Asinh", "Acosh": "Acosh", "Atanh": "Atanh", "Sign": "Sign", "InplaceSign": "Sign",
@@ -30,6 +30,16 @@ _COMPARING = {"Equal": "Equal", "Greater": "Greater", "GreaterEqual": "GreaterOr
 @onnx_rule(*_UNARY)
 def _unary(node: Node, writer: Writer) -> str:
     return writer.add(_UNARY[node.op], writer.tensor(node.inputs[0]))
+
+
+@onnx_rule("Round")
+def _rounded(node: Node, writer: Writer) -> str:
+    """To as many decimals, halves to the even side."""
+    x, decimals = writer.tensor(node.inputs[0]), int(writer.argument(node, 1, 0))
+    if not decimals:
+        return writer.add("Round", x) if np.issubdtype(np.dtype(node.dtype), np.floating) else x
+    unit = writer.array(10.0 ** decimals, node.dtype)
+    return writer.add("Div", writer.add("Round", writer.add("Mul", x, unit)), unit)
 
 
 @onnx_rule("LogicalNot")
@@ -66,8 +76,13 @@ def _different(node: Node, writer: Writer) -> str:
 
 
 def _common_type(node: Node, writer: Writer) -> str:
-    """The type of the operands of a comparison: that of a tensor where the other is a number of the code."""
+    """The type of the operands of a comparison: that of a tensor where the other is a number of the code.
+
+    An integer that is compared with a number like 0.5 becomes a float.
+    """
     types = [np.dtype(dtype) for dtype in map(writer.dtype, node.inputs[:2]) if dtype]
+    if any(isinstance(writer.graph.constants.get(name), float) for name in node.inputs[:2]):
+        types = [dtype if np.issubdtype(dtype, np.floating) else np.dtype(np.float32) for dtype in types]
     return np.result_type(*types).name if types else "float32"
 
 

@@ -12,7 +12,7 @@ from mindspore_gs.graph.ir import Node
 
 
 @onnx_rule("Reshape", "View", "Flatten", "FlattenExt", "Squeeze", "ExpandDims", "UnsqueezeExt", "InnerUnsqueeze",
-           "ExpandDimsView")
+           "ExpandDimsView", "ViewAs")
 def _reshaped(node: Node, writer: Writer) -> str:
     return writer.reshape(writer.tensor(node.inputs[0]), node.shape)
 
@@ -272,10 +272,12 @@ def _diagonal(node: Node, writer: Writer) -> str:
 
 @onnx_rule("Eye", "Range", "Arange", "LinSpace", "LinSpaceExt")
 def _known_numbers(node: Node, writer: Writer) -> str:
-    """Numbers that the code alone decides are a constant."""
+    """Numbers that the code alone decides are a constant; those up to the batch are counted."""
     given = [writer.constant(name) for name in node.inputs]
     if any(isinstance(value, Multiple) for value in given):
-        raise ExportError(f"{node} counts as far as the batch, which has no ONNX rule")
+        if node.op not in ("Range", "Arange"):
+            raise ExportError(f"{node} counts as far as the batch, which has no ONNX rule")
+        return writer.add("Range", *(writer.operand(name, node.dtype) for name in node.inputs[:3]))
     if node.op == "Eye":
         return writer.array(np.eye(int(given[0]), int(given[1]), dtype=node.dtype))
     if node.op.startswith("LinSpace"):
@@ -286,7 +288,7 @@ def _known_numbers(node: Node, writer: Writer) -> str:
 @onnx_rule("Meshgrid")
 def _mesh(node: Node, writer: Writer) -> tuple[str, ...]:
     """Each vector along an axis of its own; with the indexing xy the first two change places."""
-    rank, swapped = len(node.shape[0]), writer.option(node, "indexing", 1, "xy") == "xy"
+    rank, swapped = len(node.shape[0]), writer.option(node, "indexing", 1, "xy") in ("xy", 1)
     found = []
     for k, value in enumerate(writer.tensors(node.inputs[0])):
         axis = 1 - k if swapped and k < 2 <= rank else k

@@ -74,24 +74,46 @@ def _maximum_of_old(node: Node, writer: Writer) -> Any:
 
 @onnx_rule("MaxPoolWithMask", "MaxPoolWithIndices", "MaxPoolWithArgmaxV2", "MaxPool3DWithArgmax")
 def _maximum(node: Node, writer: Writer) -> tuple[str, str]:
-    """The maxima; where they were is written only for a reader that wants it, and none does in a deployed network."""
-    _refuse_indices(node, writer)
+    """The maxima, and where they were; MindSpore counts places in each channel, ONNX through the whole tensor."""
     rank = len(node.shape[0]) - 2
     keys = (("kernel_size", "ksize"), ("strides",), ("pads",), ("dilation",), ("ceil_mode",))
     values = [writer.argument(node, place, next((node.attrs[key] for key in names if key in node.attrs), None))
               for place, names in enumerate(keys, 1)]
     kernel, strides, pads, dilations = (as_many(value if value is not None else 1, rank) for value in values[:4])
-    output = writer.add("MaxPool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads * 2,
-                        dilations=dilations, ceil_mode=int(bool(values[4])))
-    return output, ""
+    options = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2, "dilations": dilations,
+               "ceil_mode": int(bool(values[4]))}
+    x = writer.tensor(node.inputs[0])
+    if not _reads_places(node, writer):
+        return writer.add("MaxPool", x, **options), ""
+    output, places = writer.add("MaxPool", x, outputs=2, **options)
+    size = int(np.prod([int(n) for n in writer.shape(node.inputs[0])[2:]]))
+    places = writer.add("Mod", places, writer.array(size, np.int64))
+    return output, writer.add("Cast", places, to=writer.type_number(node.dtype[1]))
+
+
+@onnx_rule("MaxUnpool2D")
+def _unpooled(node: Node, writer: Writer) -> str:
+    """Each maximum back to the place where it was, zeros elsewhere."""
+    needs_channels_first(node)
+    (batch, channels, *sizes), line = node.shape, (*node.shape[:2], -1)
+    values = writer.reshape(writer.tensor(node.inputs[0]), line)
+    places = writer.reshape(writer.tensor(node.inputs[1], "int64"), line)
+    area = int(np.prod([int(n) for n in sizes]))
+    zeros = writer.add("Expand", writer.array(0, node.dtype), writer.vector((batch, channels, area)))
+    return writer.reshape(writer.add("ScatterElements", zeros, places, values, axis=2), node.shape)
+
+
+def _reads_places(node: Node, writer: Writer) -> bool:
+    """Whether anything but the first output of a maximum is read."""
+    return any(reader.op != "TupleGetItem" or writer.argument(reader, 1) != 0
+               for reader in writer.graph.consumers_of(node.name)) or node.name in writer.graph.outputs
 
 
 def _refuse_indices(node: Node, writer: Writer) -> None:
     """Only the first output of a maximum may be read."""
-    for reader in writer.graph.consumers_of(node.name):
-        if reader.op != "TupleGetItem" or writer.argument(reader, 1) != 0:
-            raise ExportError(f"{node} is asked where its maxima are, and ONNX counts these places otherwise; "
-                              "use export_mindir()")
+    if _reads_places(node, writer):
+        raise ExportError(f"{node} is asked where its maxima are, and ONNX counts these places otherwise; "
+                          "use export_mindir()")
 
 
 @onnx_rule("AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt", "AdaptiveAvgPool3D",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mindspore_gs.errors import ExportError
+from mindspore_gs.errors import ExportError, first_line
 from mindspore_gs.export.onnx_writer import Writer
 from mindspore_gs.graph.ir import Node
 
@@ -48,14 +48,19 @@ def apply_rule(node: Node, writer: Writer) -> Any:
     """Write an operator.
 
     Raises:
-        ExportError: there is no rule for it.
+        ExportError: there is no rule for it, or the rule does not know this use of it.
     """
-    rule = _RULES.get(node.op)
+    rule, where = _RULES.get(node.op), f"operator {node.op} in {node.scope or 'the network'}"
     if rule is None:
-        raise ExportError(f"operator {node.op} in {node.scope or 'the network'} has no ONNX rule; write that cell with "
-                          f"other operators, add a rule with mindspore_gs.export.onnx_rule({node.op!r}), or use "
-                          "export_mindir()")
-    return rule(node, writer)
+        raise ExportError(f"{where} has no ONNX rule; write that cell with other operators, add a rule with "
+                          f"mindspore_gs.export.onnx_rule({node.op!r}), or use export_mindir()")
+    try:
+        return rule(node, writer)
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(f"{where} is used in a way that its ONNX rule does not know ({first_line(error)}); write "
+                          "that cell with other operators, or use export_mindir()") from error
 
 
 def operators() -> tuple[str, ...]:

@@ -32,13 +32,17 @@ def _gather_nd(node: Node, writer: Writer) -> str:
     return writer.add("GatherND", writer.tensor(node.inputs[0]), writer.tensor(node.inputs[1], "int64"))
 
 
-@onnx_rule("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterMul")
+_WRITTEN = {"Update": ("none", ""), "Add": ("add", ""), "Sub": ("add", "Neg"), "Mul": ("mul", "")}
+
+
+@onnx_rule(*(f"TensorScatter{name}" for name in _WRITTEN))
 def _written(node: Node, writer: Writer) -> str:
     """Some entries get other values, are added to, or multiplied."""
     x, indices, updates = node.inputs[:3]
-    reduction = {"Update": "none", "Add": "add", "Mul": "mul"}[node.op.removeprefix("TensorScatter")]
+    reduction, change = _WRITTEN[node.op.removeprefix("TensorScatter")]
+    value = writer.tensor(updates, node.dtype)
     return writer.add("ScatterND", writer.tensor(x), writer.tensor(indices, "int64"),
-                      writer.tensor(updates, node.dtype), reduction=reduction)
+                      writer.add(change, value) if change else value, reduction=reduction)
 
 
 _REDUCTIONS = {"none": "none", 0: "none", "add": "add", 1: "add", "multiply": "mul", "mul": "mul", 2: "mul"}
@@ -63,6 +67,80 @@ def _written_along_an_axis(node: Node, writer: Writer) -> str:
         raise ExportError(f"{node} combines values by {reduce!r}, which has no ONNX rule; use add or multiply")
     return writer.add("ScatterElements", writer.tensor(x), writer.tensor(indices, "int64"), value, axis=int(axis),
                       reduction=reduction)
+
+
+def _along(indices: str, axis: int, shape: tuple[int, ...], writer: Writer) -> str:
+    """Indices of entries along an axis, repeated for every place of the other axes."""
+    line = writer.reshape(indices, [-1 if k == axis else 1 for k in range(len(shape))])
+    return writer.add("Expand", line, writer.vector(shape))
+
+
+@onnx_rule("IndexAdd", "InplaceIndexAdd", "IndexAddExt", "InplaceIndexAddExt")
+def _added_to_entries(node: Node, writer: Writer) -> str:
+    """Added to entries along an axis; the newer operators have the axis as an input, and a factor."""
+    ext = node.op.endswith("Ext")
+    x, indices, updates = node.inputs[0], node.inputs[1 + ext], node.inputs[2 + ext]
+    axis = int(writer.constant(node.inputs[1]) if ext else node.attrs["axis"]) % len(node.shape)
+    added, factor = writer.tensor(updates, node.dtype), writer.argument(node, 4, 1) if ext else 1
+    if factor != 1:
+        added = writer.add("Mul", added, writer.array(factor, node.dtype))
+    places = _along(writer.tensor(indices, "int64"), axis, writer.shape(updates), writer)
+    return writer.add("ScatterElements", writer.tensor(x), places, added, axis=axis, reduction="add")
+
+
+@onnx_rule("IndexFill", "IndexFillScalar", "IndexFillTensor", "InplaceIndexFillScalar", "InplaceIndexFillTensor")
+def _filled_entries(node: Node, writer: Writer) -> str:
+    """One number in entries along an axis."""
+    x, dim, indices, value = node.inputs[:4]
+    axis = int(writer.constant(dim)) % len(node.shape)
+    count = writer.shape(indices)[0] if writer.shape(indices) else 1
+    shape = tuple(count if k == axis else n for k, n in enumerate(node.shape))
+    values = writer.add("Expand", writer.operand(value, node.dtype), writer.vector(shape))
+    places = _along(writer.tensor(indices, "int64"), axis, shape, writer)
+    return writer.add("ScatterElements", writer.tensor(x), places, values, axis=axis)
+
+
+@onnx_rule("UnsortedSegmentSum")
+def _sums_of_segments(node: Node, writer: Writer) -> str:
+    """Entries of one segment are added; a negative segment is none, so it goes to one more that is cut off."""
+    count = int(writer.constant(node.inputs[2]))
+    segments = writer.tensor(node.inputs[1], "int64")
+    if len(writer.shape(node.inputs[1])) != 1:
+        raise ExportError(f"{node} has segments of more than one axis, which has no ONNX rule; flatten them")
+    below = writer.add("Less", segments, writer.array(0, np.int64))
+    segments = writer.add("Where", below, writer.array(count, np.int64), segments)
+    zeros = writer.add("Expand", writer.array(0, node.dtype), writer.vector((count + 1, *node.shape[1:])))
+    sums = writer.add("ScatterND", zeros, writer.add("Unsqueeze", segments, writer.array([-1], np.int64)),
+                      writer.tensor(node.inputs[0]), reduction="add")
+    return writer.add("Slice", sums, *(writer.array([n], np.int64) for n in (0, count, 0)))
+
+
+@onnx_rule("ReverseSequence")
+def _turned_round(node: Node, writer: Writer) -> str:
+    """The first entries of each sample, as many as its length says, in reverse; ONNX wants both axes in front."""
+    time, batch = (int(writer.option(node, key, place, default)) % len(node.shape) for place, (key, default) in
+                   enumerate((("seq_dim", 1), ("batch_dim", 0)), 2))
+    order = [batch, time, *(k for k in range(len(node.shape)) if k not in (batch, time))]
+    x = writer.add("Transpose", writer.tensor(node.inputs[0]), perm=order)
+    turned = writer.add("ReverseSequence", x, writer.tensor(node.inputs[1], "int64"), batch_axis=0, time_axis=1)
+    return writer.add("Transpose", turned, perm=[order.index(k) for k in range(len(order))])
+
+
+@onnx_rule("SearchSorted")
+def _found_places(node: Node, writer: Writer) -> str:
+    """How many numbers of the sorted row are smaller; or not larger, from the right."""
+    row, values = node.inputs[:2]
+    if any(name not in writer.graph.constants or writer.constant(name) is not None for name in node.inputs[2:3]):
+        raise ExportError(f"{node} has a sorter, which has no ONNX rule; sort the row first")
+    right = bool(writer.option(node, "right", 4, False))
+    dtype = np.result_type(writer.dtype(row), writer.dtype(values)).name
+    line = writer.tensor(row, dtype)
+    if len(writer.shape(row)) > 1:
+        line = writer.add("Unsqueeze", line, writer.array([-2], np.int64))
+    lifted = writer.add("Unsqueeze", writer.tensor(values, dtype), writer.array([-1], np.int64))
+    before = writer.add("LessOrEqual" if right else "Less", line, lifted)
+    counts = writer.add("Cast", before, to=writer.type_number(node.dtype))
+    return writer.add("ReduceSum", counts, writer.array([-1], np.int64), keepdims=0)
 
 
 @onnx_rule("ScatterNd")

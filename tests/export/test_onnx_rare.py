@@ -1,0 +1,146 @@
+"""ONNX rules of operators that are rare in networks, each against MindSpore at the traced batch and at another one."""
+
+import mindspore as ms
+import pytest
+from mindspore import Tensor, nn, ops
+
+from mindspore_gs import export_onnx
+from mindspore_gs.errors import ExportError
+from tests.export.run_onnx import worst_difference, worst_of_batches
+from tests.helpers import image
+
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+onnx = pytest.importorskip("onnx")
+
+SHAPE = (2, 4, 6, 6)
+
+
+class Running(nn.Cell):
+    def construct(self, x):
+        return (ops.cummax(x, 1), ops.cummin(x, -1), ops.cummax((x * 2).astype(ms.int32), 3), ops.logcumsumexp(x, 1),
+                ops.nansum(x, 1), ops.norm(x, ord=float("-inf"), dim=1), ops.norm(x, ord=0, dim=1),
+                ops.norm(x, ord=3, dim=(2,)), ops.cdist(x[:, 0], x[:, 1]), ops.cdist(x[:, 0], x[:, 1, :3], 3.0))
+
+
+class Diagonals(nn.Cell):
+    def construct(self, x):
+        return (ops.diag_embed(x), ops.diag_embed(x[:, 0], 1, 1, 2), ops.diag_embed(x[:, 0], -1),
+                ops.matrix_band_part(x, 1, 2), ops.MatrixBandPart()(x, -1, 0),
+                ops.matrix_diag_part(x, Tensor(0, ms.int32), Tensor(0.0)),
+                ops.matrix_diag_part(x, Tensor([-1, 2], ms.int32), Tensor(0.5)),
+                ops.matrix_diag_part(x, Tensor([-1, 2], ms.int32), Tensor(0.5), "LEFT_RIGHT"),
+                ops.matrix_set_diag(x, x[:, :, :2], Tensor([0, 1], ms.int32)),
+                ops.matrix_diag(x[:, :, 0], Tensor(-2, ms.int32)))
+
+
+class Entries(nn.Cell):
+    def construct(self, x):
+        places = Tensor([0, 2], ms.int32)
+        return (ops.index_fill(x, 1, places, 3.0),
+                ops.reverse_sequence(x, Tensor([1, 2, 3, 6], ms.int32), 2, 1),
+                ops.searchsorted(Tensor([-0.5, 0.0, 0.5, 1.0]), x),
+                ops.searchsorted(ops.sort(x, -1)[0], x, right=True))
+
+
+class Added(nn.Cell):
+    """By itself, because MindSpore's operator writes into what it reads."""
+
+    def construct(self, x):
+        return ops.index_add(x + 1, Tensor([0, 2], ms.int32), x[:, :2], 1)
+
+
+class Meshes(nn.Cell):
+    """Numbers of the code only, which are constants in the file."""
+
+    def construct(self, x):
+        line = ops.linspace(-1.0, 1.0, 6)
+        one, two = ops.meshgrid(line, line * 0.5, indexing="xy")
+        rows, columns = ops.meshgrid(ops.arange(6), ops.arange(4), indexing="ij")
+        both = ops.stack(ops.meshgrid(line, line, indexing="xy"), -1)
+        return x + one, x - two, x.sum() + rows - columns, ops.stack(ops.meshgrid(line, line), 0) + x[:, :2], x.view_as(
+            x + 1), ops.grid_sample(x, ops.tile(both[None] * 0.9, (x.shape[0], 1, 1, 1)))
+
+
+class OneSample(nn.Cell):
+    """Operators on one sample, so that places in the first axis are places of channels."""
+
+    def construct(self, x):
+        first, places = x[0], Tensor([[0], [2]], ms.int32)
+        return (ops.trace(first[0]), ops.outer(first[0, 0], first[0, 1]), ops.diag(first[0, 0]),
+                ops.tensor_scatter_sub(first, places, first[:2]),
+                ops.unsorted_segment_sum(first, Tensor([0, -1, 0, 1], ms.int32), 2))
+
+
+class Boxes(nn.Cell):
+    def construct(self, x):
+        boxes = Tensor([[0.0, 0.0, 0.0, 4.0, 4.0], [0.0, 1.0, 2.0, 9.0, 7.5]])
+        return ops.ROIAlign(2, 3, 0.5, 2)(x, boxes), ops.ROIAlign(2, 2, 1.0, 2, 0)(x, boxes)
+
+
+class Deformed(nn.Cell):
+    """Windows whose places move, also out of the image; two groups, strides, dilations."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = ms.Parameter(image(5, 4, 3, 3, seed=1))
+        self.odd = ms.Parameter(image(5, 4, 2, 3, seed=2))
+
+    def construct(self, x):
+        moves = ops.concat((x,) * 14, 1) * 2
+        plain = ops.deformable_conv2d(x, self.weight, moves[:, :27], (3, 3), (1, 1, 1, 1), (1, 1, 1, 1))
+        odd = ops.deformable_conv2d(x, self.odd, moves[:, :36, ::2, ::2], (2, 3), (1, 1, 2, 2), (0, 1, 2, 0),
+                                    deformable_groups=2)
+        return plain, odd
+
+
+class Unpooled(nn.Cell):
+    """Where the maxima were is needed again, as in SegNet."""
+
+    def construct(self, x):
+        maxima, places = ops.max_pool2d(x, 2, return_indices=True)
+        apart, others = ops.max_pool2d(x, 3, 2, 1, return_indices=True)
+        return ops.max_unpool2d(maxima, places, 2), places, ops.max_unpool2d(apart, others, 2, output_size=(6, 6))
+
+
+@pytest.mark.parametrize("functions", [Running, Diagonals, Entries, Added, Meshes, Integers, Deformed, Unpooled])
+def test_functions(functions, tmp_path):
+    assert worst_of_batches(functions(), tmp_path, SHAPE) <= 1e-5
+
+
+@pytest.mark.parametrize("functions", [OneSample, Boxes])
+def test_functions_of_one_batch(functions, tmp_path):
+    net = functions()
+    path = export_onnx(net, SHAPE, tmp_path / "net")
+    assert worst_difference(path, net, image(*SHAPE)) <= 1e-5
+
+
+class Integers(nn.Cell):
+    """Compared with numbers between them, divided, rounded; and counted as far as the batch."""
+
+    def construct(self, x):
+        n = ops.floor(ops.abs(x) * 3).astype(ms.int32)
+        return (n > 0.5, n >= 0.5, n == 1.5, n * 0.5, n / 2, n // 2, n % 2, 2 - n, n ** 2, -n, ops.where(n > 2, 1, 0),
+                ops.round(x, decimals=1), ops.round(x * 2.5), x[:, 0] + ops.arange(x.shape[0]).reshape(-1, 1, 1),
+                ops.arange(1, x.shape[0] * 2, 2))
+
+
+class IdentityOfTheBatch(nn.Cell):
+    def construct(self, x):
+        return ops.matmul(ops.eye(x.shape[0]), x.reshape(x.shape[0], -1))
+
+
+def test_a_rule_that_takes_no_open_batch_leaves_it_fixed(tmp_path, caplog):
+    path = export_onnx(IdentityOfTheBatch(), SHAPE, tmp_path / "net")
+    assert "the batch of the ONNX file is fixed: Eye" in caplog.text
+    assert onnx.load(path).metadata_props[0].value.startswith("fixed: Eye")
+    assert worst_difference(path, IdentityOfTheBatch(), image(*SHAPE)) <= 1e-6
+
+
+class Inverse(nn.Cell):
+    def construct(self, x):
+        return ops.erfinv(ops.tanh(x))
+
+
+def test_an_operator_without_a_rule_is_named(tmp_path):
+    with pytest.raises(ExportError, match="operator Erfinv in Default has no ONNX rule; write that cell with other"):
+        export_onnx(Inverse(), SHAPE, tmp_path / "net")
