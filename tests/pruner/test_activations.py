@@ -10,7 +10,7 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import Role
 from mindspore_gs.pruner.channels import channels_of
 from mindspore_gs.pruner.criteria import CRITERIA
-from mindspore_gs.pruner.evidence import mixing, observe, one_pass
+from mindspore_gs.pruner.evidence import maps, mixing, observe, one_pass
 from tests import networks
 from tests.helpers import image, randomise, same_state, state
 from tests.seen import BY_DATA, SHAPE, added, batches, free, hidden, network, seen
@@ -194,3 +194,17 @@ def test_after_an_error_everything_is_as_it_was(build, data, error, message, mod
         ChannelPruner(criterion="apoz", prune_rate=0.5, data=data, input_shape=SHAPE).apply(net)
     assert same_state(before, state(net)) and ms.get_context("mode") == mode
     assert not any(cell._forward_hook or cell._forward_pre_hook for _, cell in net.cells_and_names())
+
+
+@pytest.mark.parametrize("statistic, most", [(maps.Rank, "RANKED"), (maps.Independence, "INDEPENDENT")])
+def test_samples_beyond_the_first_ones_are_left_out(statistic, most, monkeypatch):
+    """A batch that is cut in the middle, and batches of which nothing is used."""
+    monkeypatch.setattr(maps, most, 5)
+    values = np.random.default_rng(0).standard_normal((16, 3, 4, 4))
+    whole, first = statistic(3), statistic(3)
+    for k in range(0, 16, 4):
+        whole.add(values[k:k + 4], 1e-7)
+    first.add(values[:5], 1e-7)
+    assert whole.count == 5
+    for kind, found in whole.result().items():
+        np.testing.assert_allclose(found, first.result()[kind])

@@ -68,12 +68,12 @@ class Rank:
     def add(self, values: np.ndarray, precision: float) -> None:
         """Take a batch in; singular values below the precision of the numbers count as zero."""
         values = values[:max(RANKED - self.count, 0)]
+        if not values.size:
+            return
         self.count += len(values)
         copies = values.shape[2:]
         shape = (copies[0], -1, copies[-1]) if len(copies) > 2 else (1, copies[0], -1)
         matrices = np.maximum(values, 0).reshape(*values.shape[:2], *shape).astype(np.float64)
-        if not matrices.size:
-            return
         sizes = np.linalg.svd(matrices, compute_uv=False)
         least = sizes.max(axis=-1, keepdims=True) * precision * max(matrices.shape[-2:])
         self._sum += (sizes > least).sum(axis=(0, 2, 3))
