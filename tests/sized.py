@@ -54,6 +54,25 @@ class HalfByAttribute(Between):
         return x[:, :self.half] * ops.sigmoid(x[:, self.half:])
 
 
+class UnequalParts(Between):
+    """Two parts of unequal lengths, each an attribute, go through layers of their own."""
+
+    def __init__(self):
+        super().__init__(6)
+        self.a, self.b = 3, 5
+        self.first, self.second = nn.Conv2d(3, 6, 1), nn.Conv2d(5, 6, 1)
+
+    def between(self, x):
+        return self.first(ops.relu(x[:, :self.a])) + self.second(ops.relu(x[:, self.a:self.a + self.b]))
+
+
+class BeginInCode(UnequalParts):
+    """The same, but where the second part begins is a number."""
+
+    def between(self, x):
+        return self.first(ops.relu(x[:, :self.a])) + self.second(ops.relu(x[:, 3:3 + self.b]))
+
+
 class HalfByShape(Between):
     """One half gates the other; where it ends, the shape says."""
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_gs.graph.flow import Flow
-from mindspore_gs.graph.ids import NONE
+from mindspore_gs.graph.ids import NONE, along
 from mindspore_gs.graph.ir import Graph, Node
 
 _ARITHMETIC = ("Add", "Sub", "Mul", "Div", "RealDiv", "FloorDiv", "Mod", "FloorMod", "Pow", "Maximum", "Minimum",
@@ -27,7 +27,23 @@ def follows(graph: Graph, flows: dict[str, Any], gone: np.ndarray, small: Graph)
     if [node.op for node in graph.nodes] != [node.op for node in small.nodes]:
         return False
     return all(_alike(node, flows[node.name], gone, other) and _same_numbers(graph, node, small, other)
+               and _same_begin(graph, flows, gone, node, small, other)
                for node, other in zip(graph.nodes, small.nodes))
+
+
+def _same_begin(graph: Graph, flows: dict[str, Any], gone: np.ndarray, node: Node, small: Graph, other: Node) -> bool:
+    """Whether a part that is taken begins behind what is left of the channels that it began behind."""
+    if node.op not in ("StridedSlice", "Slice"):
+        return True
+    x = flows[node.inputs[0]]
+    begins = [graph.constants.get(node.inputs[1]), small.constants.get(other.inputs[1])]
+    if not isinstance(x, Flow) or not all(isinstance(begin, tuple) for begin in begins):
+        return True
+    for axis, (before, after) in enumerate(zip(*begins)):
+        ids = along(x.ids, axis, x.shape[axis]) if x.ids.shape[axis] > 1 else None
+        if ids is not None and before >= 0 and after != int(((ids == NONE) | ~gone[ids])[:before].sum()):
+            return False
+    return True
 
 
 def _alike(node: Node, flow: Any, gone: np.ndarray, other: Node) -> bool:

@@ -33,6 +33,25 @@ def test_what_the_second_trace_finds(build, expected, attributes):
     assert [(r.cell, r.attribute, r.old, r.factor) for r in found] == attributes
 
 
+def test_unequal_parts_follow_the_attributes_that_hold_their_lengths():
+    net, x = randomise(sized.UnequalParts()), image(2, *SHAPE[1:])
+    graph = trace(net, SHAPE)
+    free = {group.members[0]: group for group in graph.groups() if group.blocked_by is None}
+    parts = [group for group in graph.groups() if group.members == ("conv",)]
+    assert [(part.size, part.blocked_by) for part in parts] == [(3, None), (5, None)]
+    assert [(r.attribute, r.old) for r in graph.resizes] == [("a", 3), ("b", 5)]
+    plan = PrunePlan.from_groups(graph, {part: np.arange(part.size) != 1 for part in parts} | {
+        free["stem"]: np.arange(6) < 4})
+    small = slim(net, plan, check=False)
+    assert (small.a, small.b, small.conv.weight.shape[0]) == (2, 4, 6)
+    assert_same(small, mask(net, plan), x)
+
+
+def test_a_part_that_begins_at_a_number_in_the_code_stays():
+    found = [group.blocked_by for group in trace(sized.BeginInCode(), SHAPE).groups() if group.members == ("conv",)]
+    assert len(found) == 2 and all(found)
+
+
 @pytest.mark.parametrize("times, expected, attributes", [
     (1, {"a b": (8, None)}, [("", "width", 8, 1)]),
     (2, {"a": (8, "FIXED_BY_CODE"), "b": (4, "FIXED_BY_CODE")}, [])], ids=["as much", "half as much"])

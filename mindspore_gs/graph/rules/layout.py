@@ -127,12 +127,12 @@ def _slice_along(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 
 def _indexed(node: Node, x: Flow, index: tuple[slice | int, ...], channels: Channels) -> Flow:
-    """Take a part. One of equal parts of the channels (a half) follows them if its bounds do."""
+    """Take a part. It follows its channels if its bounds do; of equal parts (halves), all lose the same channels."""
     cut = [k for k, part in enumerate(index) if x.ids.shape[k] > 1 and not _whole(part, x.shape[k])]
-    if cut and not (len(cut) == 1 and _one_of_equal_parts(node, x, cut[0], index[cut[0]], channels)):
+    taken = _taken(node, x, cut[0], index[cut[0]], channels) if len(cut) == 1 else None
+    if cut and taken is None:
         channels.refuse(x, Blocked.FIXED_BY_CODE, node)
-    elif cut:
-        x = x.merged()
+    x = taken or x
     ids = compress(expand(x.ids, x.shape)[index])
     if cut and x.has_channels and _is_asked(node, channels):
         channels.counts(node, ids)
@@ -143,20 +143,23 @@ def _is_asked(node: Node, channels: Channels) -> bool:
     return channels.sites.get(node.name, (node.scope, node.op, 0)) in channels.questions
 
 
-def _one_of_equal_parts(node: Node, x: Flow, axis: int, part: slice | int, channels: Channels) -> bool:
-    """Tie the parts of the channels that are as long as the one that is taken, if they may lose channels."""
+def _taken(node: Node, x: Flow, axis: int, part: slice | int, channels: Channels) -> Flow | None:
+    """What a part is taken from, if it follows the channels; then parts that are equally long are tied together."""
     ids = along(x.ids, axis, x.shape[axis])
     if not isinstance(part, slice) or ids is None:
-        return False
+        return None
     first, last, step = part.indices(len(ids))
     length = last - first
-    if step != 1 or length < 2 or len(ids) % length or first % length:
-        return False
-    if channels.ask(node, ("one of equal parts",), ids) == BLOCKED:
-        return False
+    if step != 1 or length < 2:
+        return None
+    equal = len(ids) % length == 0 and first % length == 0
+    if channels.ask(node, ("one of equal parts" if equal else "a part",), ids) == BLOCKED:
+        return None
+    if not equal:
+        return x
     blocks = ids.reshape(-1, length)
     channels.unite(blocks[:1], blocks, node)
-    return True
+    return x.merged()
 
 
 def _whole(part: slice | int, size: int) -> bool:

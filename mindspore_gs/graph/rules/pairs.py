@@ -49,7 +49,8 @@ def multiply(node: Node, x: Flow, y: Flow, transposes: tuple[bool, bool], channe
 
 
 def _refused(node: Node, x: Flow, y: Flow, channels: Channels) -> Flow:
-    result: Flow = refused(node, [x, y], Blocked.TWO_ACTIVATIONS, channels)
+    weight = any(flow.parameter is not None for flow in (x, y))  # of more than two axes, such as those of all experts
+    result: Flow = refused(node, [x, y], Blocked.UNKNOWN_OPERATOR if weight else Blocked.TWO_ACTIVATIONS, channels)
     return result
 
 
