@@ -21,7 +21,8 @@ from tests.helpers import same_state, state
 from tests.trust.test_bad_input import SHAPE, batch, files, plain  # noqa: F401
 
 INPUT = "an input of the network must be a tensor, an array or a shape such as (1, 3, 32, 32), but got "
-SIZES = "the sizes of an input's shape must be positive, such as (1, 3, 32, 32), but got "
+SIZES = ("the sizes of an input's shape must be positive, such as (1, 3, 32, 32), and no more than 2,147,483,648 "
+         "numbers in all, but got ")
 NO_CELL = "a network must be a mindspore.nn.Cell, but got 'str'."
 NAN = " found NaN among the network's inputs in batch 2; leave these samples out."
 MADE_BY = ("SequentialCell was not made by this plan, which leaves 2 positions on axis 0 of '0.weight', whose shape is "
@@ -102,6 +103,8 @@ CASES = EXPORTS | {
                                                     n["slim"].prune_plan), PlanError, MADE_BY),
     "trace: None": (lambda f, n: trace(n["dense"], None), TypeError, INPUT + "None."),
     "trace: 0": (lambda f, n: trace(n["dense"], (1, 0, 4, 4)), ValueError, SIZES + "(1, 0, 4, 4)."),
+    "trace: 10^12": (lambda f, n: trace(n["dense"], (10 ** 12, 1, 4, 4)), ValueError,
+                     SIZES + "(1000000000000, 1, 4, 4)."),
     "trace: ragged": (lambda f, n: trace(n["dense"], [[1.0], [1.0, 2.0]]), TypeError, INPUT + "[[1.0], [1.0, 2.0]]."),
     "verify: text": (lambda f, n: verify("x"), TypeError,
                      "verify() takes the graph of a ChannelGraph, its attribute 'graph', but got 'str'."),
