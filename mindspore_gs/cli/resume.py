@@ -49,7 +49,7 @@ class Steps:
         try:
             yield steps
         except Exception:
-            if not noted and not steps._files and not steps._values:
+            if not noted and not steps._files and not any(steps._values.values()):
                 (folder / FILE).unlink(missing_ok=True)
                 for place in made:
                     if not any(place.iterdir()):
