@@ -13,7 +13,7 @@ from mindspore_gs._config import not_negative
 from mindspore_gs._precision import cell_inside
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
-from mindspore_gs.masks import Masks, masked_groups
+from mindspore_gs.masks import Masks
 from mindspore_gs.norms import batch_norm
 from mindspore_gs.progress import tracked
 from mindspore_gs.pruner.batches import batches_of, check_data
@@ -84,7 +84,7 @@ def compensate(net: nn.Cell, data: Any, samples: int = SAMPLES, seed: int = 0) -
     if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
         raise ValueError(f"for compensate(), 'samples' must be an int of at least 1, but got {samples!r}.")
     seed = not_negative("compensate", "seed", seed)
-    if not masked_groups(net):
+    if not record_of(net).masks:
         raise PruningError(f"{type(net).__name__} has no masked layers to repair; call apply() of ChannelPruner, or of "
                            "PrunerFtCompressAlgo behind the knockoff phase, first.")
     masks, batches = Masks(net), _some(data, samples)
