@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
 
-from mindspore_gs._config import CommonConfig, read_config, with_option
+from mindspore_gs._config import CommonConfig, path, read_config, with_option
 
 _log = logging.getLogger("mindspore_gs")
 CompAlgoConfig = CommonConfig
@@ -86,8 +86,11 @@ class ExportMindIRCallBack(Callback):
 
     def __init__(self, algo: CompAlgo, save_mindir_path: str):
         super().__init__()
+        if not isinstance(algo, CompAlgo):
+            raise TypeError(f"For 'ExportMindIRCallBack', the 'algo' must be 'CompAlgo', but got "
+                            f"'{type(algo).__name__}'.")
         self._algo = algo
-        self._save_mindir_path = save_mindir_path
+        self._save_mindir_path = path("ExportMindIRCallBack", "save_mindir_path", save_mindir_path)
 
     def on_train_end(self, run_context: Any) -> None:
         """Convert and export; the inputs have the shapes of the training data, with a batch of one."""

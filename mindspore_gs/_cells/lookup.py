@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import prod
 from types import MethodType, SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+LARGEST = 2 ** 31  # numbers in an input: MindSpore fails later, in other calls, where memory does not suffice
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # with use_batch_statistics; norms.py knows every kind
 BOOK_KEEPING = frozenset({"_cells", "_params", "_buffers", "_params_list", "_primitives"})
 
@@ -150,9 +152,9 @@ def _as_input(value: Any, dtype: Any) -> ms.Tensor:
                              "leaves the batch open where it is asked to.")
         return value
     if isinstance(value, (tuple, list)) and value and all(isinstance(n, int) for n in value):
-        if isinstance(value[0], bool) or any(n < 1 for n in value):
-            raise ValueError("the sizes of an input's shape must be positive, such as (1, 3, 32, 32), but got "
-                             f"{value}.")
+        if isinstance(value[0], bool) or any(n < 1 for n in value) or prod(value) > LARGEST:
+            raise ValueError("the sizes of an input's shape must be positive, such as (1, 3, 32, 32), and no more than "
+                             f"{LARGEST:,} numbers in all, but got {value}.")
         return ms.ops.zeros(tuple(value), dtype)
     nested = isinstance(value, (tuple, list)) and any(isinstance(item, ms.Tensor) for item in value)
     if nested or isinstance(value, dict):

@@ -14,7 +14,7 @@ from mindspore_gs import __version__
 from mindspore_gs._files import whole_file
 from mindspore_gs.analysis import Sensitivity
 from mindspore_gs.checkpoint import load_pruned
-from mindspore_gs.cli.errors import CommandError
+from mindspore_gs.cli.errors import CommandError, is_ours
 from mindspore_gs.cli.exporting import KINDS, SUFFIXES, check_data, write_file
 from mindspore_gs.cli.plot import draw, plot_path
 from mindspore_gs.cli.pruning import Order, carry_out, load_weights, parse_options
@@ -48,7 +48,7 @@ def _one_line() -> Iterator[None]:
     except (CommandError, PruningError) as error:
         _fail(error, error.exit_code if isinstance(error, CommandError) else 1)
     except (TypeError, ValueError) as error:
-        if not str(error).startswith("For '"):  # the library's words for an option that is wrong
+        if not is_ours(error):
             raise
         _fail(error, 2)
     except OSError as error:

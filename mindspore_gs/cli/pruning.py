@@ -113,8 +113,13 @@ def carry_out(order: Order) -> dict[str, Any]:
     """
     half = {} if {"target", "prune_rate"} & order.options.keys() else {"target": {"macs": 0.5}}
     ChannelPruner(**half, **order.options)  # an option that is wrong is found before anything takes time
-    order.out.mkdir(parents=True, exist_ok=True)
-    steps = Steps(order.out, name_of(order.net, {"command": order.command, "shapes": order.shapes, **order.options}))
+    with Steps.begun(order.out, name_of(order.net, {"command": order.command, "shapes": order.shapes, **order.options})
+                     ) as steps:
+        return _all_steps(order, half, steps)
+
+
+def _all_steps(order: Order, half: dict[str, Any], steps: Steps) -> dict[str, Any]:
+    """The document of a run, with every file written."""
     with order.step("trace the network"):
         graph = trace(order.net, *order.shapes)
     shapes = list(graph.examples())

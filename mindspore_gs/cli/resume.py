@@ -3,7 +3,8 @@
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,26 @@ class Steps:
         self._files, self._values = (dict(found[key]) if isinstance(found.get(key), dict) else {}
                                      for key in ("files", "values"))
         self._write(complete=False)
+
+    @classmethod
+    @contextmanager
+    def begun(cls, folder: Path, name: str) -> Iterator["Steps"]:
+        """The steps of a run in a folder, which is made. A run that is refused before it has anything to note leaves
+        nothing: no note where there was none, and no folder that it has made.
+        """
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        noted = (folder / FILE).exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        steps = cls(folder, name)
+        try:
+            yield steps
+        except Exception:
+            if not noted and not steps._files and not any(steps._values.values()):
+                (folder / FILE).unlink(missing_ok=True)
+                for place in made:
+                    if not any(place.iterdir()):
+                        place.rmdir()
+            raise
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -1,5 +1,6 @@
 """A frozen copy of a network, and places where MindSpore does not look for parameters."""
 
+from math import inf
 from typing import Any
 
 from mindspore import nn
@@ -45,7 +46,7 @@ def check_networks(owner: str, **networks: Any) -> None:
 
 
 def check_number(owner: str, name: str, value: Any, low: float, high: float, open_below: bool = False) -> float:
-    """A number within bounds, as float.
+    """A number within bounds, as float; it is finite, whatever they are.
 
     Raises:
         TypeError: it is no number.
@@ -53,7 +54,8 @@ def check_number(owner: str, name: str, value: Any, low: float, high: float, ope
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"For '{owner}', the '{name}' must be a number, but got '{type(value).__name__}'.")
-    if not (low < value if open_below else low <= value) or not value <= high:
-        bracket = "(" if open_below else "["
-        raise ValueError(f"For '{owner}', the '{name}' must be in {bracket}{low:g}, {high:g}], but got {value!r}.")
+    if not (low < value if open_below else low <= value) or not value <= high or value == inf:
+        brackets = "(" if open_below else "[", ")" if high == inf else "]"
+        raise ValueError(f"For '{owner}', the '{name}' must be in {brackets[0]}{low:g}, {high:g}{brackets[1]}, but got "
+                         f"{value!r}.")
     return float(value)

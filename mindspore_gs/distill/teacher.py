@@ -7,6 +7,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import nn, ops
 
+from mindspore_gs._config import integer
 from mindspore_gs._precision import OwnPrecision
 from mindspore_gs.distill.frozen import check_networks, check_number, frozen_copy
 from mindspore_gs.distill.soft_targets import SoftTargets, first_of
@@ -69,7 +70,8 @@ class DistillLoss(OwnPrecision, nn.Cell):
                             f"'{type(loss_fn).__name__}'.")
         self.weight = check_number(owner, "weight", weight, 0, 1)
         self.feature_weight = check_number(owner, "feature_weight", feature_weight, 0, inf)
-        self.soft = SoftTargets(check_number(owner, "temperature", temperature, 0, inf, open_below=True), axis)
+        self.soft = SoftTargets(check_number(owner, "temperature", temperature, 0, inf, open_below=True),
+                                integer(owner, "axis", axis))
         self.student = student
         self.task = HardTargets(loss_fn)
         self.features = Features()

@@ -16,6 +16,7 @@ from mindspore_gs._cells import evaluating
 from mindspore_gs._checkpoint_file import DamagedError
 from mindspore_gs._files import scratch_folder
 from mindspore_gs._scratch import nothing_left_behind
+from mindspore_gs._versions import read_note, write_note
 from mindspore_gs.errors import TraceError, first_line
 from mindspore_gs.graph._canonical import make_canonical
 from mindspore_gs.graph._decode import ITEM_BYTES_OF_TYPE, decode
@@ -103,7 +104,7 @@ def write_canonical(path: Path) -> None:
     """
     model = _parsed(path.read_bytes())
     make_canonical(model)
-    model.user_info[_CHECKSUM] = _NONE_YET
+    write_note(model, _CHECKSUM, _NONE_YET)
     content = model.SerializeToString(deterministic=True)
     path.write_bytes(content.replace(_NONE_YET.encode(), _digest(content).encode()))
 
@@ -119,7 +120,7 @@ def check_mindir(path: Path) -> None:
     """
     content = path.read_bytes()
     model = _parsed(content)
-    noted = model.user_info.get(_CHECKSUM)
+    noted = read_note(model, _CHECKSUM)
     if noted is None:
         _check_structure(model)
     elif noted != _digest(content.replace(noted.encode(), _NONE_YET.encode())):

@@ -84,10 +84,14 @@ class Masks:
             residual: the policy that the groups come from.
 
         Raises:
+            TypeError: ``graph`` or a group is something else.
             PruningError: the network has masks already, or another pruner has begun with it.
             PlanError: a group is blocked.
         """
         groups = tuple(groups)
+        if not isinstance(graph, ChannelGraph) or not all(isinstance(group, Group) for group in groups):
+            raise TypeError(f"Masks.attach() takes a channel graph and groups of it, as trace() gives, but got "
+                            f"{type(graph).__name__!r} and {groups!r:.100}.")
         if has_record(net) and (record_of(net).masks or record_of(net).graph is not graph):
             raise PruningError(f"{type(net).__name__} has masks already; go on with it, or build a new network.")
         for group in groups:
@@ -112,6 +116,7 @@ class Masks:
                 keep their masks.
 
         Raises:
+            PruningError: the network has no masks yet.
             PlanError: a group has no masks here, gets the wrong number of values, or would lose all its channels.
         """
         vectors = {key: parameter.asnumpy().copy() for key, parameter in self._parameters().items()}
@@ -130,6 +135,7 @@ class Masks:
         """What stays of each group, shape (channels,).
 
         Raises:
+            PruningError: the network has no masks yet.
             PlanError: masks of one group contradict each other.
         """
         parameters = self._parameters()
@@ -152,6 +158,8 @@ class Masks:
 
     def _parameters(self) -> dict[Key, ms.Parameter]:
         """The mask of each (parameter, axis)."""
+        if self.groups and not self._record.masks:
+            raise PruningError(f"{type(self._net).__name__} has no masks yet; Masks.attach() puts them on.")
         found = {}
         for site in self._record.masks:
             cell = cell_inside(self._net, site.path)

@@ -135,6 +135,7 @@ def inspect_graph(graph: ChannelGraph, network: str, residual: str = "couple") -
         residual: how residual sums are treated; see :func:`~mindspore_gs.pruner.residual.prunable_groups`.
 
     Raises:
+        TypeError: ``graph`` is no channel graph.
         ValueError: ``residual`` is none of "couple", "keep" and "inner".
 
     Examples:
@@ -145,6 +146,9 @@ def inspect_graph(graph: ChannelGraph, network: str, residual: str = "couple") -
         >>> [(row.members, row.half.params, row.half.macs) for row in result.free]
         [(('0',), 28, 2800)]
     """
+    if not isinstance(graph, ChannelGraph):
+        raise TypeError(f"inspect_graph() takes the channel graph that trace() returns, but got "
+                        f"{type(graph).__name__!r}.")
     groups = prunable_groups(graph, residual)
     free = [group for group in groups if group.blocked_by is None]
     cost = CostModel(graph, free)

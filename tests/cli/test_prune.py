@@ -192,6 +192,8 @@ def test_int8_from_data_of_the_users(pruned, tmp_path):
     (("--ignore", "nowhere"), 2, "the 'ignore' 'nowhere' matches no layer"),
     (("--rate", "layer"), 2, "--rate must be LAYER=RATE, such as layer1=0.2, but got 'layer'"),
     (("--checkpoint", "missing.ckpt"), 1, "there is no checkpoint at missing.ckpt"),
+    (("--input", "1,3,8,8", "--out", "a/b"), 1, "cannot be exported to MindIR with inputs of shape"),
+    (("--round-to", "1000", "--prune-rate", "0.5", "--out", "a/b"), 1, "removes no channel"),
 ], ids=lambda value: value[0] if isinstance(value, tuple) else "")
 def test_a_mistake_is_one_line(options, code, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -199,6 +201,7 @@ def test_a_mistake_is_one_line(options, code, message, tmp_path, monkeypatch):
     assert result.exit_code == code and result.stdout == ""
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ") and message in last and "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):

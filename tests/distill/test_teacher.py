@@ -170,7 +170,7 @@ def test_wrong_arguments_are_refused():
         DistillLoss(student, None, teacher)
     with pytest.raises(ValueError, match=r"'weight' must be in \[0, 1\], but got 1.5"):
         DistillLoss(student, loss, teacher, weight=1.5)
-    with pytest.raises(ValueError, match=r"'temperature' must be in \(0, inf\], but got 0"):
+    with pytest.raises(ValueError, match=r"'temperature' must be in \(0, inf\), but got 0"):
         DistillLoss(student, loss, teacher, temperature=0)
     with pytest.raises(TypeError, match="'temperature' must be a number, but got 'str'"):
         DistillLoss(student, loss, teacher, temperature="4")

@@ -16,7 +16,7 @@ ROOT = HERE.parents[1]
 SIMULATOR = ROOT.parent / "shared" / "portability" / "sim.py"
 STEPS = {"training_steps.py": [f"{residual} {network}" for residual in ("keep", "couple")
                                for network in ("knockoff", "masked", "slim")],
-         "learning_steps.py": ["slb 1", "slb 4", "jointrd", "slimming", "group_lasso", "growing"]}
+         "learning_steps.py": ["slb 1", "slb 4", "jointrd", "teacher", "soft", "slimming", "group_lasso", "growing"]}
 
 pytestmark = [
     pytest.mark.slow,

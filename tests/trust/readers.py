@@ -26,6 +26,7 @@ from src.errors import InputError  # noqa: E402
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, export_mindir, save_pruned  # noqa: E402
 from mindspore_gs._checkpoint_file import DamagedError, check_bytes  # noqa: E402
+from mindspore_gs._versions import read_note  # noqa: E402
 from mindspore_gs.errors import CheckpointError, PlanError, PruningError  # noqa: E402
 from mindspore_gs.graph._mindir import check_mindir  # noqa: E402
 from mindspore_gs.quantization import SlbQuantAwareTraining  # noqa: E402
@@ -144,7 +145,7 @@ def read_mindir(content: bytes) -> bool:
     except DamagedError as error:
         assert "\n" not in str(error)
         return False
-    if "mindspore_gs.sha256" in mind_ir_pb2.ModelProto.FromString(content).user_info:
+    if read_note(mind_ir_pb2.ModelProto.FromString(content), "mindspore_gs.sha256") is not None:
         assert content == samples("mindir")[0]
     return True
 

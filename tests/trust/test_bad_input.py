@@ -143,6 +143,10 @@ def knockable():
                                        nn.Conv2d(4, 1, 1)))
 
 
+def batch(value):
+    return ms.Tensor(np.full(SHAPE, value, np.float32))
+
+
 FOR_LOAD = "for a checkpoint, 'path' must be a path, text or os.PathLike, but got "
 FOR_SAVE = "for save_pruned(), 'path' must be a path, text or os.PathLike, but got "
 CALLS = {  # what is done with (folder, networks), the error, its message (FOLDER is the folder's path)
@@ -228,8 +232,9 @@ CALLS = {  # what is done with (folder, networks), the error, its message (FOLDE
                           "where a batch is a tensor or a tuple of the network's inputs and the label."),
     "recalibrate: -1": (lambda f, n: recalibrate(n["dense"], [ms.ops.ones(SHAPE)], -1), ValueError,
                         "for recalibrate(), 'steps' must be a number of batches, or None for all, but got -1."),
-    "recalibrate: NaN": (lambda f, n: recalibrate(n["dense"], [ms.Tensor(np.full(SHAPE, np.nan, np.float32))]),
-                         PruningError,
+    "recalibrate: NaN": (lambda f, n: recalibrate(n["dense"], [batch(np.nan)]), PruningError,
+                         "recalibrate() found NaN among the network's inputs in batch 1; leave these samples out."),
+    "recalibrate: infinite": (lambda f, n: recalibrate(n["dense"], [batch(np.inf)]), PruningError,
                          "recalibrate(): the statistics of '1' are not finite on batch 0: its inputs hold NaN or "
                          "infinite numbers. The network keeps its old statistics."),
 }

@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, evaluating, in_mode, parameters_by_name
+from mindspore_gs._config import not_negative
 from mindspore_gs._precision import cell_inside
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
@@ -63,9 +64,9 @@ def compensate(net: nn.Cell, data: Any, samples: int = SAMPLES, seed: int = 0) -
         The error of each layer before and after, and what was left as it was, with the reason.
 
     Raises:
-        TypeError: ``net`` is not a Cell, or ``data`` is no data.
-        ValueError: there is no batch, or ``samples`` is less than 1.
-        PruningError: ``net`` has no masks, or does not take a batch.
+        TypeError: ``net`` is not a Cell, ``data`` is no data, or ``seed`` no int.
+        ValueError: there is no batch, ``samples`` is less than 1, or ``seed`` less than 0.
+        PruningError: ``net`` has no masks, or does not take a batch, or there is NaN in one.
 
     Examples:
         >>> import numpy as np
@@ -82,6 +83,10 @@ def compensate(net: nn.Cell, data: Any, samples: int = SAMPLES, seed: int = 0) -
     check_data("compensate", net, data)
     if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
         raise ValueError(f"for compensate(), 'samples' must be an int of at least 1, but got {samples!r}.")
+    seed = not_negative("compensate", "seed", seed)
+    if not record_of(net).masks:
+        raise PruningError(f"{type(net).__name__} has no masked layers to repair; call apply() of ChannelPruner, or of "
+                           "PrunerFtCompressAlgo behind the knockoff phase, first.")
     masks, batches = Masks(net), _some(data, samples)
     with in_mode(ms.PYNATIVE_MODE):
         dense, work = masks.detached(), copy_network(pruned_network(net))

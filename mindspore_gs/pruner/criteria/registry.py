@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mindspore_gs._config import boolean, path
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.channels import Channels, Criterion
 from mindspore_gs.pruner.evidence.kinds import KINDS, PHASE, kinds_of
@@ -24,7 +25,8 @@ def criterion(name: str, needs: str | tuple[str, ...] = (), greedy: bool = False
         phase: whether it is meant for networks that have been through the knockoff phase. Default: False.
 
     Raises:
-        ValueError: the name is taken, or there is no such kind of evidence.
+        TypeError: ``name``, ``needs``, ``greedy`` or ``phase`` is of another type, or what is registered no function.
+        ValueError: the name is taken or empty, or there is no such kind of evidence.
 
     Examples:
         >>> from mindspore_gs.pruner.criteria import CRITERIA, criterion
@@ -34,9 +36,17 @@ def criterion(name: str, needs: str | tuple[str, ...] = (), greedy: bool = False
         >>> CRITERIA.pop("first") is first
         True
     """
+    if not isinstance(name, str):
+        raise TypeError("criterion() takes the criterion's name first, as in @criterion('mine'), but got "
+                        f"{type(name).__name__!r}.")
+    path("criterion()", "name", name)
     kinds = kinds_of(f"criterion {name!r}", needs)
+    greedy, phase = boolean("criterion", "greedy", greedy), boolean("criterion", "phase", phase)
 
     def register(function: Criterion) -> Criterion:
+        if not callable(function):
+            raise TypeError(f"criterion({name!r}) must stand above a function that scores channels, but got "
+                            f"{type(function).__name__!r}.")
         if name in CRITERIA:
             raise ValueError(f"there is a criterion {name!r} already; choose another name.")
         CRITERIA[name] = function
@@ -52,20 +62,31 @@ def evidence_needed(chosen: str | Criterion) -> tuple[str, ...]:
     A function of your own may say so itself: ``my_criterion.needs = "gradient"``, or a tuple of several kinds.
 
     Raises:
-        ValueError: it names a kind that does not exist.
+        TypeError: ``chosen`` is neither a name nor a function.
+        ValueError: there is no such criterion, or it names a kind that does not exist.
 
     Examples:
         >>> from mindspore_gs.pruner.criteria import evidence_needed
         >>> evidence_needed("taylor"), evidence_needed("l1")
         (('gradient',), ())
     """
-    function = CRITERIA[chosen] if isinstance(chosen, str) else chosen
-    return kinds_of(f"criterion {chosen!r}", getattr(function, "needs", None) or ())
+    return kinds_of(f"criterion {chosen!r}", getattr(_function(chosen), "needs", None) or ())
+
+
+def _function(chosen: str | Criterion) -> Criterion:
+    """A criterion by its name, or as it is."""
+    if isinstance(chosen, str) and chosen in CRITERIA:
+        return CRITERIA[chosen]
+    if isinstance(chosen, str):
+        raise ValueError(f"there is no criterion {chosen!r}; there are {', '.join(CRITERIA)}.")
+    if not callable(chosen):
+        raise TypeError(f"a criterion is a name or a function of channels, but got {type(chosen).__name__!r}.")
+    return chosen
 
 
 def is_greedy(chosen: str | Criterion) -> bool:
     """Whether a criterion looks at groups one after the other, without the weights of channels that are gone."""
-    return bool(getattr(CRITERIA[chosen] if isinstance(chosen, str) else chosen, "greedy", False))
+    return bool(getattr(_function(chosen), "greedy", False))
 
 
 def without_phase() -> list[str]:
@@ -96,9 +117,16 @@ def known(channels: Channels, kind: str) -> list[np.ndarray]:
 def combine(scores: Sequence[np.ndarray]) -> np.ndarray:
     """One score for channels that several layers make: the mean, each layer scaled by its mean magnitude.
 
+    Raises:
+        ValueError: there is none, or they are not of one shape.
+
     >>> combine([np.array([1.0, 3.0]), np.array([30.0, 10.0])])
     array([1., 1.])
     """
+    shapes = [np.shape(score) for score in scores]
+    if not shapes or any(shape != shapes[0] for shape in shapes):
+        raise ValueError("combine() takes at least one array of scores, all of one shape, but got the shapes "
+                         f"{shapes}.")
     if len(scores) == 1:
         return scores[0]
     scaled = [score / max(float(np.abs(score).mean()), np.finfo(float).tiny) for score in scores]

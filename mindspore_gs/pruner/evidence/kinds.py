@@ -25,12 +25,15 @@ def kinds_of(caller: str, given: str | tuple[str, ...]) -> tuple[str, ...]:
         given: a name in :data:`KINDS`, or a tuple of them.
 
     Raises:
+        TypeError: it is neither text nor a tuple of texts.
         ValueError: there is no such kind.
 
     Examples:
         >>> kinds_of("observe()", "zeros")
         ('zeros',)
     """
+    if not isinstance(given, (str, tuple, list)) or not all(isinstance(kind, str) for kind in given):
+        raise TypeError(f"{caller}: a kind of evidence is text, and several are a tuple of texts, but got {given!r}.")
     kinds = (given,) if isinstance(given, str) else tuple(given)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:

@@ -8,13 +8,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import in_mode
+from mindspore_gs._cells import in_mode, parameters_by_name
 from mindspore_gs._ranks import mean_over_ranks
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
+from mindspore_gs.graph.restores import restore_path
 from mindspore_gs.progress import tracked
-from mindspore_gs.pruner.batches import batches_of, number_of_batches, rows_of
+from mindspore_gs.pruner.batches import batches_of, check_data, number_of_batches, rows_of
 from mindspore_gs.pruner.channels import Evidence
 from mindspore_gs.pruner.evidence.activations import Activations
 from mindspore_gs.pruner.evidence.gates import Gates
@@ -69,7 +70,8 @@ def observe(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], data: An
         seen, for the channels of the group. :meth:`Channels.evidence` reads both.
 
     Raises:
-        TypeError: a batch holds other things than tensors, or no label where one is needed.
+        TypeError: an argument is of another type, or a batch holds other things than tensors, or no label where one
+            is needed.
         ValueError: there is no batch, or no such kind.
         PruningError: the network or the loss does not take a batch, or a number is not finite.
 
@@ -90,6 +92,8 @@ def observe(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], data: An
         >>> [channels.evidence(kind)[0].shape for kind in ("gradient", "zeros", "gram")]
         [(8,), (8,), (8, 8)]
     """
+    check_data("observe", net, data)
+    _check_graph(net, graph, groups)
     kinds = kinds_of("observe()", kinds)
     if set(kinds) & set(PHASE):
         raise ValueError(f"observe(): {PHASE[0]!r} is found by the knockoff phase, and not in data.")
@@ -107,6 +111,20 @@ def observe(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], data: An
     if not count:
         raise ValueError("observe() needs at least one batch, but the data are empty.")
     return _of_all_ranks({**(gates.result() if gates else {}), **(activations.result() if activations else {})}, count)
+
+
+def _check_graph(net: nn.Cell, graph: Any, groups: Any) -> None:
+    """Refuse a graph or groups that are none, or another network's."""
+    if not isinstance(graph, ChannelGraph):
+        raise TypeError(f"observe() takes the channel graph that trace() returns, but got {type(graph).__name__!r}.")
+    if not isinstance(groups, (list, tuple)) or not all(isinstance(group, Group) for group in groups):
+        raise TypeError(f"observe() takes a list of groups of the channel graph, but got {groups!r:.100}.")
+    own = parameters_by_name(net)
+    missing = [part.parameter for group in groups for part in group.slices
+               if part.parameter not in own and restore_path(part.parameter) is None]
+    if missing:
+        raise PruningError(f"observe(): {type(net).__name__} has no parameter {missing[0]!r}, which the channel graph "
+                           "names; trace this network.")
 
 
 def _of_all_ranks(found: dict[str, dict[Any, np.ndarray]], count: int) -> Evidence:

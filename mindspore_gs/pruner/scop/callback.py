@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
 
+from mindspore_gs._config import not_negative
 from mindspore_gs.pruner.optimizers import check_optimizer, optimizer_of
 from mindspore_gs.pruner.overflow import check_loss
 from mindspore_gs.pruner.scop.cells import KfConv2d
@@ -43,7 +44,7 @@ class KfCallback(Callback):
 
     def __init__(self, per_print_times: int = 100):
         super().__init__()
-        self._every = per_print_times
+        self._every = not_negative("KfCallback", "per_print_times", per_print_times)
         self._begin = 0.0
         self._start: list[np.ndarray] = []
         self._live: Any = None
