@@ -66,7 +66,7 @@ class Integers(nn.Cell):
 
     def construct(self, x):
         n = ops.floor(ops.abs(x) * 3).astype(ms.int32)
-        return (n > 0.5, n >= 0.5, n == 1.5, n * 0.5, n / 2, n // 2, n % 2, 2 - n, n ** 2, -n, ops.where(n > 2, 1, 0),
+        return (n > 0.5, n >= 0.5, n == 1.5, n * 0.5, n / 2, n // 2, n % 2, 2 - n, n ** 2, -n, ops.where(n > 2, n, 0),
                 ops.round(x * 2.5), (x > 0) * (x < 1), x[:, 0] + ops.arange(x.shape[0]).reshape(-1, 1, 1),
                 ops.arange(1, x.shape[0] * 2, 2))
 
