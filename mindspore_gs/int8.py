@@ -18,9 +18,9 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
     the zero point :math:`z` of an activation come from the smallest and the largest value that it has for ``data``;
     those of a weight are one pair for each output channel. Weights use seven of the eight bits: processors without
     VNNI (x86 with AVX2 alone, for example) add two products in sixteen bits, and with eight bits that sum overflows,
-    which cost a slim ResNet-20 on CIFAR-10 1.4% instead of 0.1%. The file holds QuantizeLinear and DequantizeLinear operators
-    (QDQ), which onnxruntime and other engines fuse into integer kernels. Nothing is trained. Source: onnxruntime's
-    documentation of ``onnxruntime.quantization.quantize_static``, which does the work.
+    which cost a slim ResNet-20 on CIFAR-10 1.4% instead of 0.1%. The file holds QuantizeLinear and DequantizeLinear
+    operators (QDQ), which onnxruntime and other engines fuse into integer kernels. Nothing is trained. Source:
+    onnxruntime's documentation of ``onnxruntime.quantization.quantize_static``, which does the work.
 
     Args:
         file: what :func:`~mindspore_gs.export_onnx` wrote.
