@@ -34,13 +34,14 @@ from benchmarks.performance_times import _lite  # noqa: E402
 from benchmarks.turns import ratio  # noqa: E402
 from mindspore_gs.timing import take_turns  # noqa: E402
 
+NETWORKS = ("ResNet-20", "MobileNetV2")
 VERSIONS = ("dense", "couple", "inner")
 IMAGES = 512  # training images that show which range activations have
 REPAIR = 1024  # training images for compensation
 BATCH = 100
 
 
-def make(folder: Path, data_path: str, pretrained: str) -> None:
+def make(folder: Path, data_path: str, pretrained: str, networks: list[str]) -> None:
     """Write the float and the INT8 file of each network, and one line about each into ``int8.jsonl``.
 
     A line has ``net``, ``version``, ``kind`` (``"float32"``, ``"int8"``, and with ``lite`` in front for MindSpore
@@ -48,7 +49,9 @@ def make(folder: Path, data_path: str, pretrained: str) -> None:
     ``tested`` (how many images).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, makers in (("ResNet-20", partial(_resnet20, data_path, pretrained)), ("MobileNetV2", _mobilenet)):
+    for name, makers in zip(NETWORKS, (partial(_resnet20, data_path, pretrained), _mobilenet)):
+        if name not in networks:
+            continue
         done = {(row["net"], row["version"]) for row in lines(folder / "int8.jsonl")}
         missing = [version for version in VERSIONS if (name, version) not in done]
         for version, float32, batches, images in makers(folder, missing):
@@ -192,9 +195,10 @@ def main() -> None:
     parser.add_argument("--data_path", default="../shared/data/cifar-10-batches-bin", help="CIFAR-10's binary files")
     parser.add_argument("--pretrained", default="../shared/data/pretrained/resnet20_cifar10.ckpt")
     parser.add_argument("--runs", type=int, default=101, help="turns that count")
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS, help="which to make")
     options = parser.parse_args()
     if options.step == "make":
-        make(options.folder, options.data_path, options.pretrained)
+        make(options.folder, options.data_path, options.pretrained, options.networks)
     elif options.step == "time":
         time_all(options.folder, options.runs)
     else:

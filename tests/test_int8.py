@@ -42,6 +42,18 @@ def test_it_computes_nearly_the_same_from_fewer_bytes(float32, with_labels, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["int8.onnx"]
 
 
+def test_sums_of_large_products_do_not_overflow(tmp_path):
+    """Two products of eight bits each are more than sixteen bits hold, in which processors without VNNI add them."""
+    import onnx
+    data = [0.9 + 0.1 * x for x in batches(shape=(2, 64, 8, 8))]
+    float32 = export_onnx(nn.Conv2d(64, 64, 1, weight_init="ones"), (2, 64, 8, 8), tmp_path / "float32")
+    int8 = quantize_onnx(float32, data, tmp_path / "int8")
+    expected = run(float32, data[0])
+    assert np.abs(run(int8, data[0]) - expected).max() < 0.02 * expected.max()
+    weights = [onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(int8).graph.initializer]
+    assert max(np.abs(array.astype(int)).max() for array in weights if array.dtype == np.int8 and array.ndim == 4) == 64
+
+
 @pytest.mark.parametrize(("data", "message"), [
     ([], "at least one calibration batch, but got none"),
     (batches(1, (2, 4, 8, 8)), r"batch 1 must be .* of shape \[.*, 3, 8, 8\] .* but has shape \[2, 4, 8, 8\]"),

@@ -156,7 +156,7 @@ def _counted(a: np.ndarray, b: np.ndarray, once: np.ndarray, shape: tuple[int, .
              along: tuple[bool, ...]) -> Repeated | None:
     """A constant that grows by the same from each entry along the batch to the next; None where it does not."""
     axis = along.index(True) if sum(along) == 1 else -1
-    if axis < 0 or not np.issubdtype(a.dtype, np.integer):
+    if axis < 0 or not np.issubdtype(a.dtype, np.number):
         return None
     step = np.take(a, [1], axis) - once
     for value in (a, b):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 _LARGEST = 1 << 20  # bytes of a result that is stored; larger ones are computed by the engine
+_PICKING = ("Slice", "Gather")  # what takes numbers out of a weight
 
 
 def fold_constants(nodes: Iterable[Any], arrays: Mapping[str, np.ndarray], weights: Iterable[str],
@@ -13,7 +14,8 @@ def fold_constants(nodes: Iterable[Any], arrays: Mapping[str, np.ndarray], weigh
     """The nodes that are left, and the constants that they and the network's outputs read.
 
     ONNX's own reference implementation computes the others. Small engines such as MindSpore Lite's converter fail on
-    some of them.
+    some of them, also where one number is taken out of a weight, such as the stride of a detector's feature map: that
+    number becomes a constant.
 
     Args:
         nodes: operators, each after what it reads.
@@ -26,10 +28,13 @@ def fold_constants(nodes: Iterable[Any], arrays: Mapping[str, np.ndarray], weigh
 
     own, known, left = set(weights), dict(arrays), []
     for node in nodes:
-        if node.input and all(not name or (name in known and name not in own) for name in node.input):
+        weighed = [known[name] for name in node.input if name in own and name in known]
+        if node.input and all(not name or name in known for name in node.input) and (
+                not weighed or node.op_type in _PICKING):
             inputs = {name: known[name] for name in node.input if name}
             results = [np.asarray(value) for value in ReferenceEvaluator(node, opsets={"": opset}).run(None, inputs)]
-            if sum(value.nbytes for value in results) <= _LARGEST:
+            if sum(value.nbytes for value in results) <= _LARGEST and (
+                    not weighed or (results[0].size == 1 and weighed[0].size > 1)):
                 known.update(zip(node.output, results))
                 continue
         left.append(node)

@@ -21,13 +21,26 @@ def first_doubt(net: nn.Cell, run: Run, probes: Iterable[tuple[ms.Tensor, ...]])
         net: the network, in evaluation mode.
         run: runs the file on a set of inputs.
         probes: the sets of inputs.
+
+    Raises:
+        ExportError: the file returns more or fewer tensors than the network, or tensors of other shapes.
     """
     for probe in probes:
-        found = differences(tensors_of(run(probe)), tensors_of(net(*probe)))
+        got, expected = tensors_of(run(probe)), tensors_of(net(*probe))
+        _need_same_shapes(got, expected)
+        found = differences(got, expected)
         verdict = compare(net, None, probe, found, tensors_of)
         if verdict.different or verdict.unknown or not verdict.counted:
             return verdict
     return None
+
+
+def _need_same_shapes(got: list[Any], expected: list[Any]) -> None:
+    shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (got, expected)]
+    if shapes[0] != shapes[1]:
+        raise ExportError(f"the file returns tensors of the shapes {shapes[0]}, but the network {shapes[1]}. Some of "
+                          "MindSpore's functions return something else in PyNative mode than in Graph mode, which a "
+                          "file holds (Tensor.max with an axis, for example); choose Graph mode, or other functions.")
 
 
 def refuse(verdict: Verdict, kind: str) -> NoReturn:

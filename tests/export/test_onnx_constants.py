@@ -36,3 +36,14 @@ def test_a_large_result_is_left_to_the_engine():
     arrays = {"one": np.ones(1, np.float32), "size": np.array([1 << 20])}
     left, kept = fold_constants([node], arrays, [], ["large"], 17)
     assert left == [node] and set(kept) == {"one", "size"}
+
+
+def test_one_number_of_a_weight_is_a_constant():
+    """Several numbers of a weight stay an operator, so that the weight keeps its name."""
+    one = helper.make_node("Slice", ["weight", "begin", "end"], ["first"])
+    two = helper.make_node("Slice", ["weight", "begin", "last"], ["both"])
+    arrays = {"weight": np.array([8, 16, 32], np.float32), "begin": np.array([0]), "end": np.array([1]),
+              "last": np.array([2])}
+    left, kept = fold_constants([one, two], arrays, ["weight"], ["first", "both"], 17)
+    assert left == [two] and set(kept) == {"weight", "begin", "last", "first"}
+    np.testing.assert_array_equal(kept["first"], [8])

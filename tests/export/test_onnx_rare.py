@@ -61,6 +61,16 @@ class Meshes(nn.Cell):
             x + 1), ops.grid_sample(x, ops.tile(both[None] * 0.9, (x.shape[0], 1, 1, 1)))
 
 
+class Integers(nn.Cell):
+    """Compared with numbers between them, divided, rounded; and counted as far as the batch."""
+
+    def construct(self, x):
+        n = ops.floor(ops.abs(x) * 3).astype(ms.int32)
+        return (n > 0.5, n >= 0.5, n == 1.5, n * 0.5, n / 2, n // 2, n % 2, 2 - n, n ** 2, -n, ops.where(n > 2, n, 0),
+                ops.round(x * 2.5), (x > 0) * (x < 1), x[:, 0] + ops.arange(x.shape[0]).reshape(-1, 1, 1),
+                ops.arange(1, x.shape[0] * 2, 2))
+
+
 class OneSample(nn.Cell):
     """Operators on one sample, so that places in the first axis are places of channels."""
 
@@ -114,16 +124,6 @@ def test_functions_of_one_batch(functions, tmp_path):
     assert worst_difference(path, net, image(*SHAPE)) <= 1e-5
 
 
-class Integers(nn.Cell):
-    """Compared with numbers between them, divided, rounded; and counted as far as the batch."""
-
-    def construct(self, x):
-        n = ops.floor(ops.abs(x) * 3).astype(ms.int32)
-        return (n > 0.5, n >= 0.5, n == 1.5, n * 0.5, n / 2, n // 2, n % 2, 2 - n, n ** 2, -n, ops.where(n > 2, 1, 0),
-                ops.round(x, decimals=1), ops.round(x * 2.5), x[:, 0] + ops.arange(x.shape[0]).reshape(-1, 1, 1),
-                ops.arange(1, x.shape[0] * 2, 2))
-
-
 class IdentityOfTheBatch(nn.Cell):
     def construct(self, x):
         return ops.matmul(ops.eye(x.shape[0]), x.reshape(x.shape[0], -1))
@@ -144,3 +144,18 @@ class Inverse(nn.Cell):
 def test_an_operator_without_a_rule_is_named(tmp_path):
     with pytest.raises(ExportError, match="operator Erfinv in Default has no ONNX rule; write that cell with other"):
         export_onnx(Inverse(), SHAPE, tmp_path / "net")
+
+
+class LargestOnly(nn.Cell):
+    """In PyNative mode MindSpore returns places, too."""
+
+    def construct(self, x):
+        return x.max(1)
+
+
+def test_a_network_that_returns_something_else_in_graph_mode(tmp_path):
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    with pytest.raises(ExportError, match=r"shapes \[\(2, 6, 6\)\], but the network \[\(2, 6, 6\), \(2, 6, 6\)\]"):
+        export_onnx(LargestOnly(), SHAPE, tmp_path / "net")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    assert worst_of_batches(LargestOnly(), tmp_path, SHAPE) <= 1e-6

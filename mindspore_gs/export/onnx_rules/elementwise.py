@@ -49,7 +49,9 @@ def _negated(node: Node, writer: Writer) -> str:
 
 @onnx_rule(*_BINARY)
 def _binary(node: Node, writer: Writer) -> str:
-    return writer.add(_BINARY[node.op], *(writer.operand(name, node.dtype) for name in node.inputs[:2]))
+    """Truth values are multiplied by And."""
+    op = "And" if node.dtype == "bool" and _BINARY[node.op] == "Mul" else _BINARY[node.op]
+    return writer.add(op, *(writer.operand(name, node.dtype) for name in node.inputs[:2]))
 
 
 @onnx_rule("AddExt", "InplaceAddExt", "SubExt", "InplaceSubExt", "AddScalar", "SubScalar", "InplaceAddsExt",

@@ -80,7 +80,7 @@ def _maximum(node: Node, writer: Writer) -> tuple[str, str]:
     values = [writer.argument(node, place, next((node.attrs[key] for key in names if key in node.attrs), None))
               for place, names in enumerate(keys, 1)]
     kernel, strides, pads, dilations = (as_many(value if value is not None else 1, rank) for value in values[:4])
-    options = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2, "dilations": dilations,
+    options: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2, "dilations": dilations,
                "ceil_mode": int(bool(values[4]))}
     x = writer.tensor(node.inputs[0])
     if not _reads_places(node, writer):
