@@ -28,7 +28,10 @@ def all_views(net: nn.Cell, graph: Graph, tensors: tuple[ms.Tensor, ...]) -> tup
         graph: its deployed graph.
         tensors: what it is called with.
 
-    A network that cannot be exported in training mode keeps the deployed graph alone.
+    A network that cannot be exported in training mode keeps the deployed graph alone, if that reads all parameters.
+
+    Raises:
+        TraceError: what only training may read cannot be seen.
     """
     left = unread(net, graph)
     if not left and not _asks_for_training(net):
@@ -37,7 +40,12 @@ def all_views(net: nn.Cell, graph: Graph, tensors: tuple[ms.Tensor, ...]) -> tup
         deployed = export_graph(net, tensors) if layers else graph
         try:
             trained = export_graph(net, tensors, training=True)
-        except TraceError:
+        except TraceError as error:
+            unseen = unread(net, deployed)
+            if unseen:
+                raise TraceError(f"nothing reads {', '.join(sorted(unseen)[:3])} of {type(net).__name__} when it is "
+                                 "deployed, and what training does with them cannot be seen. Leave out what is not "
+                                 f"used, or mend this, which happens in training mode: {error}") from error
             return (_without_readers(deployed),)
     trained, deployed = _without_readers(trained), _without_readers(deployed)
     more = len(_read_by(trained)) > len(_read_by(deployed))
