@@ -31,6 +31,7 @@ class Writer:
         self._written: dict[str, Any] = {name: name for name in graph.inputs}
         self._taken = set(graph.inputs) | set(graph.parameters)
         self._numbers: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._makers: dict[str, Any] = {}
         self._place = ""
         self._batch = ""
 
@@ -141,7 +142,12 @@ class Writer:
         """
         names = tuple(self._fresh(op) for _ in range(outputs))
         self.nodes.append(self._onnx.helper.make_node(op, list(inputs), list(names), name=names[0], **attributes))
+        self._makers.update(dict.fromkeys(names, self.nodes[-1]))
         return names[0] if outputs == 1 else names
+
+    def maker(self, value: str) -> Any:
+        """The ONNX operator that computes a value; None for inputs, weights and constants."""
+        return self._makers.get(value)
 
     def array(self, values: Any, dtype: Any = None) -> str:
         """The name of a constant; equal constants are one."""

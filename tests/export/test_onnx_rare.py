@@ -159,3 +159,25 @@ def test_a_network_that_returns_something_else_in_graph_mode(tmp_path):
         export_onnx(LargestOnly(), SHAPE, tmp_path / "net")
     ms.set_context(mode=ms.GRAPH_MODE)
     assert worst_of_batches(LargestOnly(), tmp_path, SHAPE) <= 1e-6
+
+
+class Boxes(nn.Cell):
+    """The head of a detector: a distribution over distances, whose mean is a convolution of points."""
+
+    def __init__(self, soft=True):
+        super().__init__()
+        self.conv, self.mean, self.soft = nn.Conv2d(3, 16, 3), nn.Conv2d(4, 1, 1, has_bias=True), soft
+
+    def construct(self, x):
+        y = self.conv(x)
+        y = y.view(y.shape[0], 4, 4, -1).swapaxes(2, 1)
+        return self.mean(ops.softmax(y, 1) if self.soft else y)
+
+
+@pytest.mark.parametrize("soft", [True, False])
+def test_a_convolution_of_points_behind_swapped_axes_is_a_product(soft, tmp_path):
+    """MindSpore Lite's converter refuses the convolution there."""
+    import onnx
+    assert worst_of_batches(Boxes(soft), tmp_path, (2, 3, 6, 6)) <= 1e-5
+    kinds = [node.op_type for node in onnx.load(tmp_path / "net.onnx").graph.node]
+    assert kinds.count("Conv") == 1 and kinds.count("MatMul") == 1

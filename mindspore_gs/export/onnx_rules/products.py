@@ -54,8 +54,32 @@ def _convolution(node: Node, writer: Writer) -> str:
     kernel, strides, dilations = _window(node, writer)
     x, weight = node.inputs[:2]
     pads = _pads(node, tuple(writer.shape(x)[2:]), kernel, strides, dilations)
+    group = int(_first(node, "group", "groups"))
+    if set(kernel) == set(strides) == {group} == {1} and not any(pads) and _reordered(writer.tensor(x), writer):
+        return _points(node, writer)
     return writer.add("Conv", writer.tensor(x), writer.tensor(weight, node.dtype), kernel_shape=kernel, pads=pads,
-                      strides=strides, dilations=dilations, group=int(_first(node, "group", "groups")))
+                      strides=strides, dilations=dilations, group=group)
+
+
+def _reordered(value: str, writer: Writer) -> bool:
+    """Whether a value comes, through a softmax or not, from axes in an order that is no layout of images.
+
+    MindSpore Lite's converter loses the layout there, and refuses the convolution (YOLOv8's boxes are such a place).
+    """
+    maker = writer.maker(value)
+    if maker is not None and maker.op_type == "Softmax":
+        maker = writer.maker(maker.input[0])
+    return maker is not None and maker.op_type == "Transpose" and \
+        list(maker.attribute[0].ints) not in ([0, 1, 2, 3], [0, 2, 3, 1], [0, 3, 1, 2])
+
+
+def _points(node: Node, writer: Writer) -> str:
+    """A convolution of single points as a matrix product."""
+    x, weight = node.inputs[:2]
+    shape, (rows, columns) = writer.shape(x), writer.shape(weight)[:2]
+    points = writer.reshape(writer.tensor(x), (shape[0], columns, int(np.prod(shape[2:]))))
+    matrix = writer.reshape(writer.tensor(weight, node.dtype), (rows, columns))
+    return writer.reshape(writer.add("MatMul", matrix, points), (shape[0], rows, *shape[2:]))
 
 
 def _first(node: Node, *keys: str) -> Any:
