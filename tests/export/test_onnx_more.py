@@ -98,7 +98,7 @@ class Samples(nn.Cell):
 @pytest.mark.parametrize("functions", [Activations, Arithmetic, Layouts, Windows, Lists, Scatters, Orders, Resizes,
                                        Samples])
 def test_functions(functions, tmp_path):
-    assert worst_of_batches(functions(), tmp_path) <= 2e-5
+    assert worst_of_batches(functions(), tmp_path, SHAPE) <= 2e-5
 
 
 def test_places_in_the_first_axis(tmp_path):
@@ -143,7 +143,7 @@ def test_layers(layers, shape, tmp_path):
 
 
 def test_circular_padding_and_local_response(tmp_path):
-    assert worst_of_batches(Circular(), tmp_path) <= 1e-5
+    assert worst_of_batches(Circular(), tmp_path, SHAPE) <= 1e-5
 
 
 RECURRENT = {"one layer": {}, "two layers, two directions": {"num_layers": 2, "bidirectional": True},
