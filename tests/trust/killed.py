@@ -95,13 +95,13 @@ def prune(arguments: list[str], death: Death) -> None:
     from mindspore_gs.cli import pruning
     from mindspore_gs.cli.commands import commands
 
-    step = pruning._progress._step
+    step = pruning.step
 
-    def step_and_say(self: object, text: str, run: object) -> object:
+    def step_and_say(text: str) -> object:
         death.phase = text
-        return step(self, text, run)
+        return step(text)
 
-    pruning._progress._step = step_and_say
+    pruning.step = step_and_say
     sys.argv = ["mindspore-gs", *arguments]
     commands(prog_name="mindspore-gs")
 
