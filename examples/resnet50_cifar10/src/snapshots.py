@@ -50,13 +50,13 @@ class Snapshots(Callback):
         self._begin = step
 
     def on_train_step_end(self, run_context: Any) -> None:
-        """Save where it is time."""
+        """Save where it is time, but for the last step of an epoch, whose mean loss is noted only afterwards."""
         done = self._begin + run_context.original_args().cur_step_num
-        if self.every and done // self.every > self._saved // self.every:
+        if self.every and done % self._progress.steps and done // self.every > self._saved // self.every:
             self._save(done)
 
     def on_train_epoch_end(self, run_context: Any) -> None:
-        """Save, unless this step was the last that was saved."""
+        """Save the end of an epoch, or of a stretch."""
         done = self._begin + run_context.original_args().cur_step_num
         if self.every:
             self._save(done)
