@@ -54,9 +54,10 @@ SLOW = (
     "tests/trust/test_numerics.py::test_a_repair_with_dead_channels",
     "tests/zoo/test_pruner.py::test_masked_slim_and_less[seresnet18-keep-16]",
     "tests/zoo/test_zoo.py::test_sample[ghostnet_050]", "tests/zoo/test_zoo.py::test_sample[mobilenet_v2_035_128]")
-# Of a test with many cases MOST, spread from the first to the last, are run; the others are slow, too. The tests whose
-# cases take no time are run whole.
+# Of a test with many cases MOST, spread from the first to the last, are run, and of one that takes long OF_LONG; the
+# others are slow, too. The tests whose cases take no time are run whole.
 MOST = 5
+OF_LONG = 2
 WHOLE = (
     "tests/cli/", "tests/examples/test_config.py", "tests/portability/test_documented.py",
     "tests/pruner/test_options.py", "tests/pruner/test_selection.py", "tests/quantization/test_storage.py",
@@ -74,7 +75,8 @@ def pytest_addoption(parser):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Mark what takes long, and leave out cases beyond ``--cases``."""
-    beyond = surplus([item.nodeid for item in items if not item.nodeid.startswith(WHOLE)], MOST)
+    many = [item.nodeid for item in items if not item.nodeid.startswith(WHOLE)]
+    beyond = surplus(many, MOST) | surplus([name for name in many if name.startswith(LONG)], OF_LONG)
     for item in items:
         if item.nodeid.startswith(LONG):
             item.add_marker(pytest.mark.long)
