@@ -178,10 +178,10 @@ class Slims:
         Raises:
             ValueError: there is no early checkpoint to rewind to.
         """
-        initial = self.dense.fresh(1 + self.choice.seed)
         if weights.startswith("scratch"):
-            return slim(initial, self.pruner.plan(self.masked))
+            return slim(self.dense.fresh(1 + self.choice.seed), self.pruner.plan(self.masked))
         if weights == "unlearned":
+            initial = self.dense.fresh(1 + self.choice.seed)
             return slim(initial, self.plan_of_gates(copy_network(initial)))
         if weights == "rewound":
             if not self.dense.early.is_file():

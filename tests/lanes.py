@@ -67,8 +67,8 @@ WHOLE = (
     "tests/cli/", "tests/examples/test_config.py", "tests/portability/test_documented.py",
     "tests/pruner/test_options.py", "tests/pruner/test_selection.py", "tests/quantization/test_storage.py",
     "tests/test_checkpoint.py", "tests/test_docs.py", "tests/test_lanes.py", "tests/test_pages.py",
-    "tests/test_reference.py", "tests/trust/test_bad_input.py", "tests/trust/test_damaged_files.py",
-    "tests/trust/test_fuzz.py", "tests/trust/test_places.py")
+    "tests/test_reference.py", "tests/trust/test_bad_calls.py", "tests/trust/test_bad_input.py",
+    "tests/trust/test_damaged_files.py", "tests/trust/test_fuzz.py", "tests/trust/test_places.py")
 
 
 def pytest_addoption(parser):

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from mindspore import nn
 
 from mindspore_gs import PrunerKfCompressAlgo
+from mindspore_gs.errors import TraceError
 from mindspore_gs.graph import trace
 from tests import couplings, unusual
 from tests.by_hand import assert_same, reasons, silence, slim_by_group
@@ -82,3 +84,23 @@ def test_looking_at_hidden_layers_leaves_no_trace(build):
     trace(net, SHAPE)
     assert same_state(before, state(net))
     assert not any(hasattr(cell, "gs_unseen") for _, cell in net.cells_and_names())
+
+
+class TrainsInPython(nn.Cell):
+    """Training reads a layer that the deployed network does not, in code that no file can hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.extra, self.head = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 1)
+
+    def construct(self, x):
+        x = self.conv(x)
+        if self.training and x.asnumpy().mean() < 1e6:
+            x = x + self.extra(x)
+        return self.head(x)
+
+
+def test_what_only_training_reads_is_refused_where_it_cannot_be_seen():
+    with pytest.raises(TraceError, match=r"nothing reads extra\.weight of TrainsInPython when it is deployed, and what "
+                                         "training does with them cannot be seen"):
+        trace(TrainsInPython(), (1, 3, 6, 6))

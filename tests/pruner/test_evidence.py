@@ -106,10 +106,12 @@ def test_after_the_knockoff_phase_the_gradients_are_those_of_the_network():
     ({"data": [image(1, 3, 6, 6)]}, TypeError, "needs batches of the network's inputs and the label, but got one"),
     ({"data": []}, ValueError, "needs at least one batch"),
     ({"data": [(image(1, 4, 6, 6), ms.Tensor([0]))]}, PruningError, "cannot be run on batch 1, whose inputs and label"),
-    ({"data": [(image(1, 3, 6, 6) * np.nan, ms.Tensor([0]))]}, PruningError, "found NaN among the network"),
+    ({"data": [(image(1, 3, 6, 6) * np.nan, ms.Tensor([0]))]}, PruningError,
+     r"observe\(\) found NaN among the network's inputs in batch 1; leave these samples out\."),
+    ({"data": [(image(1, 3, 6, 6) * np.inf, ms.Tensor([0]))]}, PruningError, "the gradients of .* are not finite"),
     ({"data": iter(batches(1)), "compensate": True}, ValueError, "an iterator can be read only once; give a list"),
     ({"data": batches(1), "loss_fn": 3}, TypeError, "the 'loss_fn' must be a function of the network's output"),
-], ids=["no data", "no label", "empty", "wrong shape", "nan", "iterator", "no function"])
+], ids=["no data", "no label", "empty", "wrong shape", "nan", "infinite", "iterator", "no function"])
 def test_bad_data(options, error, message):
     net = network()
     before = state(net)

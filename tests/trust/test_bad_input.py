@@ -138,6 +138,18 @@ def files(tmp_path_factory):
     return folder, nets
 
 
+def refused(call, error, message, files):
+    """Whether a call on these files and networks is exactly this error, and leaves all of them as they were."""
+    folder, nets = files
+    before = {name: state(net) for name, net in nets.items()}
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(Exception) as raised:
+        call(folder, nets)
+    assert (raised.type, str(raised.value)) == (error, message.replace("FOLDER", str(folder)))
+    assert all(same_state(before[name], state(net)) for name, net in nets.items())
+    assert content == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def knockable():
     return randomise(nn.SequentialCell(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU(),
                                        nn.Conv2d(4, 1, 1)))
@@ -242,14 +254,7 @@ CALLS = {  # what is done with (folder, networks), the error, its message (FOLDE
 
 @pytest.mark.parametrize(("call", "error", "message"), CALLS.values(), ids=CALLS)
 def test_a_call(call, error, message, files):
-    folder, nets = files
-    before = {name: state(net) for name, net in nets.items()}
-    content = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(Exception) as raised:
-        call(folder, nets)
-    assert (raised.type, str(raised.value)) == (error, message.replace("FOLDER", str(folder)))
-    assert all(same_state(before[name], state(net)) for name, net in nets.items())
-    assert content == {path.name: path.read_bytes() for path in folder.iterdir()}
+    refused(call, error, message, files)
 
 
 WRONG_NUMBERS = [("0.weight", np.nan, "has 4 of 4 values that are NaN"),
