@@ -16,10 +16,10 @@ demo: $(STAMP) ## train, prune, fine-tune and export a ResNet-20 on real images;
 	$(PY) examples/resnet50_cifar10/train.py --config_path demo_digits.yaml
 
 test: $(STAMP) ## the tests, one case of each parametrised one (CASES=2: two), without what takes long; 6 minutes
-	$(PY) -m pytest -n 2 --dist loadfile --cases $(CASES)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cases $(CASES)
 
 test-all: $(STAMP) ## the tests with what takes long, and all but the slow ones: what CI runs; up to 20 minutes
-	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: $(STAMP) ## the tests that take longer, and all cases of those with many
 	$(PY) -m pytest -m slow

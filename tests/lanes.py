@@ -61,8 +61,8 @@ SLOW = (
     "tests/zoo/test_zoo.py::test_sample[ghostnet_050]", "tests/zoo/test_zoo.py::test_sample[mobilenet_v2_035_128]")
 # Of a test with many cases MOST, spread from the first to the last, are run, and of one that takes long OF_LONG; the
 # others are slow, too. The tests whose cases take no time are run whole.
-MOST = 5
-OF_LONG = 2
+MOST = 3
+OF_LONG = 1
 WHOLE = (
     "tests/cli/", "tests/examples/test_config.py", "tests/portability/test_documented.py",
     "tests/pruner/test_options.py", "tests/pruner/test_selection.py", "tests/quantization/test_storage.py",
@@ -79,7 +79,10 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Mark what takes long, and leave out cases beyond ``--cases``."""
+    """Mark what takes long, leave out cases beyond ``--cases``, and begin with the files of what takes long.
+
+    Of two processes, one would otherwise run a last long file while the other has nothing left to do.
+    """
     many = [item.nodeid for item in items if not item.nodeid.startswith(WHOLE)]
     beyond = surplus(many, MOST) | surplus([name for name in many if name.startswith(LONG)], OF_LONG)
     for item in items:
@@ -94,11 +97,18 @@ def pytest_collection_modifyitems(config, items):
     config.stash[LEFT] = dict(left)
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in rest])
     items[:] = [item for item in items if item.nodeid not in rest]
+    files = {file_of(item) for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: file_of(item) not in files)
     if hasattr(config, "workeroutput"):
         config.workeroutput["left"] = dict(left)
 
 
 LEFT = pytest.StashKey()
+
+
+def file_of(item):
+    """The file of a test."""
+    return item.nodeid.partition("::")[0]
 
 
 def surplus(names, cases):
