@@ -125,6 +125,11 @@ def _batch_norm(cell: nn.Cell, groups: int | None) -> None:
     cell.num_features = cell.gamma.shape[0]
 
 
+@_resizes(nn.LayerNorm)
+def _layer_norm(cell: Any, groups: int | None) -> None:
+    cell.normalized_shape = tuple(cell.gamma.shape)
+
+
 @_resizes(nn.Dense)
 def _dense(cell: nn.Dense, groups: int | None) -> None:
     cell.out_channels, cell.in_channels = cell.weight.shape

@@ -34,7 +34,10 @@ LONG = (
     "tests/pruner/test_golden_stick.py::test_a_masked_checkpoint_has_the_same_shapes_at_every_rate",
     "tests/pruner/test_widths.py::test_slim_candidates_are_exported_and_run_against_the_dense_network",
     "tests/quantization/test_slb_networks.py", "tests/quantization/test_slb_training.py",
-    "tests/slim/test_random_networks.py", "tests/test_docs.py::test_the_code_of_a_page_runs_and_prints_what_it_says",
+    "tests/slim/test_random_networks.py",
+    "tests/slim/test_layer_norms.py::test_masked_slim_and_every_file_are_equal",
+    "tests/slim/test_layer_norms.py::test_the_slim_network_trains_on_as_the_masked_one_does",
+    "tests/test_docs.py::test_the_code_of_a_page_runs_and_prints_what_it_says",
     "tests/test_exactness.py", "tests/test_real_data.py", "tests/test_recipes.py", "tests/trust/test_processes.py",
     "tests/zoo/test_pruner.py", "tests/zoo/test_zoo.py::test_sample")
 

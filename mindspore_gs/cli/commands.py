@@ -22,7 +22,7 @@ from mindspore_gs.cli.sensitivity import Files, analyse, check_allowed, document
 from mindspore_gs.cli.table import print_tables
 from mindspore_gs.cli.target import build, data_from, importing_from_here, named, parse_shape
 from mindspore_gs.errors import PruningError
-from mindspore_gs.graph import RESIDUAL_POLICIES, trace
+from mindspore_gs.graph import NORMS, RESIDUAL_POLICIES, trace
 from mindspore_gs.pruner.defaults import RESIDUAL, ROUND_TO
 from mindspore_gs.pruner.widths import SCOPES
 from mindspore_gs.runs import inspect_graph, page, read_document
@@ -79,13 +79,20 @@ residual_option = click.option(
          "and the first convolution and projections stay whole. inner: what adds into a stream stays whole.")
 
 
+norms_option = click.option(
+    "--norms", type=click.Choice(NORMS), default="keep", show_default=True,
+    help="keep: channels that a layer normalisation computes over stay, as in a transformer's stream. recompute: they "
+         "may go, and it computes over those that are left.")
+
+
 @commands.command("inspect")
 @network_options
 @residual_option
+@norms_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @click.option("--plot", "plot", metavar="FILE", help="Also draw the channels into a .png or .svg file.")
-def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], residual: str, as_json: bool,
-                    plot: str | None) -> None:
+def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ...], residual: str, norms: str,
+                    as_json: bool, plot: str | None) -> None:
     """Show what could be pruned in a network, and what may not be and why.
 
     TARGET is module:callable, such as mindcv.models:resnet50 or train_net:build with a train_net.py in the current
@@ -96,7 +103,7 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
         shapes = [parse_shape(text) for text in inputs]
         with importing_from_here(), redirect_stdout(sys.stderr):  # what the user's code prints is no result
             net = build(target, arguments)
-            result = inspect_graph(trace(net, *shapes), type(net).__name__, residual)
+            result = inspect_graph(trace(net, *shapes, norms=norms), type(net).__name__, residual)
         if path is not None:
             draw(result, path)
     if as_json:
@@ -116,6 +123,7 @@ def inspect_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, 
               help="Which channels matter: a name, or module:function for a criterion of your own. A name that is "
                    "wrong lists all.")
 @residual_option
+@norms_option
 @click.option("--scope", type=click.Choice(SCOPES), default="layer", show_default=True,
               help="layer: one rate for all layers. global: all channels ranked together. isomorphic: those of layers "
                    "of one kind. error: least error, with --data.")

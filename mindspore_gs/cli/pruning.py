@@ -121,7 +121,7 @@ def carry_out(order: Order) -> dict[str, Any]:
 def _all_steps(order: Order, half: dict[str, Any], steps: Steps) -> dict[str, Any]:
     """The document of a run, with every file written."""
     with order.step("trace the network"):
-        graph = trace(order.net, *order.shapes)
+        graph = trace(order.net, *order.shapes, norms=order.options.get("norms", "keep"))
     shapes = list(graph.examples())
     inputs = shapes if len(shapes) > 1 else shapes[0]
     accuracy = steps.value("dense", lambda: _accuracy(order, order.net, "dense"))

@@ -7,7 +7,9 @@ refuse_mixture()  # here too: another distribution's mindspore_gs/__init__.py ma
 from mindspore_gs.graph.blocked import Blocked, BlockedBy  # noqa: E402
 from mindspore_gs.graph.groups import RESIDUAL_POLICIES, ChannelGraph, Group, Slice  # noqa: E402
 from mindspore_gs.graph.ir import verify  # noqa: E402
+from mindspore_gs.graph.layer_norms import NORMS  # noqa: E402
 from mindspore_gs.graph.roles import Role  # noqa: E402
 from mindspore_gs.graph.tracing import trace  # noqa: E402
 
-__all__ = ["RESIDUAL_POLICIES", "Blocked", "BlockedBy", "ChannelGraph", "Group", "Role", "Slice", "trace", "verify"]
+__all__ = ["NORMS", "RESIDUAL_POLICIES", "Blocked", "BlockedBy", "ChannelGraph", "Group", "Role", "Slice", "trace",
+           "verify"]

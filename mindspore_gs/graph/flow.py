@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
-from mindspore_gs.graph.ids import NONE, along, none_ids
+from mindspore_gs.graph.ids import NONE, along, none_ids, rows_apart
 from mindspore_gs.graph.ir import Graph, Node
 from mindspore_gs.graph.questions import Option, Question, Reading, Site
 from mindspore_gs.graph.roles import Role
@@ -94,6 +94,7 @@ class Channels:
         computed: (parameter, node) where a parameter of several axes becomes part of a computation.
         shows: (parameter, name of the node) of these where the rule of a later operator knows what became of it.
         own_layers: weights that cells of the user's own hold, whose operators may hold sizes as well.
+        recomputed: gammas of the layer normalisations that compute over what is left of their channels.
     """
 
     graph: Graph
@@ -117,6 +118,7 @@ class Channels:
     computed: list[tuple[str, Node]] = field(default_factory=list)
     shows: set[tuple[str, str]] = field(default_factory=set)
     own_layers: frozenset[str] = frozenset()
+    recomputed: frozenset[str] = frozenset()
 
     def ask(self, node: Node, options: tuple[Option, ...], ids: np.ndarray) -> Option:
         """How a number at a node is to be read: the likeliest option, or what is known by now."""
@@ -168,8 +170,15 @@ class Channels:
                 self.block(self.parameter_ids(parameter, axis), reason, node)
 
     def vector(self, flow: Flow, axis: int, node: Node) -> np.ndarray:
-        """Ids of ``flow`` along its channel ``axis``; blocked and NONE where other axes are mixed in."""
+        """Ids of ``flow`` along its channel ``axis``; blocked and NONE where other axes are mixed in.
+
+        Where other channels lie along it at other places, as those of a class token among the tokens of a transformer,
+        those at one position go together.
+        """
         ids = along(flow.ids, axis, flow.shape[axis])
+        if ids is None and (rows := rows_apart(flow.ids, axis)) is not None:
+            self.unite(rows[:, :1], rows, node)
+            return rows[:, 0]
         if ids is None:
             self.refuse(flow, Blocked.MERGED_AXES, node)
             return np.full(flow.shape[axis], NONE)

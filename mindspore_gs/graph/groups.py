@@ -15,6 +15,7 @@ from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import SHOWN, Graph, Node, renamed, verify
+from mindspore_gs.graph.layer_norms import recomputable
 from mindspore_gs.graph.operators import DENSE
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Reading, Resize, Site
 from mindspore_gs.graph.restores import collapse_restores
@@ -99,6 +100,7 @@ class ChannelGraph:
         readings: answers to what MindIR does not tell, found by a second trace (see ``questions.py``).
         resizes: attributes of the user's cells that hold a number of channels and must follow it.
         own_layers: weights of convolutions that cells of the user's own hold.
+        recomputed: gammas of the layer normalisations that compute over what is left of their channels.
     """
 
     graph: Graph
@@ -111,12 +113,14 @@ class ChannelGraph:
     readings: Mapping[Site, Reading] = field(default_factory=dict)
     resizes: tuple[Resize, ...] = ()
     own_layers: frozenset[str] = frozenset()
+    recomputed: frozenset[str] = frozenset()
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
         return self
 
     @classmethod
-    def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...]) -> "ChannelGraph":
+    def of(cls, net: nn.Cell, graphs: tuple[Graph, ...], inputs: tuple[ms.Tensor, ...],
+           norms: str = "keep") -> "ChannelGraph":
         """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
         names, owned = constructor_names(net), owners_by_name(net)
         paths = {name: places[0][0] for name, places in owned.items()}
@@ -130,7 +134,9 @@ class ChannelGraph:
         convolutions, pairs, behind = (_in_all(kind) for kind in zip(*places))
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
         own = frozenset(name for name in cells if not _is_library(owned[name]))
-        return cls(graph, cells, convolutions, pairs, shapes, behind, tuple(others), own_layers=own)
+        recomputed = recomputable(graphs, owned) if norms == "recompute" else frozenset()
+        return cls(graph, cells, convolutions, pairs, shapes, behind, tuple(others), own_layers=own,
+                   recomputed=recomputed)
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -290,7 +296,8 @@ def _place(uses: list[Writer], owned: dict[str, list]) -> str | None:
 
 def _propagate(net: ChannelGraph, cuts: frozenset[str]) -> Channels:
     """Run every node's channel rule, in order of execution, in each graph. The sums are those of the first."""
-    channels = Channels(net.graph, {}, cuts, readings=net.readings, own_layers=net.own_layers)
+    channels = Channels(net.graph, {}, cuts, readings=net.readings, own_layers=net.own_layers,
+                        recomputed=net.recomputed)
     for graph in (net.graph, *net.others):
         sums = list(channels.sums)
         channels.writer_at = {w.last: w.weight for w in find_writers(graph)}

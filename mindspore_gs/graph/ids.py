@@ -41,6 +41,17 @@ def along(ids: np.ndarray, axis: int, size: int) -> np.ndarray | None:
     return np.broadcast_to(ids.reshape(-1), (size,))
 
 
+def rows_apart(ids: np.ndarray, axis: int) -> np.ndarray | None:
+    """The ids at each position along ``axis`` as a row, or None where a row has no id, or one that another has too.
+
+    >>> rows_apart(np.array([[1, 2], [1, 2], [5, 6]]), 1).tolist()
+    [[1, 1, 5], [2, 2, 6]]
+    """
+    rows = np.moveaxis(ids, axis, 0).reshape(ids.shape[axis], -1)
+    apart = sum(len(np.unique(row)) for row in rows) == len(np.unique(rows))
+    return rows if apart and len(rows) > 1 and (rows != NONE).all() else None
+
+
 def connected(size: int, edges: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Label of the connected component of each of ``size`` ids: the smallest id in it.
 

@@ -10,6 +10,7 @@ from mindspore_gs._cells import as_inputs
 from mindspore_gs.errors import TraceError
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.groups import ChannelGraph
+from mindspore_gs.graph.layer_norms import NORMS
 from mindspore_gs.graph.probe import settle
 from mindspore_gs.graph.views import all_views
 from mindspore_gs.progress import step
@@ -18,7 +19,7 @@ _SMALL_IMAGES = (32, 28, 64, 96, 224)
 _LARGE_IMAGES = (224, 32, 256, 299, 192, 160, 128, 112, 96, 64, 28)
 
 
-def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
+def trace(net: nn.Cell, *inputs: Any, norms: str = "keep") -> ChannelGraph:
     """Trace which channels of ``net`` depend on which, from its MindIR export.
 
     Args:
@@ -26,12 +27,16 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
         inputs: what the network is called with: tensors, arrays, or shapes such as ``(1, 3, 32, 32)``, which get
             the type of the first convolution's weight. Without any, the shape is guessed from the first
             convolution and a few usual image sizes.
+        norms: ``"keep"``: channels that a layer normalisation computes over stay. ``"recompute"``: they may go, and it
+            computes its mean and variance over what is left; see :class:`~mindspore_gs.ChannelPruner`.
+            Default: ``"keep"``.
 
     Returns:
         The immutable channel graph; ``.groups()`` lists what can be removed together.
 
     Raises:
         TypeError: ``net`` is not a Cell.
+        ValueError: ``norms`` is something else.
         TraceError: the network cannot be exported with these inputs, or no usual size fits.
 
     Examples:
@@ -45,6 +50,8 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"trace() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    if norms not in NORMS:
+        raise ValueError(f"'norms' must be one of {NORMS}, but got {norms!r}.")
     _check_number(net, len(inputs))
     with step(f"tracing {type(net).__name__}"):
         if not inputs:
@@ -52,7 +59,7 @@ def trace(net: nn.Cell, *inputs: Any) -> ChannelGraph:
         else:
             tensors = as_inputs(inputs, _weight_type(net))
             graph = export_graph(net, tensors)
-        return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors), tensors)
+        return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors, norms), tensors)
 
 
 def _weight_type(net: nn.Cell) -> Any:

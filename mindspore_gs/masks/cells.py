@@ -4,9 +4,10 @@ A mixin and not a wrapper, so that the cell stays the object that it was: every 
 parameters' names, and whoever asks for its class go on as before.
 """
 
+import mindspore as ms
 from mindspore import Parameter, ops
 
-_cast = ops.Cast()
+_cast, _rsqrt, _sum = ops.Cast(), ops.Rsqrt(), ops.ReduceSum(keep_dims=True)
 
 
 class MaskedParameter(property):
@@ -74,6 +75,23 @@ class MaskedNorm:
         if self.use_batch_statistics or (self.use_batch_statistics is None and self.training):
             return self.bn_train(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
         return self.bn_infer(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
+
+
+class MaskedLayerNorm:
+    """Mixed into the class of an ``nn.LayerNorm``, or of a subclass that calls its operator ``layer_norm``.
+
+    The method takes the operator's place, which is kept as ``unmasked_layer_norm``.
+    """
+
+    def layer_norm(self, x, gamma, beta):
+        """Normalise over the channels that stay; the others are zero. Also returns mean and variance."""
+        stays = ops.stop_gradient(_cast(self.channel_mask, ms.float32))
+        number, values = _sum(stays, (0,)), _cast(x, ms.float32)
+        mean = _sum(values * stays, (-1,)) / number
+        off = (values - mean) * stays
+        variance = _sum(off * off, (-1,)) / number
+        out = off * _rsqrt(variance + self.epsilon) * _cast(gamma, ms.float32) + _cast(beta, ms.float32) * stays
+        return _cast(out, x.dtype), mean, variance
 
 
 class MaskedConv2dbn:

@@ -16,6 +16,7 @@ from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Slice
 from mindspore_gs.masks.cells import (
     MaskedConv2dbn,
+    MaskedLayerNorm,
     MaskedNorm,
     MaskedParameter,
     MaskedParameters,
@@ -188,8 +189,9 @@ def strip(net: nn.Cell) -> nn.Cell:
         for attribute in site.raw:
             del cell.__dict__[unmasked(attribute)]
         cell.__dict__.pop("masked_norm", None)
-        if site.mixin is not MaskedConv2dbn:
-            del cell.mask_times
+        if site.mixin is MaskedLayerNorm:
+            vars(cell)["layer_norm"] = vars(cell).pop(unmasked("layer_norm"))
+        cell.__dict__.pop("mask_times", None)
     drop_record(net)
     forget_compilation(net)
     return net
@@ -244,7 +246,16 @@ class _Attaching:
             cell.mask_times = multiplication(cell.gamma.dtype)
             mix_in(cell, MaskedNorm)
             return Site(path, MaskedNorm, (("channel_mask", keys),))
+        if any(name in self.graph.recomputed for name, _ in keys):
+            return self._layer_norm(cell, path, keys)
         return self._parameters_of(cell, path, dict(entries))
+
+    def _layer_norm(self, cell: nn.Cell, path: str, keys: tuple[Key, ...]) -> Site:
+        """A layer normalisation, which computes over what stays."""
+        _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask"))
+        vars(cell)[unmasked("layer_norm")] = vars(cell).pop("layer_norm")
+        mix_in(cell, MaskedLayerNorm)
+        return Site(path, MaskedLayerNorm, (("channel_mask", keys),))
 
     def _parameters_of(self, cell: nn.Cell, path: str, attributes: dict[Key, str]) -> Site:
         """Any other cell: its parameters read as their products with the masks."""

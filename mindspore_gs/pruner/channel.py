@@ -77,6 +77,9 @@ class ChannelPruner(CompAlgo):
               stream lose the same channels. ``"keep"``: a stream keeps its width, each layer that adds into it loses
               channels by itself, and one Gather puts its output back in place; the first convolution and
               projections on shortcuts stay whole. ``"inner"``: only channels that no stream carries go.
+            - ``norms`` (str): what happens to channels that a layer normalisation computes over, as those of a
+              transformer's residual stream. ``"keep"`` (default): they stay. ``"recompute"``: they may go, and it
+              computes its mean and variance over those that are left, see below.
             - ``input_shape``: what the network is traced with: a shape, a tensor, or a list of these for several
               inputs. Default: one image of a usual size that the network takes.
             - ``seed`` (int): for criteria that draw random numbers. Default: 0.
@@ -115,6 +118,12 @@ class ChannelPruner(CompAlgo):
       time holds for this machine only, a busy machine gives uncertain times, and of data parallel
       processes the first measures for all. With ``scope="error"`` the network with half of one layer's channels is
       measured first for each layer, and the candidates are the widths of least error for what that foretells.
+
+    ``norms="recompute"``: a layer normalisation over the set K of the channels that stay computes
+    :math:`y_j = \gamma_j (x_j - \mu_K) / \sqrt{\sigma_K^2 + \epsilon} + \beta_j` for j in K, with mean and variance
+    over K. So does it in the masked network, which therefore equals the slim one; but even channels that are zero
+    everywhere change the others when they go, unlike those in front of a BatchNorm. It is for ``nn.LayerNorm`` over
+    one axis, and for its subclasses that call their operator ``layer_norm``. Other normalisations keep their channels.
 
     Raises:
         TypeError, ValueError: an option is unknown, of the wrong type or out of range, or ``prune_rate`` and
@@ -284,7 +293,7 @@ class ChannelPruner(CompAlgo):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
         check_finite(network, f"{type(self).__name__}.apply()")
-        graph = trace(network, *(self._config.input_shape or ()))
+        graph = trace(network, *(self._config.input_shape or ()), norms=self._config.norms)
         residual = self._config.residual or "keep"
         groups = free_groups(self, graph, residual, self._config.ignore)
         try_out(network, graph, groups)
@@ -381,7 +390,8 @@ class ChannelPruner(CompAlgo):
             masked = copy_network(net)
             return load_parameters(masked, fits_masks(masked, values, ckpt_path), ckpt_path)
         plain = self._dense(copy_network(net))
-        graph = record_of(net).graph if has_record(net) else trace(plain, *(self._config.input_shape or ()))
+        graph = record_of(net).graph if has_record(net) else trace(plain, *(self._config.input_shape or ()),
+                                                                   norms=self._config.norms)
         policies = [record_of(net).residual] if has_record(net) else [self._config.residual or "keep"]
         reasons = []
         for residual in dict.fromkeys((*policies, *RESIDUAL_POLICIES)):

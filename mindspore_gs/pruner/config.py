@@ -10,7 +10,7 @@ import mindspore as ms
 
 from mindspore_gs._config import CommonConfig, boolean, not_negative, one_of, option, positive, wrong_type
 from mindspore_gs.engines import ENGINES
-from mindspore_gs.graph import RESIDUAL_POLICIES
+from mindspore_gs.graph import NORMS, RESIDUAL_POLICIES
 from mindspore_gs.pruner.batches import check_batches
 from mindspore_gs.pruner.criteria import CRITERIA, evidence_needed
 from mindspore_gs.pruner.defaults import RESIDUAL
@@ -79,6 +79,10 @@ def residual(owner: str, name: str, value: Any) -> str | None:
     return None if value is None else one_of(owner, name, value, RESIDUAL_POLICIES)
 
 
+def _norms(owner: str, name: str, value: Any) -> str:
+    return one_of(owner, name, value, NORMS)
+
+
 def _criterion(owner: str, name: str, value: Any) -> str | Callable:
     return value if callable(value) else one_of(owner, name, value, tuple(CRITERIA), " or a function")
 
@@ -128,6 +132,7 @@ class ChannelConfig(CommonConfig):
     round_to: int | None = option(None, _round_to)
     min_channels: int = option(1, positive)
     residual: str | None = option(RESIDUAL, residual)
+    norms: str = option("keep", _norms)
     input_shape: tuple[Any, ...] | None = option(None, input_shape)
     seed: int = option(0, not_negative)
     data: Any = option(None, _data)

@@ -73,6 +73,12 @@ def test_keep_is_another_policy():
         "FIRST_CONVOLUTION", "SHORTCUT", None, None, "REACHES_OUTPUT"]
 
 
+@pytest.mark.parametrize("norms, free", [("keep", 32), ("recompute", 40)])
+def test_streams_behind_layer_normalisations(norms, free):
+    document = json.loads(inspect("tests.slim.test_layer_norms:Next", *SHAPE, "--norms", norms, "--json").stdout)
+    assert sum(group["channels"] for group in document["groups"] if group["blocked"] is None) == free
+
+
 def test_several_inputs():
     document = json.loads(inspect("tests.networks:TwoInputs", *SHAPE, "--input", "1,2,8,8", "--json").stdout)
     assert document["inputs"] == [[1, 3, 8, 8], [1, 2, 8, 8]]

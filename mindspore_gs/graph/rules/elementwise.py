@@ -44,9 +44,18 @@ def zero_where_all(result: Flow, terms: list[Flow], parts: list[np.ndarray], cha
     for term, ids in zip(terms, parts):
         if _is_zero(term):
             continue
-        where = where & ((ids != NONE) if term.masked_by() else _zeros_of(term, ids))
-        channels.shifts.update(term.masked_by())
+        masked_by = _masked_by(term, ids)
+        where = where & ((ids != NONE) if masked_by else _zeros_of(term, ids))
+        channels.shifts.update(masked_by)
     return result.with_zeros(where)
+
+
+def _masked_by(flow: Flow, ids: np.ndarray) -> frozenset[tuple[str, int]]:
+    """The (parameter, axis) whose masking makes an operand zero. One of several axes has its partner's channels."""
+    if not _many_axes(flow):
+        return flow.masked_by()
+    offset = ids.ndim - len(flow.shape)
+    return frozenset((str(flow.parameter), k - offset) for k, n in enumerate(ids.shape) if n > 1)
 
 
 def _zeros_of(flow: Flow, ids: np.ndarray) -> np.ndarray:
@@ -189,8 +198,7 @@ def _operand_ids(flow: Flow, shape: tuple[int, ...], partner: np.ndarray, node: 
         if flow.ids.size == 1 and repeated:
             return none
         return flow.ids.reshape((1,) * (len(shape) - flow.ids.ndim) + flow.ids.shape)
-    long = [k for k, n in enumerate(shape) if n > 1 and partner.shape[k] > 1]
-    axis = long[0] if len(long) == 1 else None
+    axis = _axis_of_channels(partner, [k for k, n in enumerate(shape) if n > 1 and partner.shape[k] > 1])
     offset = len(shape) - len(flow.shape)
     for k, n in enumerate(flow.shape):
         if n > 1 and k + offset != axis:
@@ -201,6 +209,18 @@ def _operand_ids(flow: Flow, shape: tuple[int, ...], partner: np.ndarray, node: 
     return ids.reshape([-1 if k == axis else 1 for k in range(len(shape))])
 
 
+def _axis_of_channels(ids: np.ndarray, axes: list[int]) -> int | None:
+    """Of these axes the one along which every position is another channel, or None.
+
+    Along the tokens of a transformer the channels are the same, or those of another parameter (a class token).
+    """
+    if len(axes) < 2:
+        return axes[0] if axes else None
+    lines = {k: np.sort(np.moveaxis(ids, k, -1).reshape(-1, ids.shape[k])) for k in axes}
+    found = [k for k in axes if (np.diff(lines[k]) != 0).all()]
+    return found[0] if len(found) == 1 else None
+
+
 def _meet(left: np.ndarray, left_shape: tuple[int, ...], right: np.ndarray, right_shape: tuple[int, ...],
           node: Node, channels: Channels) -> np.ndarray:
     a, b = np.broadcast_arrays(left, right)
@@ -209,7 +229,8 @@ def _meet(left: np.ndarray, left_shape: tuple[int, ...], right: np.ndarray, righ
         channels.edges.append((a[both], b[both]))
     channels.block(a[(b == NONE) & _spans(left, right_shape)], Blocked.CONSTANT, node)
     channels.block(b[(a == NONE) & _spans(right, left_shape)], Blocked.CONSTANT, node)
-    return compress(np.where(a != NONE, a, b))
+    first, second = (b, a) if (right != NONE).all() and right.size < left.size else (a, b)  # they are one by now
+    return compress(np.where(first != NONE, first, second))
 
 
 def _spans(ids: np.ndarray, other_shape: tuple[int, ...]) -> bool:

@@ -133,14 +133,23 @@ def _on_the_rest(x: Flow, axes: set[int], shape: tuple[int, ...]) -> Flow:
 
 @channel_rule("LayerNorm", "LayerNormExt", "RmsNorm")
 def _layer_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
-    """Mean and variance over the last axes; removing a channel there changes all others."""
+    """Mean and variance over the last axes; removing a channel there changes all others.
+
+    With ``norms="recompute"``, a normalisation over the channels alone computes over those that are left; its cell
+    carries their mask, and is zero where a channel is.
+    """
     x, rank = flows[0], len(flows[0].shape)
     begin = _first_normalised(node, flows, rank)
-    if any(n > 1 for n in x.ids.shape[begin:]):
+    recomputed = begin == rank - 1 and node.op == "LayerNorm" and flows[1].parameter in channels.recomputed
+    if recomputed and x.has_channels:
+        ids = channels.vector(x, begin, node)
+        _scale_and_shift(flows[1:3], ids, channels, node)
+        x = replace(x, ids=ids.reshape((1,) * begin + (-1,)))
+    elif any(n > 1 for n in x.ids.shape[begin:]):
         channels.refuse(x, Blocked.MIXES_CHANNELS, node)
         x = replace(x, ids=none_ids(rank))
     rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])
-    return (replace(x, zero=False, parameter=None, constant=None), *rest)
+    return (replace(x, zero=recomputed, alive=x.alive[:0], parameter=None, constant=None), *rest)
 
 
 def _first_normalised(node: Node, flows: list[Any], rank: int) -> int:
@@ -165,12 +174,17 @@ def _group_norm(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow,
     ids = channels.vector(x, 1, node)
     blocks = ids.reshape(groups, -1)
     channels.unite(blocks[:, :1], blocks, node)
-    for flow, role in zip(flows[2:4], (Role.SCALE, Role.SHIFT)):
+    _scale_and_shift(flows[2:4], ids, channels, node)
+    rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])
+    return (replace(x, zero=True, alive=x.alive[:0], parameter=None), *rest)
+
+
+def _scale_and_shift(vectors: list[Any], ids: np.ndarray, channels: Channels, node: Node) -> None:
+    """Gamma and beta go with the channels."""
+    for flow, role in zip(vectors, (Role.SCALE, Role.SHIFT)):
         channels.consume_with(ids, channels.parameter_ids(flow.parameter, 0), node)
         channels.roles[flow.parameter, 0] = role
         channels.shifts.add((flow.parameter, 0))
-    rest = tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape[1:])
-    return (replace(x, zero=True, alive=x.alive[:0], parameter=None), *rest)
 
 
 def _why_groups_stay(node: Node, flows: list[Any], groups: int, channels: Channels) -> Blocked | None:

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from mindspore import nn
 
-from mindspore_gs._config import CommonConfig, integer, option, positive, wrong_type
+from mindspore_gs._config import CommonConfig, integer, one_of, option, positive, wrong_type
+from mindspore_gs.graph import NORMS
 from mindspore_gs.pruner.config import ChannelConfig, input_shape, patterns, residual
 
 
@@ -21,6 +22,13 @@ def _axis(owner: str, name: str, value: Any) -> int:
         raise ValueError(f"For '{owner}', the '{name}' must be the axis of the inputs along which the samples lie, "
                          f"0 or above, but got {value}.")
     return value
+
+
+def _norms(owner: str, name: str, value: Any) -> str:
+    if one_of(owner, name, value, NORMS) != "keep":
+        raise ValueError(f"For '{owner}', the '{name}' must be 'keep', since knockoffs are of channels in front of a "
+                         f"BatchNorm, but got {value!r}; ChannelPruner takes it.")
+    return "keep"
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class FinetuneConfig(ChannelConfig):
     """Options of ``PrunerFtCompressAlgo``: those of ``ChannelPruner`` with SCOP's defaults."""
 
     residual: str | None = option(None, residual)
+    norms: str = option("keep", _norms)
     round_to: int | None = option(1, positive)
     found_before: ClassVar[tuple[str, ...]] = ("kfscale",)
     criterion: str | Callable = option("scop", ChannelConfig.__dataclass_fields__["criterion"].metadata["check"])
