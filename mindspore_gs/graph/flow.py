@@ -168,10 +168,10 @@ class Channels:
                 self.block(self.parameter_ids(parameter, axis), reason, node)
 
     def vector(self, flow: Flow, axis: int, node: Node) -> np.ndarray:
-        """Ids of ``flow`` along its channel ``axis``; blocked and NONE where other axes are mixed in."""
+        """Ids of ``flow`` along its channel ``axis``; blocked and NONE where the channels lie along other axes too."""
         ids = along(flow.ids, axis, flow.shape[axis])
         if ids is None:
-            self.refuse(flow, Blocked.MERGED_AXES, node)
+            self.refuse(flow, Blocked.MERGED_AXES if flow.ids.shape[axis] > 1 else Blocked.OTHER_AXIS, node)
             return np.full(flow.shape[axis], NONE)
         return ids
 

@@ -19,6 +19,7 @@ from mindspore_gs.masks.cells import (
     MaskedNorm,
     MaskedParameter,
     MaskedParameters,
+    MaskedTuple,
     mask_parameter,
     unmasked,
 )
@@ -178,6 +179,12 @@ def masked_by_value(net: nn.Cell) -> list[str]:
     return [site.path for site in record_of(net).masks if site.mixin is MaskedParameters]
 
 
+def masked_values(net: nn.Cell) -> list[str]:
+    """Present names of the parameters that read as their product with a mask."""
+    cells = [(get_cell(net, site.path), site.raw) for site in record_of(net).masks if site.mixin is MaskedParameters]
+    return [cell.__dict__[unmasked(attribute)].name for cell, raw in cells for attribute in raw]
+
+
 def strip(net: nn.Cell) -> nn.Cell:
     """Take the masks off a network, in place; what was masked has its own values again."""
     for site in record_of(net).masks:
@@ -259,7 +266,7 @@ class _Attaching:
         for attribute in masked:
             cell.__dict__[unmasked(attribute)] = getattr(cell, attribute)
         cell.mask_times = multiplication(next(getattr(cell, attribute).dtype for attribute in masked))
-        mix_in(cell, MaskedParameters, **masked)
+        mix_in(cell, MaskedParameters, **masked, **_tuples(cell, masked))
         return Site(path, MaskedParameters, tuple(masks), tuple(masked))
 
     def _shape(self, key: Key) -> tuple[int, ...]:
@@ -284,6 +291,17 @@ class _Attaching:
         parameter = mask_parameter(ms.Tensor(np.ones(self._length(keys[0]), np.int32)), self.prefix + name)
         self.made.update(dict.fromkeys(keys, parameter))
         return parameter
+
+
+def _tuples(cell: nn.Cell, masked: Mapping[str, MaskedParameter]) -> dict[str, MaskedTuple]:
+    """For each tuple of parameters of a cell that has one of the ``masked`` attributes in it: how it reads now."""
+    attributes = {id(parameter): name for name, parameter in cell.parameters_and_names(expand=False)}
+    found = {}
+    for name, value in vars(cell).items():
+        members = [attributes.get(id(item), "") for item in value] if isinstance(value, tuple) else []
+        if all(members) and masked.keys() & set(members):
+            found[name] = MaskedTuple(*(masked[key].arguments if key in masked else (key, "", ()) for key in members))
+    return found
 
 
 def _hold(cell: nn.Cell, attribute: str, parameter: ms.Parameter) -> None:
