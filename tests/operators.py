@@ -208,6 +208,18 @@ class TupleOfWeights(nn.Cell):
         return x
 
 
+class AllWeights(nn.Cell):
+    """A tuple of all weights, which nothing in the network reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.b = conv3(3, 6), nn.BatchNorm2d(6), nn.Conv2d(6, 4, 1)
+        self.weights = ms.ParameterTuple(self.trainable_params())
+
+    def construct(self, x):
+        return self.b(ops.relu(self.norm(self.a(x))))
+
+
 class WeightsByName(nn.Cell):
     """Its weights are asked for by names that are put together."""
 

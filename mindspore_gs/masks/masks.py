@@ -10,7 +10,7 @@ from mindspore import nn
 
 from mindspore_gs._cells import copy_network, forget_compilation, get_cell, name_prefix, owners_by_name
 from mindspore_gs._device import multiplication
-from mindspore_gs._mixin import mix_in, take_out
+from mindspore_gs._mixin import mix_in, names_in_methods, take_out
 from mindspore_gs._precision import cell_inside
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Slice
@@ -258,7 +258,8 @@ class _Attaching:
         masks, masked = [], {}
         alike = self._alike(tuple(attributes))
         for number, keys in enumerate(alike):
-            name = "mask" if number == 0 and not hasattr(cell, "mask") else f"mask_of_{attributes[keys[0]]}"
+            plain = attributes[keys[0]].replace(".", "_")  # what a tuple of weights of other cells registers has dots
+            name = "mask" if number == 0 and not hasattr(cell, "mask") else f"mask_of_{plain}"
             _hold(cell, name, self._parameter(keys, f"{path}.{name}" if path else name))
             masks.append((name, keys))
             for key in keys:
@@ -294,11 +295,15 @@ class _Attaching:
 
 
 def _tuples(cell: nn.Cell, masked: Mapping[str, MaskedParameter]) -> dict[str, MaskedTuple]:
-    """For each tuple of parameters of a cell that has one of the ``masked`` attributes in it: how it reads now."""
+    """For each tuple with one of the ``masked`` parameters of a cell that its code reads: how it reads now.
+
+    A tuple that no code of the cell reads, such as all weights for an optimizer, goes on holding parameters.
+    """
+    read = names_in_methods(cell)
     attributes = {id(parameter): name for name, parameter in cell.parameters_and_names(expand=False)}
     found = {}
     for name, value in vars(cell).items():
-        members = [attributes.get(id(item), "") for item in value] if isinstance(value, tuple) else []
+        members = [attributes.get(id(item), "") for item in value] if isinstance(value, tuple) and name in read else []
         if all(members) and masked.keys() & set(members):
             found[name] = MaskedTuple(*(masked[key].arguments if key in masked else (key, "", ()) for key in members))
     return found

@@ -1,15 +1,13 @@
 """Try a network out before anything is done to it: mask, make slim, and compare, on copies."""
 
-import inspect
 from collections.abc import Sequence
-from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import constructor_names, copy_network, evaluating, every_cell, get_cell, in_mode
-from mindspore_gs._mixin import calls_super, original_class
+from mindspore_gs._mixin import calls_super, names_in_methods, original_class
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
@@ -86,20 +84,13 @@ def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
 
     They are not in the file that MindSpore exports. Only code that asks so at all costs this export.
     """
-    kinds = {kind for cell in every_cell(masked) for kind in original_class(cell).__mro__
-             if not kind.__module__.startswith("mindspore")}
-    if not any("getattr" in _names_in(value) for kind in kinds for value in vars(kind).values()):
+    if not any("getattr" in names_in_methods(cell) for cell in every_cell(masked)):
         return []
     read = {name for node in graph.graph.nodes for name in node.inputs}
     names = constructor_names(masked)
     with nothing_left_behind():
         found = export_graph(masked, random_inputs(graph.inputs)).parameters
     return sorted(names[name] for name in masked_values(masked) if names[name] in read and name not in found)
-
-
-def _names_in(value: Any) -> tuple[str, ...]:
-    code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
-    return code.co_names if code is not None else ()
 
 
 def _run(net: nn.Cell, graph: ChannelGraph) -> None:

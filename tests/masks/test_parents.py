@@ -124,3 +124,12 @@ def test_masked_weights_that_are_asked_for_by_name_are_refused_before_training_a
 def test_layers_that_are_asked_for_by_name_are_masked():
     masked = ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(LayersByName()))
     assert gradients(masked.set_train(True), image(2, 3, 8, 8))["layer0.weight"] > 0
+
+
+def test_a_tuple_of_all_weights_goes_on_holding_parameters():
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=SHAPE)
+    masked = pruner.apply(randomise(operators.AllWeights()))
+    assert [p.name for p in masked.weights] == [p.name for p in masked.trainable_params()]
+    small, x = pruner.convert(masked), image(2, 3, 8, 8)
+    assert [p.shape[0] for p in small.weights] == [3, 3, 3, 4]
+    assert relative_difference(evaluate(small, x), evaluate(masked, x)) < 1e-5
