@@ -15,7 +15,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import nn
 
-from mindspore_gs._cells import forget_compilation
+from mindspore_gs._cells import forget_compilation, names_in
 
 _RECIPE = "_gs_recipe"
 
@@ -164,20 +164,6 @@ def original_class(cell: nn.Cell) -> type:
 def calls_super(name: str, value: Any) -> bool:
     """Whether this is a method, other than Python's own such as ``__init__``, in whose code ``super`` occurs."""
     return "super" in names_in(value) and not name.startswith("__")
-
-
-def names_in(value: Any) -> frozenset[str]:
-    """The names of globals and attributes in the code of a function or a property; none for anything else."""
-    value = value.fget if isinstance(value, property) else value
-    code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
-    return frozenset(code.co_names) if code is not None else frozenset()
-
-
-def names_in_methods(cell: nn.Cell) -> frozenset[str]:
-    """The names in the code of the methods that the classes of a cell define, other than ``__init__``."""
-    return frozenset().union(*(names_in(value) for kind in original_class(cell).__mro__
-                               if not kind.__module__.startswith("mindspore")
-                               for name, value in vars(kind).items() if name != "__init__"))
 
 
 def _inherited(kind: type, name: str) -> Any:

@@ -8,9 +8,16 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, forget_compilation, get_cell, name_prefix, owners_by_name
+from mindspore_gs._cells import (
+    copy_network,
+    forget_compilation,
+    get_cell,
+    name_prefix,
+    names_in_methods,
+    owners_by_name,
+)
 from mindspore_gs._device import multiplication
-from mindspore_gs._mixin import mix_in, names_in_methods, take_out
+from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs._precision import cell_inside
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Slice

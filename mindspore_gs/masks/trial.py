@@ -6,8 +6,16 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import constructor_names, copy_network, evaluating, every_cell, get_cell, in_mode
-from mindspore_gs._mixin import calls_super, names_in_methods, original_class
+from mindspore_gs._cells import (
+    constructor_names,
+    copy_network,
+    evaluating,
+    every_cell,
+    get_cell,
+    in_mode,
+    names_in_methods,
+)
+from mindspore_gs._mixin import calls_super, original_class
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group

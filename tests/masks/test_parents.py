@@ -7,6 +7,7 @@ from mindspore import nn
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
 from mindspore_gs.errors import PruningError
+from mindspore_gs.masks import masked_groups
 from tests import operators
 from tests.helpers import evaluate, image, randomise, relative_difference
 
@@ -130,6 +131,7 @@ def test_a_tuple_of_all_weights_goes_on_holding_parameters():
     pruner = ChannelPruner(prune_rate=0.5, input_shape=SHAPE)
     masked = pruner.apply(randomise(operators.AllWeights()))
     assert [p.name for p in masked.weights] == [p.name for p in masked.trainable_params()]
+    assert masked_groups(masked)[0].members == ("a",)
     small, x = pruner.convert(masked), image(2, 3, 8, 8)
     assert [p.shape[0] for p in small.weights] == [3, 3, 3, 4]
     assert relative_difference(evaluate(small, x), evaluate(masked, x)) < 1e-5
