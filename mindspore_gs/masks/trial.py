@@ -10,7 +10,6 @@ from mindspore_gs._cells import (
     constructor_names,
     copy_network,
     evaluating,
-    every_cell,
     get_cell,
     in_mode,
     names_in_methods,
@@ -90,9 +89,9 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
 def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
     """The masked parameters that are constants in Graph mode, as ``getattr(self, f"w{k}")`` makes them.
 
-    They are not in the file that MindSpore exports. Only code that asks so at all costs this export.
+    They are not in the file that MindSpore exports. Only a cell that asks so and has such parameters costs this export.
     """
-    if not any("getattr" in names_in_methods(cell) for cell in every_cell(masked)):
+    if not any("getattr" in names_in_methods(get_cell(masked, path)) for path in masked_by_value(masked)):
         return []
     read = {name for node in graph.graph.nodes for name in node.inputs}
     names = constructor_names(masked)
