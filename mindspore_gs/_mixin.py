@@ -15,7 +15,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import nn
 
-from mindspore_gs._cells import forget_compilation
+from mindspore_gs._cells import forget_compilation, names_in
 
 _RECIPE = "_gs_recipe"
 
@@ -163,8 +163,7 @@ def original_class(cell: nn.Cell) -> type:
 
 def calls_super(name: str, value: Any) -> bool:
     """Whether this is a method, other than Python's own such as ``__init__``, in whose code ``super`` occurs."""
-    code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
-    return code is not None and "super" in code.co_names and not name.startswith("__")
+    return "super" in names_in(value) and not name.startswith("__")
 
 
 def _inherited(kind: type, name: str) -> Any:

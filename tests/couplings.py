@@ -1,6 +1,7 @@
 """Toy networks for couplings that are easily got wrong; each is a stem, something in the middle, and a last layer."""
 
 import mindspore as ms
+import numpy as np
 from mindspore import mint, nn, ops
 
 from tests.networks import Between, conv3
@@ -70,6 +71,62 @@ class Standardised(Between):
 
     def between(self, x):
         return self.relu(self.bn_unit(self.unit(self.relu(x))))
+
+
+class NeighbourGate(Between):
+    """ECA: the channels lie where the gate's convolution has its places."""
+
+    def __init__(self):
+        super().__init__()
+        self.unit = nn.Conv1d(1, 1, 3)
+
+    def between(self, x):
+        gate = ops.sigmoid(self.unit(x.mean((2, 3)).expand_dims(1)))
+        return x * gate.swapaxes(1, 2).expand_dims(3)
+
+
+class TokenMixing(Between):
+    """A dense layer over places (MLP-Mixer); the channels lie along another axis."""
+
+    def __init__(self):
+        super().__init__()
+        self.unit = nn.Dense(64, 64)
+
+    def between(self, x):
+        return self.relu(self.unit(x.flatten(start_dim=2))).reshape(x.shape)
+
+
+class Experts(Between):
+    """Two convolutions in one parameter, taken out by index."""
+
+    def __init__(self):
+        super().__init__(5)
+        self.stacked = ms.Parameter(ms.Tensor(np.ones((2, 5, 8, 1, 1), np.float32)), name="stacked")
+
+    def between(self, x):
+        return ops.conv2d(x, self.stacked[0]) + ops.conv2d(self.relu(x), self.stacked[1])
+
+
+class ExpertsOfPlaces(Between):
+    """The dense layers of all experts in one parameter; here each row of the image has one."""
+
+    def __init__(self):
+        super().__init__(5)
+        self.stacked = ms.Parameter(ms.Tensor(np.ones((8, 8, 5), np.float32)), name="stacked")
+
+    def between(self, x):
+        return ops.matmul(x.transpose((0, 2, 3, 1)), self.stacked).transpose((0, 3, 1, 2))
+
+
+class TransposedWeight(Between):
+    """The weight of a dense layer of the user's own is transposed first."""
+
+    def __init__(self):
+        super().__init__(5)
+        self.weight = ms.Parameter(ms.Tensor(np.ones((5, 8), np.float32)), name="weight")
+
+    def between(self, x):
+        return ops.matmul(x.transpose((0, 2, 3, 1)), self.weight.T).transpose((0, 3, 1, 2))
 
 
 class Halves(Between):

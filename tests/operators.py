@@ -193,6 +193,47 @@ class OwnPair(nn.Cell):
         return self.two(ops.relu(self.one(x, self.first)), self.second)
 
 
+class TupleOfWeights(nn.Cell):
+    """Its weights are read from a tuple; two of them are the network's own."""
+
+    def __init__(self):
+        super().__init__()
+        shapes = {"first": (6, 3, 3, 3), "second": (8, 6, 1, 1), "third": (4, 8, 1, 1)}
+        self.filters = ms.ParameterTuple([ms.Parameter(ms.Tensor(np.ones(shape, np.float32)), name=name)
+                                          for name, shape in shapes.items()])
+
+    def construct(self, x):
+        for k in range(3):
+            x = ops.conv2d(ops.relu(x), self.filters[k])
+        return x
+
+
+class AllWeights(nn.Cell):
+    """A tuple of all weights, which nothing in the network reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.b = conv3(3, 6), nn.BatchNorm2d(6), nn.Conv2d(6, 4, 1)
+        self.weights = ms.ParameterTuple(self.trainable_params())
+
+    def construct(self, x):
+        return self.b(ops.relu(self.norm(self.a(x))))
+
+
+class WeightsByName(nn.Cell):
+    """Its weights are asked for by names that are put together."""
+
+    def __init__(self):
+        super().__init__()
+        self.w0 = ms.Parameter(ms.Tensor(np.ones((6, 3, 1, 1), np.float32)), name="w0")
+        self.w1 = ms.Parameter(ms.Tensor(np.ones((4, 6, 1, 1), np.float32)), name="w1")
+
+    def construct(self, x):
+        for k in range(2):
+            x = ops.conv2d(ops.relu(x), getattr(self, f"w{k}"))
+        return x
+
+
 class Volume(nn.Cell):
     """Convolutions, BatchNorm and pooling in three dimensions, a transposed one among them."""
 

@@ -11,6 +11,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs._cells.code import names_in_methods
+
 LARGEST = 2 ** 31  # numbers in an input: MindSpore fails later, in other calls, where memory does not suffice
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # with use_batch_statistics; norms.py knows every kind
 BOOK_KEEPING = frozenset({"_cells", "_params", "_buffers", "_params_list", "_primitives"})
@@ -131,12 +133,24 @@ def is_namespace(value: Any) -> bool:
 
 
 def owners(net: nn.Cell) -> dict[str, list[tuple[str, nn.Cell, str]]]:
-    """For each parameter name: the cells that hold it, as (path of the cell, cell, attribute)."""
+    """For each parameter name: the cells that hold it, as (path of the cell, cell, attribute).
+
+    A tuple of other cells' parameters, which nothing in the network reads (all weights for an optimizer, say), does not
+    count: MindSpore registers its members under names with dots.
+    """
     found: dict[str, list[tuple[str, nn.Cell, str]]] = {}
+    unread: dict[str, list[tuple[str, nn.Cell, str]]] = {}
     for path, cell in net.cells_and_names():
         for attribute, parameter in cell.parameters_and_names(expand=False):
-            found.setdefault(parameter.name, []).append((path, cell, attribute))
-    return found
+            kind = unread if "." in attribute and not _in_a_tuple_that_is_read(cell, parameter) else found
+            kind.setdefault(parameter.name, []).append((path, cell, attribute))
+    return unread | found
+
+
+def _in_a_tuple_that_is_read(cell: nn.Cell, parameter: ms.Parameter) -> bool:
+    tuples = {name for name, value in vars(cell).items()
+              if isinstance(value, tuple) and any(item is parameter for item in value)}
+    return bool(tuples & names_in_methods(cell))
 
 
 def as_inputs(values: tuple, dtype: Any = ms.float32) -> tuple[ms.Tensor, ...]:

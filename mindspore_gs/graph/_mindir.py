@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
-from mindspore_gs._cells import evaluating
+from mindspore_gs._cells import evaluating, in_mode
 from mindspore_gs._checkpoint_file import DamagedError
 from mindspore_gs._files import scratch_folder
 from mindspore_gs._scratch import nothing_left_behind
@@ -61,7 +61,8 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
             raise TraceError(f"{type(net).__name__} cannot be exported to MindIR with inputs of shape {shapes}"
-                             f"{_where(error)}; {_remedy(error)} (MindSpore says: {first_line(error)})") from error
+                             f"{_where(error)}; {_remedy(error, net, inputs)} (MindSpore says: {first_line(error)})"
+                             ) from error
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(path.with_suffix(".mindir").read_bytes())
     return replace(decode(model), training=training)
@@ -87,14 +88,36 @@ def _where(error: Exception) -> str:
     return f", at {own[-1][0]}:{own[-1][1]}" if own else ""
 
 
-def _remedy(error: Exception) -> str:
+def _remedy(error: Exception, net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:
     """What to do about an error of the export."""
     if _OBJECT in str(error):
         return "its code makes an object of a Python class, which MindSpore does not export; return a tuple or a dict"
     if "JIT strict mode" in str(error):
         return ("its 'construct' computes with Python or NumPy what a file cannot hold: use mindspore.ops, such as "
                 "ops.where for a branch, or compute it before the call")
-    return "pass inputs that the network takes"
+    if "Parameter that wasn't created in nn.Cell" in str(error):
+        return "MindSpore exports parameters that are attributes of a cell or lie in a ParameterTuple, but in no list"
+    if _runs(net, inputs):
+        return "the network runs with them in PyNative mode, so change what Graph mode does not take in its code"
+    return "it does not run with them either: pass inputs that the network takes"
+
+
+def _runs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> bool:
+    """Whether the network takes these inputs when its operators are called one by one."""
+    with in_mode(ms.PYNATIVE_MODE):
+        try:
+            _wait_for(net(*inputs))
+        except Exception:  # whatever it is, MindSpore's words about the export are what the user gets to read
+            return False
+    return True
+
+
+def _wait_for(value: Any) -> None:
+    """Errors of operators come when their numbers are asked for."""
+    if isinstance(value, ms.Tensor):
+        value.astype(ms.float32).asnumpy()
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ():
+        _wait_for(item)
 
 
 def write_canonical(path: Path) -> None:

@@ -9,14 +9,17 @@ class Blocked(Enum):
 
     REACHES_OUTPUT = "the channel is an output of the network"
     NETWORK_INPUT = "the channel is tied to one that stays: of the network's input, or blocked for a reason of its own"
-    CONSTANT = "the channel meets constant channels, whose number is fixed in the network's code"
+    CONSTANT = ("the channel meets entries that are no layer's channels (a constant, an embedding, a part of a "
+                "parameter), whose number stays")
     UNKNOWN_OPERATOR = "there is no channel rule for the operator"
     MIXES_CHANNELS = "the operator computes over all channels, so removing one changes the others"
     NOT_ZERO = "the channel is not zero any more when the operator sums over it"
     TWO_ACTIVATIONS = "the operator multiplies two activations (attention), whose channels cannot go together here"
     GROUPED_TRANSPOSED = "a transposed convolution with groups has no channel rule"
     MERGED_AXES = "the channel axis is merged with another axis in front of the operator"
-    COMPUTED_WEIGHT = "the weight of the operator is computed, not a parameter"
+    OTHER_AXIS = "the operator works along another axis (positions, tokens) than the one that the channels lie along"
+    COMPUTED_WEIGHT = ("the operator's weight is no parameter of the usual form: it is computed, cut out of a "
+                       "parameter, holds several layers' weights, or is the left factor")
     UNSEEN = "the layer's output goes into code that MindIR does not show, such as a head that is thrown away"
     CONTROL_FLOW = "data decides what the network computes from it (if, while)"
     FIXED_OPERAND = "the operator gives each entry a meaning of its own (a coordinate, an index, a box)"

@@ -170,7 +170,7 @@ class Channels:
                 self.block(self.parameter_ids(parameter, axis), reason, node)
 
     def vector(self, flow: Flow, axis: int, node: Node) -> np.ndarray:
-        """Ids of ``flow`` along its channel ``axis``; blocked and NONE where other axes are mixed in.
+        """Ids of ``flow`` along its channel ``axis``; blocked and NONE where the channels lie along other axes too.
 
         Where other channels lie along it at other places, as those of a class token among the tokens of a transformer,
         those at one position go together.
@@ -180,7 +180,7 @@ class Channels:
             self.unite(rows[:, :1], rows, node)
             return rows[:, 0]
         if ids is None:
-            self.refuse(flow, Blocked.MERGED_AXES, node)
+            self.refuse(flow, Blocked.MERGED_AXES if flow.ids.shape[axis] > 1 else Blocked.OTHER_AXIS, node)
             return np.full(flow.shape[axis], NONE)
         return ids
 

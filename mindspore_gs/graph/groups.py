@@ -437,6 +437,6 @@ def _group(channel_graph: ChannelGraph, channels: Channels, keys: list[tuple[str
         columns.setdefault(key, []).append(k)
     slices = [Slice(*key, indices[:, places], channels.role(*key)) for key, places in columns.items()]
     weights = sorted((part.parameter for part in slices if part.role is Role.FILTER), key=order_of.__getitem__)
-    members = tuple(channel_graph.cells.get(weight, weight) for weight in weights)
+    members = tuple(channel_graph.cells.get(weight) or weight for weight in weights)
     restored = tuple(weight for weight in weights if weight in cuts)
     return Group(members[0], members, len(indices), tuple(slices), tuple(weights), restored, reason)

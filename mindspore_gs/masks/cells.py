@@ -43,6 +43,40 @@ class MaskedParameter(property):
         return hash(self.arguments)
 
 
+class MaskedTuple(property):
+    """A tuple of parameters, such as a ``ParameterTuple``, that reads as what its members read as, masked or not.
+
+    Args:
+        members: of each member its attribute, the attribute that holds its mask (empty where it has none), and how the
+            mask broadcasts. The products are computed here: ``getattr`` of a property is a constant in Graph mode.
+    """
+
+    def __init__(self, *members):
+        raw = tuple((unmasked(attribute) if mask else attribute, mask, shape) for attribute, mask, shape in members)
+
+        def read(self):
+            values = ()
+            for attribute, mask, shape in raw:
+                value = getattr(self, attribute)
+                if mask:
+                    stays = ops.stop_gradient(_cast(getattr(self, mask), value.dtype))
+                    value = self.mask_times(value, stays.reshape(shape))
+                values = values + (value,)
+            return values
+
+        super().__init__(read)
+        self.members = members
+
+    def __reduce__(self):
+        return MaskedTuple, self.members
+
+    def __eq__(self, other):
+        return isinstance(other, MaskedTuple) and self.members == other.members
+
+    def __hash__(self):
+        return hash(self.members)
+
+
 def unmasked(attribute):
     """Name of the attribute under which a masked parameter itself is found."""
     return f"unmasked_{attribute}"

@@ -8,7 +8,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, forget_compilation, get_cell, name_prefix, owners_by_name
+from mindspore_gs._cells import (
+    copy_network,
+    forget_compilation,
+    get_cell,
+    name_prefix,
+    names_in_methods,
+    owners_by_name,
+)
 from mindspore_gs._device import multiplication
 from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs._precision import cell_inside
@@ -20,6 +27,7 @@ from mindspore_gs.masks.cells import (
     MaskedNorm,
     MaskedParameter,
     MaskedParameters,
+    MaskedTuple,
     mask_parameter,
     unmasked,
 )
@@ -179,6 +187,12 @@ def masked_by_value(net: nn.Cell) -> list[str]:
     return [site.path for site in record_of(net).masks if site.mixin is MaskedParameters]
 
 
+def masked_values(net: nn.Cell) -> list[str]:
+    """Present names of the parameters that read as their product with a mask."""
+    cells = [(get_cell(net, site.path), site.raw) for site in record_of(net).masks if site.mixin is MaskedParameters]
+    return [cell.__dict__[unmasked(attribute)].name for cell, raw in cells for attribute in raw]
+
+
 def strip(net: nn.Cell) -> nn.Cell:
     """Take the masks off a network, in place; what was masked has its own values again."""
     for site in record_of(net).masks:
@@ -262,7 +276,8 @@ class _Attaching:
         masks, masked = [], {}
         alike = self._alike(tuple(attributes))
         for number, keys in enumerate(alike):
-            name = "mask" if number == 0 and not hasattr(cell, "mask") else f"mask_of_{attributes[keys[0]]}"
+            plain = attributes[keys[0]].replace(".", "_")  # what a tuple of weights of other cells registers has dots
+            name = "mask" if number == 0 and not hasattr(cell, "mask") else f"mask_of_{plain}"
             _hold(cell, name, self._parameter(keys, f"{path}.{name}" if path else name))
             masks.append((name, keys))
             for key in keys:
@@ -270,7 +285,7 @@ class _Attaching:
         for attribute in masked:
             cell.__dict__[unmasked(attribute)] = getattr(cell, attribute)
         cell.mask_times = multiplication(next(getattr(cell, attribute).dtype for attribute in masked))
-        mix_in(cell, MaskedParameters, **masked)
+        mix_in(cell, MaskedParameters, **masked, **_tuples(cell, masked))
         return Site(path, MaskedParameters, tuple(masks), tuple(masked))
 
     def _shape(self, key: Key) -> tuple[int, ...]:
@@ -295,6 +310,21 @@ class _Attaching:
         parameter = mask_parameter(ms.Tensor(np.ones(self._length(keys[0]), np.int32)), self.prefix + name)
         self.made.update(dict.fromkeys(keys, parameter))
         return parameter
+
+
+def _tuples(cell: nn.Cell, masked: Mapping[str, MaskedParameter]) -> dict[str, MaskedTuple]:
+    """For each tuple with one of the ``masked`` parameters of a cell that its code reads: how it reads now.
+
+    A tuple that no code of the cell reads, such as all weights for an optimizer, goes on holding parameters.
+    """
+    read = names_in_methods(cell)
+    attributes = {id(parameter): name for name, parameter in cell.parameters_and_names(expand=False)}
+    found = {}
+    for name, value in vars(cell).items():
+        members = [attributes.get(id(item), "") for item in value] if isinstance(value, tuple) and name in read else []
+        if all(members) and masked.keys() & set(members):
+            found[name] = MaskedTuple(*(masked[key].arguments if key in masked else (key, "", ()) for key in members))
+    return found
 
 
 def _hold(cell: nn.Cell, attribute: str, parameter: ms.Parameter) -> None:

@@ -6,12 +6,20 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, evaluating, get_cell, in_mode
+from mindspore_gs._cells import (
+    constructor_names,
+    copy_network,
+    evaluating,
+    get_cell,
+    in_mode,
+    names_in_methods,
+)
 from mindspore_gs._mixin import calls_super, original_class
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
-from mindspore_gs.masks.masks import Masks, masked_by_value
+from mindspore_gs.graph._mindir import export_graph
+from mindspore_gs.masks.masks import Masks, masked_by_value, masked_values
 from mindspore_gs.progress import step
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal, random_inputs
@@ -45,8 +53,9 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
 def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
     """Refuse a network whose masked weights Graph mode would take for constants; training would leave them alone.
 
-    That is so for a weight that is masked itself, where the ``construct`` of its cell calls that of a parent class:
-    Graph mode looks up what comes behind ``super()`` in Python, and finds the product of weight and mask as a number.
+    That is so for a weight that is masked itself, where the ``construct`` of its cell calls that of a parent class, or
+    asks for it with ``getattr``: Graph mode looks up both in Python, and finds the product of weight and mask as a
+    number.
 
     Args:
         net: the network in its original form; it stays as it is.
@@ -68,6 +77,27 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
             "parent class, and Graph mode takes a masked weight that is read there for a constant. Add "
             f"{', '.join(map(repr, found))} to 'ignore', or write into the construct of {kind} what its parent "
             "computes, or remove the channels without training in between: prune(net, ...).")
+    asked = _asked_by_name(masked, graph)
+    if asked:
+        raise PruningError(
+            f"{type(net).__name__} cannot be trained with masks: its code asks for {', '.join(map(repr, asked))} with "
+            "getattr(), and Graph mode takes a masked weight that is read so for a constant. Write self.name instead, "
+            "or keep the weights in a ParameterTuple, or add them to 'ignore', or remove the channels without training "
+            "in between: prune(net, ...).")
+
+
+def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
+    """The masked parameters that are constants in Graph mode, as ``getattr(self, f"w{k}")`` makes them.
+
+    They are not in the file that MindSpore exports. Only a cell that asks so and has such parameters costs this export.
+    """
+    if not any("getattr" in names_in_methods(get_cell(masked, path)) for path in masked_by_value(masked)):
+        return []
+    read = {name for node in graph.graph.nodes for name in node.inputs}
+    names = constructor_names(masked)
+    with nothing_left_behind():
+        found = export_graph(masked, random_inputs(graph.inputs)).parameters
+    return sorted(names[name] for name in masked_values(masked) if names[name] in read and name not in found)
 
 
 def _run(net: nn.Cell, graph: ChannelGraph) -> None:

@@ -62,7 +62,7 @@ def test_tables():
     assert lines[0][:2] == ["stem, b", "4"] and lines[1][:2] == ["a", "6"]
     assert lines[2:] == [["b", "4", "CONSTANT", "Add", "the network itself"],
                          ["fc", "4", "REACHES_OUTPUT", "BiasAdd", "fc"]]
-    assert "CONSTANT: the channel meets constant channels" in result.stdout
+    assert "CONSTANT: the channel meets entries that are no layer's channels" in result.stdout
     assert "OptionA, input (1, 3, 8, 8): 828 parameters" in result.stdout
     assert "groups (residual=couple): 2 free, 2 blocked" in result.stdout
 

@@ -118,6 +118,11 @@ def test_two_operators_of_one_cell_that_nobody_can_tell_apart_stay():
         (("first",), 6, "FIXED_BY_CODE"), (("second",), 4, "REACHES_OUTPUT")]
 
 
+def test_weights_of_the_network_itself_are_called_by_their_names():
+    groups = trace(operators.TupleOfWeights(), SHAPE).groups()
+    assert [group.members for group in groups] == [("first",), ("second",), ("third",)]
+
+
 def test_rolling_in_space_leaves_channels_alone():
     """MindSpore has no kernel for it on CPU."""
     assert reasons(operators.Rolled, SHAPE)["conv"] == (8, None)

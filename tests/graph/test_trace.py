@@ -112,8 +112,35 @@ def test_without_a_convolution_nothing_is_guessed():
 
 
 def test_inputs_that_do_not_fit_are_named():
-    with pytest.raises(TraceError, match=r"Chain cannot be exported to MindIR with inputs of shape \(1, 5, 8, 8\), at"):
+    with pytest.raises(TraceError, match=r"Chain cannot be exported to MindIR with inputs of shape \(1, 5, 8, 8\), at"
+                                         r".*; it does not run with them either: pass inputs that the network takes"):
         trace(networks.Chain(), (1, 5, 8, 8))
+
+
+class TwoLoops(networks.Between):
+    """Graph mode takes one loop in a generator, and no more."""
+
+    def between(self, x):
+        return sum(x * (i + k) for i in range(2) for k in range(2))
+
+
+class ListOfParameters(networks.Between):
+    """A list, which MindSpore does not look into."""
+
+    def __init__(self):
+        super().__init__()
+        self.scales = [ms.Parameter(ms.Tensor(np.ones((1, 8, 1, 1), np.float32)), name="scale")]
+
+    def between(self, x):
+        return x * self.scales[0]
+
+
+@pytest.mark.parametrize("build, remedy", [
+    (TwoLoops, "the network runs with them in PyNative mode, so change what Graph mode does not take"),
+    (ListOfParameters, "attributes of a cell or lie in a ParameterTuple, but in no list")])
+def test_code_that_mindspore_does_not_export_is_not_blamed_on_the_inputs(build, remedy):
+    with pytest.raises(TraceError, match=remedy):
+        trace(build(), (1, 3, 8, 8))
 
 
 def test_a_refused_export_leaves_mindspores_syntax_as_it_was():
@@ -181,7 +208,7 @@ def test_what_cannot_be_exported_is_refused_with_the_users_own_line():
     line = BranchesOnNumPy.construct.__code__.co_firstlineno + 2
     with pytest.raises(TraceError, match=rf"at .*test_trace.py:{line}; its 'construct' computes with Python or NumPy"):
         trace(BranchesOnNumPy(), (1, 3, 8, 8))
-    with pytest.raises(TraceError, match=r"of shape \(3, 8, 8\), at .*test_trace.py:\d+; pass inputs that"):
+    with pytest.raises(TraceError, match=r"of shape \(3, 8, 8\), at .*test_trace.py:\d+; it does not run with them"):
         trace(nn.SequentialCell(OwnConv()), (3, 8, 8))
 
 

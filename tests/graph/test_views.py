@@ -1,11 +1,12 @@
 """What the deployed graph leaves out: training, and what is computed and thrown away."""
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
 
 from mindspore_gs import PrunerKfCompressAlgo
-from mindspore_gs.errors import TraceError
+from mindspore_gs.errors import PruningError, TraceError
 from mindspore_gs.graph import trace
 from tests import couplings, unusual
 from tests.by_hand import assert_same, reasons, silence, slim_by_group
@@ -58,6 +59,18 @@ def test_named_tuples_stay_what_they_are():
     net = PrunerKfCompressAlgo(input_shape=SHAPE).apply(randomise(unusual.NamedInTraining()))
     found = net.set_train(True)(image(4, *SHAPE[1:]))
     assert isinstance(found, unusual.Seen) and (found.scores.shape, found.features.shape) == ((4, 4), (4, 3))
+
+
+def test_named_tuples_are_refused_where_graph_mode_would_train_nothing(graph_mode):
+    """Its gradients through a named tuple are all 0, as MindSpore's own Graph mode has it for any network."""
+    with pytest.raises(PruningError, match="returns a named tuple in training mode.*Return a tuple or a dict"):
+        PrunerKfCompressAlgo(input_shape=SHAPE).apply(randomise(unusual.NamedInTraining()))
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    net = PrunerKfCompressAlgo(input_shape=SHAPE).apply(randomise(unusual.NamedInTraining())).set_train()
+    assert net(image(4, *SHAPE[1:])).scores.shape == (4, 4)
+    ms.set_context(mode=ms.GRAPH_MODE)
+    with pytest.raises(ValueError, match="returns a named tuple in training mode"):
+        net(image(4, *SHAPE[1:]))
 
 
 def test_what_is_added_for_nothing_loses_the_same_channels():

@@ -11,7 +11,7 @@ from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import trace
 from mindspore_gs.masks import MaskedConv2dbn, Masks, masked_groups
 from mindspore_gs.slim import PrunePlan, mask, slim
-from tests import couplings, networks
+from tests import couplings, networks, operators
 from tests.helpers import evaluate, image, randomise, relative_difference, same_state, state
 
 
@@ -79,6 +79,7 @@ NETWORKS = {
     "second_norm": (networks.SecondNorm, S), "called_twice": (networks.Twice, S), "shared": (networks.SharedWeight, S),
     "depthwise": (networks.Depthwise, S), "dense_block": (couplings.DenseBlock, S), "no_norm": (Plain, S),
     "own_weights": (OwnWeights, S), "volumes": (Volumes, (1, 2, 4, 8, 8)), "long": (networks.Long, S),
+    "tuple_of_weights": (operators.TupleOfWeights, S),
 }
 
 
@@ -127,7 +128,8 @@ def test_detached_is_the_network_as_it_was(build, shape):
     assert masked_groups(net) == tuple(groups) and masked_groups(masks.detached()) == ()
 
 
-@pytest.mark.parametrize("build", [networks.Chain, Plain, networks.SecondNorm], ids=["chain", "no_norm", "second_norm"])
+@pytest.mark.parametrize("build", [networks.Chain, Plain, networks.SecondNorm, operators.TupleOfWeights],
+                         ids=["chain", "no_norm", "second_norm", "tuple_of_weights"])
 def test_a_masked_channel_gets_no_gradient(build, mode):
     net, graph, groups = attached(build, S)
     masks = Masks.attach(net, graph, groups)

@@ -7,6 +7,8 @@ from mindspore import nn
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
 from mindspore_gs.errors import PruningError
+from mindspore_gs.masks import masked_groups
+from tests import operators
 from tests.helpers import evaluate, image, randomise, relative_difference
 
 SHAPE = (1, 3, 8, 8)
@@ -62,6 +64,19 @@ class OwnLayers(nn.Cell):
         return self.b(self.norm(self.a(x)))
 
 
+class LayersByName(nn.Cell):
+    """Layers without BatchNorm, whose weights are masked themselves."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer0, self.layer1 = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 1)
+
+    def construct(self, x):
+        for k in range(2):
+            x = getattr(self, f"layer{k}")(x)
+        return x
+
+
 def gradients(net, x):
     def loss(x):
         return (net(x) ** 2).mean()
@@ -98,3 +113,25 @@ def test_a_masked_weight_that_a_parent_reads_is_refused_before_training_and_prun
                                            "to 'ignore'"):
         ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(net)
     assert prune(net, prune_rate=0.5, inputs=SHAPE).a.weight.shape[0] == 4
+
+
+def test_masked_weights_that_are_asked_for_by_name_are_refused_before_training_and_pruned_without():
+    net = randomise(operators.WeightsByName())
+    with pytest.raises(PruningError, match=r"asks for 'w0' with getattr\(\).*Write self.name instead"):
+        ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(net)
+    assert prune(net, prune_rate=0.5, inputs=SHAPE).w0.shape[0] == 3
+
+
+def test_layers_that_are_asked_for_by_name_are_masked():
+    masked = ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(LayersByName()))
+    assert gradients(masked.set_train(True), image(2, 3, 8, 8))["layer0.weight"] > 0
+
+
+def test_a_tuple_of_all_weights_goes_on_holding_parameters():
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=SHAPE)
+    masked = pruner.apply(randomise(operators.AllWeights()))
+    assert [p.name for p in masked.weights] == [p.name for p in masked.trainable_params()]
+    assert masked_groups(masked)[0].members == ("a",)
+    small, x = pruner.convert(masked), image(2, 3, 8, 8)
+    assert [p.shape[0] for p in small.weights] == [3, 3, 3, 4]
+    assert relative_difference(evaluate(small, x), evaluate(masked, x)) < 1e-5

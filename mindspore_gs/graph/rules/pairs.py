@@ -49,8 +49,9 @@ def multiply(node: Node, x: Flow, y: Flow, transposes: tuple[bool, bool], channe
 
 
 def _refused(node: Node, x: Flow, y: Flow, channels: Channels) -> Flow:
-    weight = any(flow.parameter is not None for flow in (x, y))  # of more than two axes, such as those of all experts
-    result: Flow = refused(node, [x, y], Blocked.UNKNOWN_OPERATOR if weight else Blocked.TWO_ACTIVATIONS, channels)
+    """An operand that does not depend on the input is a weight: computed, transposed, or those of all experts."""
+    reason = Blocked.TWO_ACTIVATIONS if x.varying and y.varying else Blocked.COMPUTED_WEIGHT
+    result: Flow = refused(node, [x, y], reason, channels)
     return result
 
 

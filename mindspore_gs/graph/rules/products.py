@@ -32,6 +32,7 @@ def _convolve(node: Node, flows: list[Any], groups: int, channels: Channels) -> 
     x, w = flows[:2]
     if w.parameter is None:
         return _computed(node, x, w, 0, channels)
+    x = _apart_in_space(node, x, w, channels)
     outputs = channels.parameter_ids(w.parameter, 0)
     _ask_about_own(node, w.parameter, outputs, channels)
     if groups == 1:
@@ -43,6 +44,14 @@ def _convolve(node: Node, flows: list[Any], groups: int, channels: Channels) -> 
     else:
         _tie_groups(channels.consume(x, 1, node), w.parameter, groups, channels, node)
     return _product(node, w.parameter, 0, 1, channels)
+
+
+def _apart_in_space(node: Node, x: Flow, w: Flow, channels: Channels) -> Flow:
+    """Channels that lie along space (ECA has them there) meet their neighbours in a kernel."""
+    if all(n == 1 for n in x.ids.shape[2:]) or x.ids.shape[1] > 1 or all(n == 1 for n in w.shape[2:]):
+        return x
+    channels.refuse(x, Blocked.MIXES_CHANNELS, node)
+    return replace(x, ids=none_ids(len(x.shape)), parameter=None)
 
 
 def _ask_about_own(node: Node, weight: str, outputs: np.ndarray, channels: Channels) -> None:
@@ -65,6 +74,7 @@ def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) ->
     x, w = flows[:2]
     if w.parameter is None:
         return _computed(node, x, w, 1, channels)
+    x = _apart_in_space(node, x, w, channels)
     if int(node.attrs.get("group", 1)) != 1:
         channels.refuse(x, Blocked.GROUPED_TRANSPOSED, node)
         channels.block(channels.parameter_ids(w.parameter, 1), Blocked.GROUPED_TRANSPOSED, node)

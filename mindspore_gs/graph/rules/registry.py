@@ -1,6 +1,7 @@
 """The table of channel rules, and the rule for operators that have none."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from mindspore_gs.graph.blocked import Blocked
@@ -51,9 +52,10 @@ def refused(node: Node, flows: list[Any], reason: Blocked, channels: Channels) -
     """Block what arrives at an operator, and go on with outputs without channels."""
     for flow in flatten(flows):
         channels.refuse(flow, reason, node)
+    varying = any(flow.varying for flow in flatten(flows))
     if several_outputs(node):
-        return tuple(Flow(shape, none_ids(len(shape))) for shape in node.shape)
-    return channels.plain(node)
+        return tuple(Flow(shape, none_ids(len(shape)), varying=varying) for shape in node.shape)
+    return replace(channels.plain(node), varying=varying)
 
 
 def several_outputs(node: Node) -> bool:

@@ -27,8 +27,9 @@ def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
     x = flows[0]
     for other in flatten(flows[1:]):
         channels.refuse(other, Blocked.FIXED_OPERAND, node)
-    if any(n > 1 for n in x.ids.shape[2:]) or _resizes_channels(node, x):
-        channels.refuse(x, Blocked.MERGED_AXES, node)
+    in_space = any(n > 1 for n in x.ids.shape[2:])
+    if in_space or _resizes_channels(node, x):
+        channels.refuse(x, Blocked.MIXES_CHANNELS if in_space else Blocked.MERGED_AXES, node)
         x = replace(x, ids=none_ids(len(x.shape)))
     if several_outputs(node):
         places = [replace(x.with_ids(shape, x.ids), zero=False) for shape in node.shape[1:]]

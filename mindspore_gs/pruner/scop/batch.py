@@ -45,11 +45,13 @@ class BatchLayout:
         outputs: for each tensor of the output, its :class:`Cut` objects; nested as the output is.
         shapes: shape of each input for which ``outer`` is known, without the axis of the samples (and an empty tuple
             for what is no tensor); None where the batch is never repeated, so that any shape will do.
+        named: whether there is a named tuple in the output.
     """
 
     outer: Mapping[str, int]
     outputs: Any
     shapes: tuple[tuple[int, ...], ...] | None = None
+    named: bool = False
 
 
 class _Seen(NamedTuple):
@@ -57,6 +59,7 @@ class _Seen(NamedTuple):
 
     layers: dict[str, list[Any]]
     output: Any
+    named: bool
 
 
 def find_layout(net: nn.Cell, inputs: Sequence[Any], layers: Mapping[str, nn.Cell], axis: int = 0) -> BatchLayout:
@@ -86,7 +89,8 @@ def find_layout(net: nn.Cell, inputs: Sequence[Any], layers: Mapping[str, nn.Cel
     outer = {path: _outer(path, [run.layers[path] for run in (base, again, changed, larger)]) for path in layers}
     cuts = _cuts(base.output, again.output, changed.output, larger.output, "the output")
     repeated = any(times > 1 for times in outer.values())
-    return BatchLayout(outer, cuts, tuple(_shape_without(value, axis) for value in inputs) if repeated else None)
+    shapes = tuple(_shape_without(value, axis) for value in inputs) if repeated else None
+    return BatchLayout(outer, cuts, shapes, base.named)
 
 
 def _shape_without(value: Any, axis: int) -> tuple[int, ...]:
@@ -109,7 +113,7 @@ def _observing(net: nn.Cell, layers: Mapping[str, nn.Cell]) -> Iterator[Callable
                                f"{_MORE} samples ({first_line(error)}); knockoffs make the batch larger, so it must "
                                "take any. Give 'input_shape' or 'batch_axis' where the inputs were the reason, and "
                                f"otherwise {_REMEDY}.") from error
-        return _Seen(dict(seen), _arrays(output))
+        return _Seen(dict(seen), _arrays(output), _holds_named_tuple(output))
 
     try:
         with _same_values(net), same_random_numbers(), _operator_by_operator(), statistics_frozen(net), _training(net):
@@ -308,6 +312,11 @@ def _mapped(function: Callable[[ms.Tensor], Any], value: Any) -> Any:
         parts = [_mapped(function, item) for item in value]
         return parts if isinstance(value, list) else tuple(parts)
     return value
+
+
+def _holds_named_tuple(value: Any) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
+    return hasattr(value, "_fields") or any(_holds_named_tuple(item) for item in inside)
 
 
 def _leaves(value: Any) -> list[ms.Tensor]:

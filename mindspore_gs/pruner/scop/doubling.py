@@ -2,11 +2,15 @@
 
 import logging
 
+import mindspore as ms
 from mindspore import Tensor, ops
 
 KNOCKOFF_ATTRIBUTES = ("knockoff_generator", "knockoff_reuse", "knockoff_axis", "knockoff_cuts", "knockoff_shapes",
-                       "knockoff_calls")
+                       "knockoff_calls", "knockoff_named", "knockoff_eagerly")
 WATCHED_CALLS = 10  # several forward passes may make one step
+NAMED_TUPLES = ("This network returns a named tuple in training mode, through which MindSpore's Graph mode passes no "
+                "gradients (all of them are 0), so the knockoff scales would learn nothing. Return a tuple or a dict "
+                "instead, or train in PyNative mode.")
 _log = logging.getLogger("mindspore_gs")
 
 
@@ -16,7 +20,8 @@ class Doubling:
     ``knockoff_generator`` makes a knockoff of each sample, or is None: then the knockoffs are other samples of the
     batch, chosen anew at each step, and each of them serves ``knockoff_reuse`` real samples. ``knockoff_axis`` is the
     axis of the inputs along which the samples lie, ``knockoff_cuts`` says how they lie in the outputs, and
-    ``knockoff_shapes`` for which inputs the layers know how they lie in theirs (None: for all).
+    ``knockoff_shapes`` for which inputs the layers know how they lie in theirs (None: for all). ``knockoff_named`` says
+    whether it returns named tuples, which only PyNative mode can train.
     """
 
     def __call__(self, *inputs, **options):
@@ -25,12 +30,18 @@ class Doubling:
             self.knockoff_calls += 1
             if self.knockoff_calls == WATCHED_CALLS:
                 _warn_if_at_start(self)
-        return super().__call__(*inputs, **options)
+        self.__dict__["knockoff_eagerly"] = ms.get_context("mode") == ms.PYNATIVE_MODE
+        try:
+            return super().__call__(*inputs, **options)
+        finally:
+            self.__dict__["knockoff_eagerly"] = False
 
     def construct(self, *inputs, **options):
         """Real samples, then their knockoffs; the outputs of the real samples are returned."""
         if not self.training:
             return self.knockoff_plain(*inputs, **options)
+        if self.knockoff_named and not self.knockoff_eagerly:
+            raise ValueError(NAMED_TUPLES)
         axis = self.knockoff_axis
         count = _count((inputs, options), axis)
         if count == 0:

@@ -16,7 +16,7 @@ from mindspore_gs._recompute import take_all_recompute
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.scop.batch import BatchLayout, find_layout
 from mindspore_gs.pruner.scop.cells import KfConv2d
-from mindspore_gs.pruner.scop.doubling import KNOCKOFF_ATTRIBUTES, Doubling
+from mindspore_gs.pruner.scop.doubling import KNOCKOFF_ATTRIBUTES, NAMED_TUPLES, Doubling
 from mindspore_gs.pruner.scop.statistics import freeze_statistics, thaw_statistics
 
 REUSE = 8  # real samples that share a knockoff; docs/scop.md has what it saves and what it costs
@@ -80,6 +80,8 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     layout = BatchLayout({}, None)
     if inputs is not None:
         layout = find_layout(net, inputs, {path: conv for path, (conv, _) in found.items()}, batch_axis)
+    if layout.named and ms.get_context("mode") == ms.GRAPH_MODE:
+        raise PruningError(NAMED_TUPLES)
     made_by = () if generator is None else generator.get_parameters()
     phase = Phase(
         layers={path: _competing(KfConv2d(conv, bn, path, pairs[path], reuse, layout.outer.get(path, 1)))
@@ -94,7 +96,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     setattr(net, _PHASE, phase)
     with keeping_names(net if generator is None else generator):
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
-    net.knockoff_calls = 0
+    net.knockoff_calls, net.knockoff_named, net.knockoff_eagerly = 0, layout.named, False
     net.knockoff_axis, net.knockoff_cuts, net.knockoff_shapes = batch_axis, layout.outputs, layout.shapes
     mix_in(net, Doubling)
     phase.recomputed = _recompute_in_phase(net, phase.layers.values())
