@@ -36,7 +36,8 @@ def _mint(*names: str) -> tuple[type, ...]:
     return tuple(getattr(mint.nn, name) for name in names if hasattr(mint.nn, name))
 
 
-_CONVOLUTIONS = (ops.Conv2D, ops.Conv3D, ops.Conv2DTranspose, ops.Conv3DTranspose)
+_TRANSPOSED = ops.Conv2DTranspose.__base__  # Conv1dTranspose holds this one, which has no page of its own any more
+_CONVOLUTIONS = (ops.Conv2D, ops.Conv3D, _TRANSPOSED, ops.Conv3DTranspose)
 
 
 def _own_cell(cell: nn.Cell, groups: int | None) -> None:
@@ -73,7 +74,7 @@ def _convolution(cell: Any, groups: int | None) -> None:
 @_resizes(nn.Conv1dTranspose, nn.Conv2dTranspose)
 def _transposed_convolution(cell: Any, groups: int | None) -> None:
     cell.in_channels, cell.out_channels = cell.weight.shape[:2]
-    _rebuild(cell, (ops.Conv2DTranspose,), cell.in_channels)
+    _rebuild(cell, _TRANSPOSED, cell.in_channels)
 
 
 def _rebuild(cell: Any, kinds: Any, channels: int) -> None:

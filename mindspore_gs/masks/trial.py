@@ -89,7 +89,8 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
 def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
     """The masked parameters that are constants in Graph mode, as ``getattr(self, f"w{k}")`` makes them.
 
-    They are not in the file that MindSpore exports. Only a cell that asks so and has such parameters costs this export.
+    They are not in the file that MindSpore exports. Only a cell that asks so and has such parameters costs this export;
+    of other cells Graph mode reads them by name as they are.
     """
     if not any("getattr" in names_in_methods(get_cell(masked, path)) for path in masked_by_value(masked)):
         return []

@@ -8,7 +8,7 @@ from mindspore import nn
 from mindspore_gs.graph import trace
 from tests import operators, unusual
 from tests.by_hand import assert_same, reasons, silence, slim_by_group
-from tests.helpers import image
+from tests.helpers import image, relative_difference
 
 SHAPE = (1, 3, 8, 8)
 FREE = (operators.Reflected, operators.Edged, operators.RowOfZeros, operators.Filled, operators.Flipped,
@@ -110,6 +110,20 @@ def test_transposed_convolutions(build, shape, silent):
     silence(full, "up.bias", gone)
     assert small.up.weight.shape[:2] == (8, 4)
     assert_same(small, full, image(2, *shape[1:]))
+
+
+@pytest.mark.parametrize("build, shape", [(operators.Signal, (1, 2, 16)), (operators.Volume, (1, 2, 8, 8, 8))])
+def test_transposed_convolutions_train_with_fewer_inputs(build, shape):
+    small, full = slim_by_group(build, (shape,), "conv", {1, 4})
+    for parameter in full.bn.trainable_params():
+        silence(full, parameter.name, {1, 4})
+
+    def gradients(net):
+        net.set_train(False)
+        return ms.grad(lambda x: (net(x) ** 2).mean(), None, [net.conv.weight, net.up.weight])(image(2, *shape[1:]))
+
+    for found, expected in zip(gradients(small), gradients(full)):
+        assert relative_difference(found, np.delete(expected.asnumpy(), [1, 4], 0)) < 1e-5
 
 
 def test_two_operators_of_one_cell_that_nobody_can_tell_apart_stay():
