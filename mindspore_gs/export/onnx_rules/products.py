@@ -158,7 +158,10 @@ def _embedding(node: Node, writer: Writer) -> str:
 
 @onnx_rule("OneHot", "OneHotExt")
 def _one_hot(node: Node, writer: Writer) -> str:
-    indices, depth, on, off = node.inputs[:4]
-    values = writer.add("Concat", *(writer.reshape(writer.operand(v, node.dtype), (1,)) for v in (off, on)), axis=0)
-    return writer.add("OneHot", writer.tensor(indices), writer.array(writer.constant(depth), np.int64), values,
-                      axis=int(writer.argument(node, 4, -1)))
+    """Written out, because ONNX's operator counts negative indices from the end: here they have no place."""
+    indices, depth = node.inputs[:2]
+    on, off = (writer.operand(name, node.dtype) for name in node.inputs[2:4])
+    axis = int(writer.argument(node, 4, -1)) % len(node.shape)
+    lifted = writer.add("Unsqueeze", writer.tensor(indices, "int64"), writer.array([axis], np.int64))
+    places = np.arange(int(writer.constant(depth))).reshape([-1 if k == axis else 1 for k in range(len(node.shape))])
+    return writer.add("Where", writer.add("Equal", lifted, writer.array(places, np.int64)), on, off)
