@@ -131,16 +131,42 @@ def run_all(chosen: list[str], out: Path, timeout: int) -> None:
         print(record, flush=True)
 
 
+def page(out: Path) -> str:
+    """The table: how many networks agree, and the worst difference of each."""
+    from benchmarks.performance_table import table
+
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    found = [[row["model"], str(row.get("size", "")), *(_cell(row.get(key, {"error": row.get("error", "not reached")}))
+                                                   for key in ("dense", "slim")), _batch(row)] for row in rows]
+    kept = [row for row in rows if not row.get("dense", {"error": "?"}).get("error", "?")]
+    slim = [row for row in kept if not row["slim"]["error"]]
+    worst = max(max(row["dense"]["worst"], row["slim"].get("worst", 0.0)) for row in kept)
+    return (f"{len(kept)} of {len(rows)} networks dense, {len(slim)} slim; worst difference {worst:.1e}.\n\n"
+            + table(["network", "size", "dense", "slim", "batch"], found))
+
+
+def _cell(part: dict) -> str:
+    return part["error"] or f"{part['worst']:.1e}"
+
+
+def _batch(row: dict) -> str:
+    return row.get("dense", {}).get("batch", "")
+
+
 def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", help=f"default: all {len(names())}")
     parser.add_argument("--out", type=Path, default=ROOT / "output" / "onnx.jsonl", help="file of the JSON lines")
     parser.add_argument("--timeout", type=int, default=3600, help="seconds for one network")
+    parser.add_argument("--table", action="store_true", help="print what the file of lines holds as Markdown")
     parser.add_argument("--one", action="store_true", help="measure one network in this process, and print its line")
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(options.models[0])))
+        return
+    if options.table:
+        print(page(options.out))
         return
     run_all(options.models or list(dict.fromkeys((*FIRST, *names()))), options.out, options.timeout)
 
