@@ -78,7 +78,7 @@ def _slim(net: nn.Cell, made: Recipe, seed: int) -> nn.Cell:
     graph = trace(net, *((1, *shape) for shape in made.shapes))
     plan = PrunePlan.from_groups(graph, half(graph.groups(residual="couple"), seed))
     if not plan.keeps:
-        raise NothingFree
+        raise NothingFree("no group with more than one channel is free")
     return calibrate(slim(net, plan, check=False), *samples(made.shapes, seed + 1))
 
 
