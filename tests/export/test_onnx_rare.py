@@ -93,6 +93,23 @@ class Lines(nn.Cell):
                 ops.avg_pool2d(x, 3, 2, 1, divisor_override=4), ops.avg_pool2d(x, 3, 2, 1, False, False, 4))
 
 
+class OwnFilters(nn.Cell):
+    """Filters of each sample's own, as many groups as samples, or as channels of all samples: modulated convolutions,
+    and trackers that look for one image in another."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = ms.Parameter(image(2, 6, 2, 3, 2, seed=4))
+
+    def construct(self, x):
+        batch, channels, height, width = x.shape
+        mixed = ops.matmul(ops.softmax(x[:, :2, 0, 0], 1), self.weight.view(2, -1)).view(batch * 6, 2, 3, 2)
+        flat = x.view(1, -1, height, width)
+        own = ops.conv2d(flat, mixed, None, (2, 1), "pad", (1, 0), (1, 2), batch * 2)
+        found = ops.conv2d(flat, x[:, :, 1:4, 2:5].reshape(-1, 1, 3, 3), None, 1, "same", 0, 1, batch * channels)
+        return own.view(batch, 6, *own.shape[2:]), found.view(batch, channels, *found.shape[2:])
+
+
 class OneSample(nn.Cell):
     """Operators on one sample, so that places in the first axis are places of channels."""
 
@@ -135,7 +152,7 @@ class Unpooled(nn.Cell):
 
 
 @pytest.mark.parametrize("functions", [Running, Diagonals, Entries, Added, Meshes, Integers, Places, Lines,
-                                       Deformed, Unpooled])
+                                       OwnFilters, Deformed, Unpooled])
 def test_functions(functions, tmp_path):
     assert worst_of_batches(functions(), tmp_path, SHAPE) <= 1e-5
 

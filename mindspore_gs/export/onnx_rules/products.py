@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from mindspore_gs.errors import ExportError
+from mindspore_gs.export.batch import Multiple
 from mindspore_gs.export.onnx_rules.registry import onnx_rule
+from mindspore_gs.export.onnx_rules.samples import convolution_of_each
 from mindspore_gs.export.onnx_writer import Writer
 from mindspore_gs.graph.ir import Node
 
@@ -54,7 +56,10 @@ def _convolution(node: Node, writer: Writer) -> str:
     kernel, strides, dilations = _window(node, writer)
     x, weight = node.inputs[:2]
     pads = _pads(node, tuple(writer.shape(x)[2:]), kernel, strides, dilations)
-    group = int(_first(node, "group", "groups"))
+    group = _first(node, "group", "groups")
+    if isinstance(group, Multiple):
+        return convolution_of_each(node, group, kernel, pads, strides, dilations, writer)
+    group = int(group)
     if set(kernel) == set(strides) == {group} == {1} and not any(pads) and _reordered(writer.tensor(x), writer):
         return _points(node, writer)
     return writer.add("Conv", writer.tensor(x), writer.tensor(weight, node.dtype), kernel_shape=kernel, pads=pads,
