@@ -30,7 +30,7 @@ from benchmarks.conditions import conditions, warning  # noqa: E402
 from benchmarks.int8_lite import lite_rows  # noqa: E402
 from benchmarks.performance_files import lines  # noqa: E402
 from benchmarks.performance_table import table  # noqa: E402
-from benchmarks.performance_times import _lite  # noqa: E402
+from benchmarks.performance_times import seconds_in_lite  # noqa: E402
 from benchmarks.turns import ratio  # noqa: E402
 from mindspore_gs.timing import take_turns  # noqa: E402
 
@@ -156,7 +156,7 @@ def _seconds(folder: Path, rows: list[dict], runs: int) -> np.ndarray:
     x = np.random.default_rng(0).standard_normal((1, *entry.shape[1:])).astype(np.float32)
     if "lite" in rows[0]["kind"]:
         with TemporaryDirectory() as scratch:
-            return _lite(files, x, runs // 3, Path(scratch))
+            return seconds_in_lite(files, x, runs // 3, Path(scratch))
     return take_turns([partial(session.run, None, {entry.name: x}) for session in map(_session, files)], runs, 5)
 
 

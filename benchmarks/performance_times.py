@@ -103,8 +103,17 @@ def _mindspore(files: list[Path], x: np.ndarray, runs: int, scratch: Path) -> np
     return take_turns([partial(run, load_mindir(file)) for file in files], runs, WARM_UP)
 
 
-def _lite(files: list[Path], x: np.ndarray, runs: int, scratch: Path) -> np.ndarray:
-    """Its program runs one file; the programs take turns, and each start gives one median."""
+def seconds_in_lite(files: list[Path], x: np.ndarray, runs: int, scratch: Path) -> np.ndarray:
+    """Seconds of each turn (row) and file (column) in MindSpore Lite.
+
+    Its program runs one file; the programs take turns, and each start gives one median.
+
+    Args:
+        files: the files, for Lite.
+        x: the input, channels in axis 1.
+        runs: how many inferences of each file, about.
+        scratch: a folder for input and output.
+    """
     program, image, out = Path(os.environ["MINDSPORE_GS_LITE"]) / "run", scratch / "x.bin", scratch / "y.bin"
     np.moveaxis(x, 1, -1).tofile(image)
     repeats = IN_A_ROW if len(x) == 1 else 2
@@ -119,7 +128,7 @@ def _lite(files: list[Path], x: np.ndarray, runs: int, scratch: Path) -> np.ndar
 
 
 _SECONDS: dict[str, Callable[[list[Path], np.ndarray, int, Path], np.ndarray]] = {
-    "onnxruntime": _onnxruntime, "mindspore": _mindspore, "lite": _lite}
+    "onnxruntime": _onnxruntime, "mindspore": _mindspore, "lite": seconds_in_lite}
 
 
 def _key(row: dict) -> tuple:

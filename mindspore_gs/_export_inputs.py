@@ -64,14 +64,20 @@ class ExportInputs:
         """Tensors in which the sizes that are left open are ``batch``."""
         return tuple(entry.at(batch, False) for entry in self.entries)
 
+    @property
+    def batch(self) -> int | None:
+        """The first size of the first input that is no single number; None where it is left open, or there is none."""
+        return next((entry.shape[0] for entry in self.entries if entry.shape), None)
+
     def opened(self) -> "ExportInputs | None":
-        """The same with an open batch; None where the inputs have no first size in common."""
-        firsts = {entry.shape[0] if entry.shape else 0 for entry in self.entries}
+        """The same with an open batch: that of all inputs whose first size is the first input's. None where there is
+        none."""
         if self.open_batch:
             return self
-        if len(firsts) != 1 or 0 in firsts:
+        if not self.batch:
             return None
-        return ExportInputs(tuple(replace(entry, shape=(None, *entry.shape[1:])) for entry in self.entries), True)
+        return ExportInputs(tuple(replace(entry, shape=(None, *entry.shape[1:]))
+                                  if entry.shape[:1] == (self.batch,) else entry for entry in self.entries), True)
 
     @classmethod
     def of(cls, inputs: Any) -> "ExportInputs":

@@ -104,7 +104,7 @@ int main(int argc, char **argv) {
   if (argc > 6) {
     const double difference = WorstDifference(got, ReadFloats(argv[6], got.size()));
     std::printf("difference %.2e\n", difference);
-    if (!(difference <= 1e-5)) return Fail("the output differs from the expected one by more than 1e-5");
+    if (!(difference <= 1e-5)) return Fail("the output differs from the expected one by " + std::to_string(difference));
   }
   return 0;
 }

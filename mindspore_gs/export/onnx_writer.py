@@ -181,7 +181,10 @@ class Writer:
         return [found for name in self.graph.outputs for found in self._flat(name)]
 
     def _flat(self, name: str) -> list[tuple[str, tuple[int, ...], str]]:
+        """A tensor, or those of a tuple; numbers, texts and None are none."""
         node = self.graph.producers.get(name)
+        if node is not None and node.op in ("MakeTuple", "make_list", "MakeList"):
+            return [found for part in node.inputs for found in self._flat(part)]
         if node is not None and isinstance(self._written[name], tuple):
             parts = zip(_flatten(self._written[name]), _shapes(node.shape), _flatten(node.dtype))
             return [(value, shape, dtype) for value, shape, dtype in parts if value and dtype]

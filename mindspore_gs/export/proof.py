@@ -14,13 +14,15 @@ from mindspore_gs.slim.difference import differences
 Run = Callable[[tuple[ms.Tensor, ...]], Any]
 
 
-def first_doubt(net: nn.Cell, run: Run, probes: Iterable[tuple[ms.Tensor, ...]]) -> Verdict | None:
+def first_doubt(net: nn.Cell, run: Run, probes: Iterable[tuple[ms.Tensor, ...]],
+                kinds: Iterable[str] = ()) -> Verdict | None:
     """The first set of inputs on which the file is not known to be equal; None where it is equal on all.
 
     Args:
         net: the network, in evaluation mode.
         run: runs the file on a set of inputs.
         probes: the sets of inputs.
+        kinds: types that the network's code computes in, beside those of inputs, parameters and cells.
 
     Raises:
         ExportError: the file returns more or fewer tensors than the network, or tensors of other shapes.
@@ -29,7 +31,7 @@ def first_doubt(net: nn.Cell, run: Run, probes: Iterable[tuple[ms.Tensor, ...]])
         got, expected = tensors_of(run(probe)), tensors_of(net(*probe))
         _need_same_shapes(got, expected)
         found = differences(got, expected)
-        verdict = compare(net, None, probe, found, tensors_of)
+        verdict = compare(net, None, probe, found, tensors_of, kinds)
         if verdict.different or verdict.unknown or not verdict.counted:
             return verdict
     return None

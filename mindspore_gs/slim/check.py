@@ -160,7 +160,7 @@ class Verdict:
 
 
 def compare(net: nn.Cell, other: Callable[[], Any] | None, inputs: tuple[Any, ...], found: Mapping[str, float],
-            view: Callable[[Any], Any] = lambda output: output) -> Verdict:
+            view: Callable[[Any], Any] = lambda output: output, kinds: Iterable[str] = ()) -> Verdict:
     """Judge by what ``net``, in evaluation mode, does when it runs again, and when it is rounded.
 
     Args:
@@ -169,6 +169,7 @@ def compare(net: nn.Cell, other: Callable[[], Any] | None, inputs: tuple[Any, ..
         inputs: what ``net`` is called with.
         found: the differences of a first run of both.
         view: what of an output is compared.
+        kinds: types that are computed in beside those of the inputs, parameters and cells.
 
     Returns:
         The verdict.
@@ -176,7 +177,7 @@ def compare(net: nn.Cell, other: Callable[[], Any] | None, inputs: tuple[Any, ..
     def run() -> Any:
         return view(net(*inputs))
 
-    tolerance = tolerance_of(net, (str(x.dtype) for x in inputs if isinstance(x, ms.Tensor)))
+    tolerance = tolerance_of(net, (*kinds, *(str(x.dtype) for x in inputs if isinstance(x, ms.Tensor))))
     if all(difference <= tolerance for difference in found.values()):
         return Verdict(found, {}, {}, tolerance)
     found, random = _without_chance(run, other, found, tolerance)

@@ -71,6 +71,45 @@ class Integers(nn.Cell):
                 ops.arange(1, x.shape[0] * 2, 2))
 
 
+class Places(nn.Cell):
+    """Places that each sample has of its own, places that are none, and floats of integers."""
+
+    def construct(self, x):
+        n = ops.floor(ops.abs(x) * 3).astype(ms.int32)
+        rows, places = x[:, :, 0, :], n[:, 0, :3, 0] % 4
+        hot = n[:, 0] - 1
+        return (ops.gather(rows, places, 1, 1), ops.gather(rows, places, 2, 1), ops.gather(x, places, -1, 1),
+                ops.one_hot(hot, 3), ops.one_hot(hot, 3, 2.0, -1.0, 1), ops.one_hot(hot.astype(ms.int64), 4, 1, 0),
+                1 / (n + 1), ops.sqrt(n), ops.sqrt(n.astype(ms.int64)), ops.rsqrt(n + 1))
+
+
+class Lines(nn.Cell):
+    """Lines of another length, and windows whose sums are divided by a number of the code."""
+
+    def construct(self, x):
+        line = x[:, 0]
+        return (ops.interpolate(line, size=9, mode="linear"), ops.interpolate(line, size=4, mode="linear"),
+                ops.interpolate(line, size=9, mode="linear", align_corners=True),
+                ops.avg_pool2d(x, 3, 2, 1, divisor_override=4), ops.avg_pool2d(x, 3, 2, 1, False, False, 4))
+
+
+class OwnFilters(nn.Cell):
+    """Filters of each sample's own, as many groups as samples, or as channels of all samples: modulated convolutions,
+    and trackers that look for one image in another."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = ms.Parameter(image(2, 6, 2, 3, 2, seed=4))
+
+    def construct(self, x):
+        batch, channels, height, width = x.shape
+        mixed = ops.matmul(ops.softmax(x[:, :2, 0, 0], 1), self.weight.view(2, -1)).view(batch * 6, 2, 3, 2)
+        flat = x.view(1, -1, height, width)
+        own = ops.conv2d(flat, mixed, None, (2, 1), "pad", (1, 0), (1, 2), batch * 2)
+        found = ops.conv2d(flat, x[:, :, 1:4, 2:5].reshape(-1, 1, 3, 3), None, 1, "same", 0, 1, batch * channels)
+        return own.view(batch, 6, *own.shape[2:]), found.view(batch, channels, *found.shape[2:])
+
+
 class OneSample(nn.Cell):
     """Operators on one sample, so that places in the first axis are places of channels."""
 
@@ -112,7 +151,8 @@ class Unpooled(nn.Cell):
         return ops.max_unpool2d(maxima, places, 2), places, ops.max_unpool2d(apart, others, 2, output_size=(6, 6))
 
 
-@pytest.mark.parametrize("functions", [Running, Diagonals, Entries, Added, Meshes, Integers, Deformed, Unpooled])
+@pytest.mark.parametrize("functions", [Running, Diagonals, Entries, Added, Meshes, Integers, Places, Lines,
+                                       OwnFilters, Deformed, Unpooled])
 def test_functions(functions, tmp_path):
     assert worst_of_batches(functions(), tmp_path, SHAPE) <= 1e-5
 

@@ -163,7 +163,7 @@ def _close(node: Node, writer: Writer) -> str:
 
 @onnx_rule("Erfc")
 def _complementary_error(node: Node, writer: Writer) -> str:
-    return writer.add("Sub", writer.array(1, node.dtype), writer.add("Erf", writer.tensor(node.inputs[0])))
+    return writer.add("Sub", writer.array(1, node.dtype), writer.add("Erf", writer.tensor(node.inputs[0], node.dtype)))
 
 
 @onnx_rule("Logit")

@@ -29,7 +29,9 @@ _COMPARING = {"Equal": "Equal", "Greater": "Greater", "GreaterEqual": "GreaterOr
 
 @onnx_rule(*_UNARY)
 def _unary(node: Node, writer: Writer) -> str:
-    return writer.add(_UNARY[node.op], writer.tensor(node.inputs[0]))
+    """Roots, powers and the like of integers are floats."""
+    floating = np.issubdtype(np.dtype(node.dtype), np.floating)
+    return writer.add(_UNARY[node.op], writer.tensor(node.inputs[0], node.dtype if floating else ""))
 
 
 @onnx_rule("Round")
@@ -118,17 +120,19 @@ def _squared_difference(node: Node, writer: Writer) -> str:
 
 @onnx_rule("Rsqrt")
 def _inverse_root(node: Node, writer: Writer) -> str:
-    return writer.add("Reciprocal", writer.add("Sqrt", writer.tensor(node.inputs[0])))
+    return writer.add("Reciprocal", writer.add("Sqrt", writer.tensor(node.inputs[0], node.dtype)))
 
 
 @onnx_rule("Expm1")
 def _exponential_minus_one(node: Node, writer: Writer) -> str:
-    return writer.add("Sub", writer.add("Exp", writer.tensor(node.inputs[0])), writer.array(1, node.dtype))
+    power = writer.add("Exp", writer.tensor(node.inputs[0], node.dtype))
+    return writer.add("Sub", power, writer.array(1, node.dtype))
 
 
 @onnx_rule("Log1p")
 def _logarithm_of_one_more(node: Node, writer: Writer) -> str:
-    return writer.add("Log", writer.add("Add", writer.tensor(node.inputs[0]), writer.array(1, node.dtype)))
+    more = writer.add("Add", writer.tensor(node.inputs[0], node.dtype), writer.array(1, node.dtype))
+    return writer.add("Log", more)
 
 
 @onnx_rule("ReLU6", "Hardtanh", "InplaceHardtanh", "ClampScalar", "ClampTensor", "ClipByValue")

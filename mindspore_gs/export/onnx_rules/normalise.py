@@ -18,9 +18,16 @@ def _batch_norm(node: Node, writer: Writer) -> tuple[str, ...]:
         raise ExportError(f"{node} uses the statistics of the batch, so that a sample's output depends on the others; "
                           "export the network with use_batch_statistics=None or False")
     x = writer.tensor(node.inputs[0])
-    vectors = [writer.tensor(name) for name in node.inputs[1:5]]
+    vectors = [_vector(name, default, node, writer) for name, default in zip(node.inputs[1:5], (1, 0, 0, 1))]
     output = writer.add("BatchNormalization", x, *vectors, epsilon=float(writer.argument(node, places[1], 1e-5)))
     return (output, *("" for _ in node.shape[1:]))
+
+
+def _vector(name: str, default: int, node: Node, writer: Writer) -> str:
+    """One number for each channel; a default where the code gives None."""
+    if writer.graph.constants.get(name, 0) is None:
+        return writer.array(np.full(int(node.shape[0][1]), default, node.dtype[0]))
+    return writer.tensor(name)
 
 
 @onnx_rule("LayerNorm", "LayerNormExt", "LayerNormV3")

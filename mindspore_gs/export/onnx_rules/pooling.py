@@ -20,11 +20,23 @@ def _pool(node: Node, writer: Writer) -> str:
     if node.op != "AvgPool3D":
         return writer.add("MaxPool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads,
                           ceil_mode=int(bool(node.attrs.get("ceil_mode"))))
-    if node.attrs.get("divisor_override"):
-        raise ExportError(f"{node} divides by a number of its own (divisor_override), which ONNX has no form for")
-    return writer.add("AveragePool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads,
-                      ceil_mode=int(bool(node.attrs.get("ceil_mode"))),
-                      count_include_pad=int(bool(node.attrs.get("count_include_pad", True))))
+    return _mean({"kernel_shape": kernel, "strides": strides, "pads": pads,
+                  "ceil_mode": int(bool(node.attrs.get("ceil_mode"))),
+                  "count_include_pad": int(bool(node.attrs.get("count_include_pad", True)))},
+                 node.attrs.get("divisor_override"), node, writer)
+
+
+def _mean(options: dict[str, Any], divisor: int | None, node: Node, writer: Writer) -> str:
+    """Means of windows; or their sums over a number of the code's own."""
+    x = writer.tensor(node.inputs[0])
+    if not divisor:
+        return writer.add("AveragePool", x, **options)
+    if options["ceil_mode"]:
+        raise ExportError(f"{node} divides by a number of its own (divisor_override) in windows that reach beyond the "
+                          "padding (ceil_mode), which ONNX has no form for; leave one of them out")
+    share = int(np.prod(options["kernel_shape"])) / int(divisor)
+    means = writer.add("AveragePool", x, **(options | {"count_include_pad": 1}))
+    return writer.add("Mul", means, writer.array(share, node.dtype))
 
 
 def _pads(mode: str, node: Node, writer: Writer, kernel: list[int], strides: list[int]) -> list[int]:
@@ -47,15 +59,12 @@ def _average(node: Node, writer: Writer) -> str:
 
 @onnx_rule("AvgPool1D", "AvgPool2D", "AvgPool3DExt")
 def _average_ext(node: Node, writer: Writer) -> str:
-    if writer.argument(node, 6) is not None:
-        raise ExportError(f"{node} divides by a number of its own (divisor_override), which ONNX has no form for")
     rank = len(node.shape) - 2
     kernel = as_many(writer.argument(node, 1), rank)
     strides = as_many(writer.argument(node, 2, tuple(kernel)) or tuple(kernel), rank)
-    return writer.add("AveragePool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides,
-                      pads=as_many(writer.argument(node, 3, 0), rank) * 2,
-                      ceil_mode=int(writer.argument(node, 4, False)),
-                      count_include_pad=int(writer.argument(node, 5, True)))
+    return _mean({"kernel_shape": kernel, "strides": strides, "pads": as_many(writer.argument(node, 3, 0), rank) * 2,
+                  "ceil_mode": int(writer.argument(node, 4, False)),
+                  "count_include_pad": int(writer.argument(node, 5, True))}, writer.argument(node, 6), node, writer)
 
 
 @onnx_rule("MaxPoolV2", "MaxPoolWithArgmax")

@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from mindspore_gs.errors import ExportError
+from mindspore_gs.export.batch import Multiple
 from mindspore_gs.export.onnx_rules.registry import onnx_rule
+from mindspore_gs.export.onnx_rules.samples import convolution_of_each
 from mindspore_gs.export.onnx_writer import Writer
 from mindspore_gs.graph.ir import Node
 
@@ -54,7 +56,10 @@ def _convolution(node: Node, writer: Writer) -> str:
     kernel, strides, dilations = _window(node, writer)
     x, weight = node.inputs[:2]
     pads = _pads(node, tuple(writer.shape(x)[2:]), kernel, strides, dilations)
-    group = int(_first(node, "group", "groups"))
+    group = _first(node, "group", "groups")
+    if isinstance(group, Multiple):
+        return convolution_of_each(node, group, kernel, pads, strides, dilations, writer)
+    group = int(group)
     if set(kernel) == set(strides) == {group} == {1} and not any(pads) and _reordered(writer.tensor(x), writer):
         return _points(node, writer)
     return writer.add("Conv", writer.tensor(x), writer.tensor(weight, node.dtype), kernel_shape=kernel, pads=pads,
@@ -158,7 +163,10 @@ def _embedding(node: Node, writer: Writer) -> str:
 
 @onnx_rule("OneHot", "OneHotExt")
 def _one_hot(node: Node, writer: Writer) -> str:
-    indices, depth, on, off = node.inputs[:4]
-    values = writer.add("Concat", *(writer.reshape(writer.operand(v, node.dtype), (1,)) for v in (off, on)), axis=0)
-    return writer.add("OneHot", writer.tensor(indices), writer.array(writer.constant(depth), np.int64), values,
-                      axis=int(writer.argument(node, 4, -1)))
+    """Written out, because ONNX's operator counts negative indices from the end: here they have no place."""
+    indices, depth = node.inputs[:2]
+    on, off = (writer.operand(name, node.dtype) for name in node.inputs[2:4])
+    axis = int(writer.argument(node, 4, -1)) % len(node.shape)
+    lifted = writer.add("Unsqueeze", writer.tensor(indices, "int64"), writer.array([axis], np.int64))
+    places = np.arange(int(writer.constant(depth))).reshape([-1 if k == axis else 1 for k in range(len(node.shape))])
+    return writer.add("Where", writer.add("Equal", lifted, writer.array(places, np.int64)), on, off)

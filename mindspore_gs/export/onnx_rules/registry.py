@@ -59,6 +59,9 @@ def apply_rule(node: Node, writer: Writer) -> Any:
     except ExportError:
         raise
     except Exception as error:
+        if node.dtype == "":
+            raise ExportError(f"{where} computes numbers of a type that NumPy and ONNX's engines do not have, such as "
+                              "bfloat16; compute in float32 or float16, or use export_mindir()") from error
         raise ExportError(f"{where} is used in a way that its ONNX rule does not know ({first_line(error)}); write "
                           "that cell with other operators, or use export_mindir()") from error
 

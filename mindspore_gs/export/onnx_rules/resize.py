@@ -46,9 +46,9 @@ def _alignment(node: Node, writer: Writer) -> tuple[bool, bool]:
         return (bool(writer.argument(node, 3, False)) if linear else False), linear
     if node.op == "ResizeLinear1D":
         mode = str(node.attrs.get("coordinate_transformation_mode", writer.argument(node, 2, "align_corners")))
-        if mode not in ("align_corners", "half_pixel", "0", "1"):
+        if mode not in ("asymmetric", "align_corners", "half_pixel", "0", "1", "2"):
             raise ExportError(f"{node} has the coordinates {mode!r}, which have no ONNX rule")
-        return mode in ("align_corners", "0"), True
+        return mode in ("align_corners", "1"), mode in ("half_pixel", "2")
     place = 1 if node.op in ("ResizeNearestNeighbor", "ResizeBilinear") else 2
     corners = node.attrs.get("align_corners", None)
     centres = node.attrs.get("half_pixel_centers", None)

@@ -15,10 +15,25 @@ def _gather(node: Node, writer: Writer) -> str:
     table, indices, axis = node.inputs[0], node.inputs[1], 2
     if node.op == "IndexSelect":
         indices, axis = node.inputs[2], 1
-    if writer.argument(node, 3, 0):
-        raise ExportError(f"{node} takes other indices for each sample (batch_dims), which has no ONNX rule; use "
-                          "ops.gather_elements")
-    return writer.add("Gather", writer.tensor(table), writer.tensor(indices), axis=int(writer.argument(node, axis)))
+    place = int(writer.argument(node, axis)) % max(len(writer.shape(table)), 1)
+    shared = int(writer.argument(node, 3, 0)) if node.op != "IndexSelect" else 0
+    if shared:
+        return _gather_of_each(node, place, shared % len(writer.shape(indices)), writer)
+    return writer.add("Gather", writer.tensor(table), writer.tensor(indices), axis=place)
+
+
+def _gather_of_each(node: Node, axis: int, shared: int, writer: Writer) -> str:
+    """Other indices for each sample: the first ``shared`` axes are those of both; the axis goes behind them."""
+    table, indices = (writer.tensor(name) for name in node.inputs[:2])
+    rank, count = len(writer.shape(node.inputs[0])), len(writer.shape(node.inputs[1])) - shared
+    moved = writer.add("Transpose", table, perm=[*range(shared), axis, *(k for k in range(shared, rank) if k != axis)])
+    lifted = writer.add("Unsqueeze", writer.add("Cast", indices, to=writer.type_number("int64")),
+                        writer.array([-1], np.int64))
+    found = writer.add("GatherND", moved, lifted, batch_dims=shared)
+    between = axis - shared  # axes of the table that are in front of the indices' own
+    order = [*range(shared), *range(shared + count, shared + count + between), *range(shared, shared + count),
+             *range(shared + count + between, rank + count - 1)]
+    return writer.add("Transpose", found, perm=order)
 
 
 @onnx_rule("GatherD")

@@ -6,6 +6,7 @@ import numpy as np
 
 from mindspore_gs.export.onnx_rules.products import as_many
 from mindspore_gs.export.onnx_rules.registry import onnx_rule
+from mindspore_gs.export.onnx_rules.samples import cut_windows
 from mindspore_gs.export.onnx_writer import Writer
 from mindspore_gs.graph.ir import Node
 
@@ -23,18 +24,10 @@ def _options(node: Node, writer: Writer, first: int) -> dict[str, list[int]]:
 
 @onnx_rule("Im2Col", "Im2ColExt")
 def _cut(node: Node, writer: Writer) -> str:
-    """Picked along each axis: place of the window times stride, plus place in the window times dilation."""
-    options, shape = _options(node, writer, 1), writer.shape(node.inputs[0])
-    height, width = options["padding"]
-    x = writer.add("Pad", writer.tensor(node.inputs[0]), writer.array([0, 0, height, width] * 2, np.int64),
-                   writer.array(0, node.dtype))
-    counts = []
-    for axis, place in ((2, 0), (4, 1)):  # the second axis has moved by one, because the first became two
-        kernel, dilation, padding, stride = (options[key][place] for key in ("kernel", "dilation", "padding", "stride"))
-        counts.append((int(shape[2 + place]) + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
-        inside, windows = np.arange(kernel) * dilation, np.arange(counts[-1]) * stride
-        x = writer.add("Gather", x, writer.array(inside[:, None] + windows, np.int64), axis=axis)
-    return writer.reshape(writer.add("Transpose", x, perm=[0, 1, 2, 4, 3, 5]), node.shape)
+    options, sizes = _options(node, writer, 1), tuple(writer.shape(node.inputs[0])[2:])
+    windows, _ = cut_windows(writer.tensor(node.inputs[0]), sizes, options["kernel"], options["padding"] * 2,
+                             options["stride"], options["dilation"], node.dtype, writer)
+    return writer.reshape(windows, node.shape)
 
 
 @onnx_rule("Col2Im", "Col2ImExt")
