@@ -43,6 +43,19 @@ LONG = (
 
 # What takes longest of all: CI has twenty minutes on two cores. ``make test-slow`` runs it.
 SLOW = (
+    "tests/analysis/test_iterative.py::test_a_stopped_run_goes_on_and_its_checkpoint_is_one_of_a_masked_network",
+    "tests/analysis/test_sensitivity.py::test_a_file_of_something_else_is_refused",
+    "tests/analysis/test_sensitivity.py::test_an_interrupted_run_loses_nothing",
+    "tests/benchmarks/test_benchmarks.py::test_all_in_one_file",
+    "tests/distill/test_joint_rd.py::test_blocks_can_be_chosen",
+    "tests/distill/test_joint_rd.py::test_dirac_kernels_settle_into_plain_ones",
+    "tests/distill/test_plain.py::test_everything_is_inner_and_pruned",
+    "tests/distill/test_teacher.py::test_a_masked_student_is_converted_saved_and_loaded",
+    "tests/examples/test_end_to_end.py", "tests/export/test_canonical.py",
+    "tests/test_docs.py::test_the_code_of_a_page_runs_and_prints_what_it_says[sensitivity.md]",
+    "tests/test_docs.py::test_the_code_of_a_page_runs_and_prints_what_it_says[training_phases.md]",
+    "tests/test_exactness.py::test_the_exact_parameter_count_of_resnet50", "tests/test_recipes.py",
+    "tests/trust/test_fuzz.py::test_yaml_that_is_wrong[deep]",
     "tests/benchmarks/test_benchmarks.py::test_inference", "tests/benchmarks/test_benchmarks.py::test_operators",
     "tests/benchmarks/test_benchmarks.py::test_training", "tests/benchmarks/test_performance.py",
     "tests/distill/test_joint_rd.py::test_training_reaches_the_student_and_the_connectors_only",

@@ -183,7 +183,7 @@ class Hidden(nn.Cell):
     (network, [image(*SHAPE) * 1e30 * 1e30], PruningError, "'2' is given has NaN or infinite numbers"),
     (network, [], ValueError, "needs at least one batch"),
     (network, ["x"], TypeError, "found a 'str' in a batch"),
-    (Hidden, [image(*SHAPE)], PruningError, "nothing is known of '' that this criterion needs: the share of values"),
+    (Hidden, [image(*SHAPE)], PruningError, "nothing is known of 'a' that this criterion needs: the share of values"),
 ], ids=["shape", "nan", "overflow", "empty", "text", "no cell"])
 @pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
 def test_after_an_error_everything_is_as_it_was(build, data, error, message, mode):
