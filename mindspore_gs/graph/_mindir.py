@@ -82,9 +82,10 @@ def _export(net: nn.Cell, inputs: tuple[ms.Tensor, ...], path: str) -> None:
 
 
 def _where(error: Exception) -> str:
-    """The user's own line that MindSpore's error is about: the last one that is in none of MindSpore's files."""
+    """The user's own line that MindSpore's error is about: the last one in neither MindSpore's files nor ours."""
     frames = re.findall(r"^(?:# \d+ )?In file (.+?):(\d+)", str(error), re.M)
-    own = [frame for frame in frames if Path(ms.__file__).parent not in Path(frame[0]).parents]
+    others = {Path(ms.__file__).resolve().parent, Path(__file__).resolve().parents[1]}
+    own = [frame for frame in frames if others.isdisjoint(Path(frame[0]).resolve().parents)]
     return f", at {own[-1][0]}:{own[-1][1]}" if own else ""
 
 

@@ -54,12 +54,30 @@ def trace(net: nn.Cell, *inputs: Any, norms: str = "keep") -> ChannelGraph:
         raise ValueError(f"'norms' must be one of {NORMS}, but got {norms!r}.")
     _check_number(net, len(inputs))
     with step(f"tracing {type(net).__name__}"):
-        if not inputs:
-            graph, tensors = _guess(net)
-        else:
-            tensors = as_inputs(inputs, _weight_type(net))
-            graph = export_graph(net, tensors)
+        graph, tensors = _exported(net, inputs)
         return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors, norms), tensors)
+
+
+def trace_deployed(net: nn.Cell, *inputs: Any) -> ChannelGraph:
+    """The channel graph of what evaluation computes, whatever else training does; for a network that is only run.
+
+    Args:
+        net: the network.
+        inputs: as for :func:`trace`.
+
+    Raises:
+        TraceError: as :func:`trace`, but for what only training does.
+    """
+    graph, tensors = _exported(net, inputs)
+    return ChannelGraph.of(net, (graph,), tensors)
+
+
+def _exported(net: nn.Cell, inputs: tuple[Any, ...]) -> tuple[Any, tuple[ms.Tensor, ...]]:
+    """The graph that evaluation runs, and the inputs that it was exported with."""
+    if not inputs:
+        return _guess(net)
+    tensors = as_inputs(inputs, _weight_type(net))
+    return export_graph(net, tensors), tensors
 
 
 def _weight_type(net: nn.Cell) -> Any:

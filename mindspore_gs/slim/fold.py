@@ -9,7 +9,7 @@ from mindspore import nn, ops
 
 from mindspore_gs._cells import copy_network, get_cell, keeping_names, replace_everywhere
 from mindspore_gs._resize import resize_cell
-from mindspore_gs.graph import trace
+from mindspore_gs.graph.tracing import trace_deployed
 from mindspore_gs.norms import BatchNorm, batch_norm
 from mindspore_gs.slim.cells import RestoreChannels
 
@@ -54,7 +54,9 @@ def fold_batch_norm(net: nn.Cell, *inputs: Any, gather_macs: float | None = None
     if gather_macs is not None and not 0 <= gather_macs < float("inf"):
         raise ValueError(f"for fold_batch_norm(), 'gather_macs' must be at least 0 and finite, but got {gather_macs}.")
     worth = GATHER_MACS if gather_macs is None else gather_macs
-    pairs = trace(net, *inputs).pairs.values()
+    if not isinstance(net, nn.Cell):
+        raise TypeError(f"fold_batch_norm() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
+    pairs = trace_deployed(net, *inputs).pairs.values()
     folded = copy_network(net)
     replaced: dict[nn.Cell, nn.Cell] = {}
     with keeping_names(folded):

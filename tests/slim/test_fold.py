@@ -6,6 +6,7 @@ import pytest
 from mindspore import nn
 
 from mindspore_gs import PrunerFtCompressAlgo, export_mindir, load_mindir
+from mindspore_gs.errors import TraceError
 from mindspore_gs.export import mindir as export_module
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import RestoreChannels, fold_batch_norm, relative_difference
@@ -109,3 +110,25 @@ def test_where_folding_is_not_equal_the_network_is_exported_as_it_is(tmp_path, m
 def plain_file(net, folder):
     ms.export(net.set_train(False), ms.ops.zeros(SHAPE), file_name=str(folder / "plain"), file_format="MINDIR")
     return (folder / "plain.mindir").read_bytes()
+
+
+class OnlyLargeImagesTrain(nn.Cell):
+    """Its auxiliary head, which training alone runs, takes no image of the size that evaluation gets."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.last = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
+        self.aux = nn.Conv2d(4, 2, 9, pad_mode="valid")
+
+    def construct(self, x):
+        x = self.norm(self.conv(x))
+        return (self.last(x), self.aux(x)) if self.training else self.last(x)
+
+
+def test_what_only_training_does_is_no_matter():
+    net, x = randomise(OnlyLargeImagesTrain()), image(1, 3, 6, 6)
+    folded = fold_batch_norm(net, x)
+    assert isinstance(folded.norm, nn.SequentialCell)
+    assert relative_difference(evaluate(folded, x).asnumpy(), evaluate(net, x).asnumpy()) <= 1e-5
+    with pytest.raises(TraceError, match="what training does with them cannot be seen"):
+        trace(net, x)
