@@ -23,6 +23,7 @@ from mindspore_gs.cli.table import print_tables
 from mindspore_gs.cli.target import build, data_from, importing_from_here, named, parse_shape
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import NORMS, RESIDUAL_POLICIES, trace
+from mindspore_gs.graph.tracing import trace_deployed
 from mindspore_gs.pruner.defaults import RESIDUAL, ROUND_TO
 from mindspore_gs.pruner.widths import SCOPES
 from mindspore_gs.runs import inspect_graph, page, read_document
@@ -268,7 +269,7 @@ def export_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, .
         path = Path(out) if out is not None else Path(checkpoint).with_suffix(SUFFIXES[kind])
         with importing_from_here(), redirect_stdout(sys.stderr):
             small = load_pruned(lambda: build(target, arguments), checkpoint)
-            shapes = shapes or [shape for shape, _ in trace(small).inputs]
+            shapes = shapes or [shape for shape, _ in trace_deployed(small).inputs]
             batches = None if data is None else data_from(data)
             written = write_file(kind, small, shapes if len(shapes) > 1 else shapes[0], batches, path)
         size = written.stat().st_size

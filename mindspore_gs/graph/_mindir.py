@@ -12,12 +12,12 @@ from google.protobuf.message import DecodeError
 from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
-from mindspore_gs._cells import evaluating, in_mode
+from mindspore_gs._cells import copy_network, evaluating, in_mode
 from mindspore_gs._checkpoint_file import DamagedError
 from mindspore_gs._files import scratch_folder
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs._versions import read_note, write_note
-from mindspore_gs.errors import TraceError, first_line
+from mindspore_gs.errors import PruningError, TraceError, first_line
 from mindspore_gs.graph._canonical import make_canonical
 from mindspore_gs.graph._decode import ITEM_BYTES_OF_TYPE, decode
 from mindspore_gs.graph._named import as_plain_tuples
@@ -45,13 +45,14 @@ class _InTraining(nn.Cell):
         return self.net(*inputs)
 
 
-def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = False) -> Graph:
+def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = False, explain: bool = False) -> Graph:
     """Export ``net`` to MindIR and read its graph. The caller's network keeps its training flags.
 
     Args:
         net: the network.
         inputs: what it is called with.
         training: the graph that is trained, with auxiliary heads and dropout, instead of the deployed one.
+        explain: whether to run a copy of a network that cannot be exported, to say if inputs or code are to blame.
     """
     with scratch_folder() as folder, evaluating(net), nothing_left_behind():
         path = folder / "trace"
@@ -60,9 +61,9 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
             _export(shown, inputs, str(path))
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+            remedy = _remedy(error, _runs(net, inputs) if explain else None)
             raise TraceError(f"{type(net).__name__} cannot be exported to MindIR with inputs of shape {shapes}"
-                             f"{_where(error)}; {_remedy(error, net, inputs)} (MindSpore says: {first_line(error)})"
-                             ) from error
+                             f"{_where(error)}; {remedy} (MindSpore says: {first_line(error)})") from error
         model = mind_ir_pb2.ModelProto()
         model.ParseFromString(path.with_suffix(".mindir").read_bytes())
     return replace(decode(model), training=training)
@@ -89,8 +90,8 @@ def _where(error: Exception) -> str:
     return f", at {own[-1][0]}:{own[-1][1]}" if own else ""
 
 
-def _remedy(error: Exception, net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> str:
-    """What to do about an error of the export."""
+def _remedy(error: Exception, runs: bool | None) -> str:
+    """What to do about an error of the export of a network that runs with its inputs, or not; None: it is not known."""
     if _OBJECT in str(error):
         return "its code makes an object of a Python class, which MindSpore does not export; return a tuple or a dict"
     if "JIT strict mode" in str(error):
@@ -98,16 +99,20 @@ def _remedy(error: Exception, net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> st
                 "ops.where for a branch, or compute it before the call")
     if "Parameter that wasn't created in nn.Cell" in str(error):
         return "MindSpore exports parameters that are attributes of a cell or lie in a ParameterTuple, but in no list"
-    if _runs(net, inputs):
+    if runs:
         return "the network runs with them in PyNative mode, so change what Graph mode does not take in its code"
-    return "it does not run with them either: pass inputs that the network takes"
+    return ("" if runs is None else "it does not run with them either: ") + "pass inputs that the network takes"
 
 
-def _runs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> bool:
-    """Whether the network takes these inputs when its operators are called one by one."""
+def _runs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> bool | None:
+    """Whether a copy takes these inputs when its operators are called one by one; None where there is no copy."""
+    try:
+        twin = copy_network(net)
+    except PruningError:
+        return None
     with in_mode(ms.PYNATIVE_MODE):
         try:
-            _wait_for(net(*inputs))
+            _wait_for(twin(*inputs))
         except Exception:  # whatever it is, MindSpore's words about the export are what the user gets to read
             return False
     return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from mindspore import nn
+from mindspore import nn, ops
 
 from mindspore_gs.graph.ir import Graph
 
@@ -25,4 +25,6 @@ def recomputable(graphs: Iterable[Graph], owned: Mapping[str, list]) -> frozense
 
 
 def _is_gamma(held: list[tuple[str, nn.Cell, str]]) -> bool:
-    return len(held) == 1 and isinstance(held[0][1], nn.LayerNorm) and held[0][2] == "gamma"
+    """The operator of the cell makes way for a method, so there must be one."""
+    return len(held) == 1 and isinstance(held[0][1], nn.LayerNorm) and held[0][2] == "gamma" \
+        and isinstance(vars(held[0][1]).get("layer_norm"), ops.LayerNorm)

@@ -52,7 +52,6 @@ def trace(net: nn.Cell, *inputs: Any, norms: str = "keep") -> ChannelGraph:
         raise TypeError(f"trace() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
     if norms not in NORMS:
         raise ValueError(f"'norms' must be one of {NORMS}, but got {norms!r}.")
-    _check_number(net, len(inputs))
     with step(f"tracing {type(net).__name__}"):
         graph, tensors = _exported(net, inputs)
         return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors, norms), tensors)
@@ -68,16 +67,18 @@ def trace_deployed(net: nn.Cell, *inputs: Any) -> ChannelGraph:
     Raises:
         TraceError: as :func:`trace`, but for what only training does.
     """
-    graph, tensors = _exported(net, inputs)
-    return ChannelGraph.of(net, (graph,), tensors)
+    with step(f"tracing {type(net).__name__}"):
+        graph, tensors = _exported(net, inputs)
+        return ChannelGraph.of(net, (graph,), tensors)
 
 
 def _exported(net: nn.Cell, inputs: tuple[Any, ...]) -> tuple[Any, tuple[ms.Tensor, ...]]:
     """The graph that evaluation runs, and the inputs that it was exported with."""
+    _check_number(net, len(inputs))
     if not inputs:
         return _guess(net)
     tensors = as_inputs(inputs, _weight_type(net))
-    return export_graph(net, tensors), tensors
+    return export_graph(net, tensors, explain=True), tensors
 
 
 def _weight_type(net: nn.Cell) -> Any:

@@ -130,5 +130,7 @@ def test_what_only_training_does_is_no_matter():
     folded = fold_batch_norm(net, x)
     assert isinstance(folded.norm, nn.SequentialCell)
     assert relative_difference(evaluate(folded, x).asnumpy(), evaluate(net, x).asnumpy()) <= 1e-5
+    before = state(net)
     with pytest.raises(TraceError, match="what training does with them cannot be seen"):
         trace(net, x)
+    assert same_state(state(net), before)
