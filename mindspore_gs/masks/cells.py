@@ -26,9 +26,7 @@ class MaskedParameter(property):
         raw = unmasked(attribute)
 
         def read(self):
-            value = getattr(self, raw)
-            stays = ops.stop_gradient(_cast(getattr(self, mask), value.dtype))
-            return self.mask_times(value, stays.reshape(shape))
+            return _product(self, raw, mask, shape)
 
         super().__init__(read)
         self.arguments = attribute, mask, shape
@@ -57,11 +55,7 @@ class MaskedTuple(property):
         def read(self):
             values = ()
             for attribute, mask, shape in raw:
-                value = getattr(self, attribute)
-                if mask:
-                    stays = ops.stop_gradient(_cast(getattr(self, mask), value.dtype))
-                    value = self.mask_times(value, stays.reshape(shape))
-                values = values + (value,)
+                values = values + (_product(self, attribute, mask, shape) if mask else getattr(self, attribute),)
             return values
 
         super().__init__(read)
@@ -75,6 +69,13 @@ class MaskedTuple(property):
 
     def __hash__(self):
         return hash(self.members)
+
+
+def _product(cell, attribute, mask, shape):
+    """A parameter of a cell times its mask."""
+    value = getattr(cell, attribute)
+    stays = ops.stop_gradient(_cast(getattr(cell, mask), value.dtype))
+    return cell.mask_times(value, stays.reshape(shape))
 
 
 def unmasked(attribute):

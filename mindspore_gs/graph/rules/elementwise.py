@@ -8,7 +8,7 @@ import numpy as np
 
 from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
-from mindspore_gs.graph.ids import NONE, compress, none_ids
+from mindspore_gs.graph.ids import NONE, compress, none_ids, rows_apart
 from mindspore_gs.graph.ir import Node
 from mindspore_gs.graph.questions import BLOCKED
 from mindspore_gs.graph.roles import Role
@@ -216,8 +216,7 @@ def _axis_of_channels(ids: np.ndarray, axes: list[int]) -> int | None:
     """
     if len(axes) < 2:
         return axes[0] if axes else None
-    lines = {k: np.sort(np.moveaxis(ids, k, -1).reshape(-1, ids.shape[k])) for k in axes}
-    found = [k for k in axes if (np.diff(lines[k]) != 0).all()]
+    found = [k for k in axes if rows_apart(ids, k) is not None]
     return found[0] if len(found) == 1 else None
 
 
