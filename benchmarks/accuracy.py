@@ -42,8 +42,8 @@ from mindspore_gs.graph import RESIDUAL_POLICIES  # noqa: E402
 from mindspore_gs.pruner.criteria import CRITERIA  # noqa: E402
 from mindspore_gs.pruner.widths import KINDS, SCOPES  # noqa: E402
 
-SHARED = ("net", "residual", "images", "batch", "holdout", "eval_on", "test_images", "budget", "min_channels",
-          "kf_steps", "pretrained")
+SHARED = ("net", "residual", "images", "prepared", "batch", "holdout", "eval_on", "test_images", "budget",
+          "min_channels", "kf_steps", "pretrained")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,6 +73,8 @@ def _what(result: argparse.ArgumentParser) -> None:
 def _images(result: argparse.ArgumentParser) -> None:
     result.add_argument("--data_path", help="folder of CIFAR-10's binary files; without it: scikit-learn's digits")
     result.add_argument("--images", type=int, default=1024, help="training images for everything but training")
+    result.add_argument("--prepared", default="training", choices=("training", "evaluation"),
+                        help="whether these images are augmented, once each, as in training")
     result.add_argument("--test_images", type=int, default=0, help="use only so many test images; 0: all")
     result.add_argument("--holdout", type=int, default=0, help="training images that are kept out of everything")
     result.add_argument("--eval_on", default="test", choices=("test", "holdout"))

@@ -12,7 +12,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
-from src.batches import Batches, normalise
+from src.batches import Batches, augment, normalise
 from src.data import Data, Images
 from src.engine import accuracy, sgd, train
 from src.files import load_checkpoint, save_checkpoint
@@ -82,13 +82,20 @@ class Dense:
             return 100 * accuracy(net, images, batch_size=1000)
         return 100 * accuracy_of_file(export_onnx(net, SHAPE, self.options.out / "networks" / "last.onnx"), images)
 
-    def images(self, seed: int) -> Images:
-        """The training images of a seed, for criteria, recalibration and compensation."""
+    def chosen(self, seed: int) -> Images:
+        """The training images of a seed, as they are."""
         chosen = np.random.default_rng(seed).permutation(len(self.data.train))[:self.options.images]
         return Images(self.data.train.pixels[chosen], self.data.train.labels[chosen])
 
+    def images(self, seed: int) -> Images:
+        """The same for criteria, recalibration and compensation: each augmented once, as training sees them."""
+        images = self.chosen(seed)
+        if self.options.prepared == "evaluation":
+            return images
+        return Images(augment(images.pixels, self.data.augment, np.random.default_rng(seed)), images.labels)
+
     def batches(self, seed: int) -> list[tuple[ms.Tensor, ms.Tensor]]:
-        """These images in batches, with labels, as they are."""
+        """These images in batches, with labels."""
         images, size = self.images(seed), self.options.batch
         parts = [images.part(slice(k, k + size)) for k in range(0, len(images), size)]
         return [(ms.Tensor(normalise(part.pixels)), ms.Tensor(part.labels)) for part in parts]
@@ -97,7 +104,7 @@ class Dense:
               teacher: float = 0.0, callbacks: list[Callback] | None = None) -> float:
         """SGD with momentum 0.9, weight decay 5e-4 and a rate that falls to 0 along a cosine. Returns the seconds."""
         begin = time.monotonic()
-        images = self.images(seed) if few else self.data.train
+        images = self.chosen(seed) if few else self.data.train
         batches = Batches(images, self.options.batch, seed, self.data.augment, steps=steps)
         optimizer = sgd(net.trainable_params(), cosine(rate, steps), 0.9, 5e-4)
         train(net, batches, 1, optimizer, title, callbacks or (), self.net if teacher else None, teacher)
@@ -110,7 +117,7 @@ class Dense:
         place = self.options.out / "networks" / f"{self.options.net}-knockoff-{seed}.ckpt"
         if place.is_file():
             return load_checkpoint(net, str(place))
-        batches = Batches(self.images(seed), self.options.batch, seed, self.data.augment, steps=self.options.kf_steps)
+        batches = Batches(self.chosen(seed), self.options.batch, seed, self.data.augment, steps=self.options.kf_steps)
         optimizer = nn.Adam(net.trainable_params(), ms.Tensor(cosine(0.004, self.options.kf_steps)))
         train(net, batches, 1, optimizer, "knockoff phase", algorithm.callbacks())
         save_checkpoint(net, place)

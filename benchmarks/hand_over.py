@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--pretrained", required=True, help="checkpoint of the dense network")
     result.add_argument("--data_path", required=True, help="folder of CIFAR-10's binary files")
     result.add_argument("--images", type=int, default=1024, help="training images for everything but training")
+    result.add_argument("--prepared", default="training", choices=("training", "evaluation"))
     result.add_argument("--test_images", type=int, default=0, help="use only so many test images; 0: all")
     result.add_argument("--holdout", type=int, default=0, help="training images that are kept out of everything")
     result.add_argument("--eval_on", default="test", choices=("test", "holdout"))

@@ -3,8 +3,8 @@
     python benchmarks/slb.py --data_path DATA --pretrained CHECKPOINT --out runs --bits 1 2 4 --epochs 8 --seeds 0 1
 
 Each run is one JSON file in the folder; a run whose file is there is not repeated. All ways train the same layers of
-the same network with the same bits, scales, batches, optimizer and number of steps. At the end the BatchNorm
-statistics are measured again for each, on the same images. A seed stands for its own order of training and logits.
+the same network with the same bits, scales, batches, optimizer and number of steps. A seed stands for its own order of
+training and logits.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from mindspore import nn  # noqa: E402
 from mindspore.common.dtype import QuantDtype  # noqa: E402
 from mindspore.train import Callback  # noqa: E402
 from rich.table import Table  # noqa: E402
-from src.batches import Batches, normalise  # noqa: E402
+from src.batches import Batches  # noqa: E402
 from src.data import Data, load_data  # noqa: E402
 from src.engine import accuracy, sgd, train  # noqa: E402
 from src.files import load_checkpoint  # noqa: E402
@@ -34,12 +34,12 @@ from src.models import NETWORKS, build  # noqa: E402
 from benchmarks.command import make_table, run  # noqa: E402
 from benchmarks.stored_runs import stored_run  # noqa: E402
 from benchmarks.straight_through import plain_weights, round_weights  # noqa: E402
-from mindspore_gs import SlbQuantAwareTraining, recalibrate, save_quantized  # noqa: E402
+from mindspore_gs import SlbQuantAwareTraining, save_quantized  # noqa: E402
 
 WAYS = ("slb", "slb_random", "straight_through")
 TYPES = {1: QuantDtype.INT1, 2: QuantDtype.INT2, 4: QuantDtype.INT4}
-SHARED = ("net", "epochs", "batch", "train_images", "eval_images", "holdout", "eval_on", "calibration", "t_factor",
-          "all_layers", "pretrained")
+SHARED = ("net", "epochs", "batch", "train_images", "eval_images", "holdout", "eval_on", "t_factor", "all_layers",
+          "pretrained")
 ONE = ("way", "bits", "lr", "seed")
 
 
@@ -60,7 +60,6 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--eval_images", type=int, default=0, help="that are evaluated; 0: all")
     result.add_argument("--holdout", type=int, default=0, help="training images that are kept out of everything")
     result.add_argument("--eval_on", default="test", choices=("test", "holdout"))
-    result.add_argument("--calibration", type=int, default=1024, help="images for BatchNorm statistics in the end")
     result.add_argument("--t_factor", type=float, default=3.2, help="of SLB's temperature; 1.2 needs many epochs")
     result.add_argument("--all_layers", action="store_true", help="the first and the last layers as well")
     return result
@@ -70,8 +69,8 @@ def measure(options: argparse.Namespace) -> dict:
     """Do the runs that are not there yet.
 
     Returns:
-        ``rows``, one for each run: what was asked for, accuracies in percent (``dense``, ``trained``,
-        ``recalibrated``), ``bytes`` (float checkpoint and packed file) and ``seconds``.
+        ``rows``, one for each run: what was asked for, accuracies in percent (``dense``, ``trained``),
+        ``bytes`` (float checkpoint and packed file) and ``seconds``.
     """
     settings = {name: getattr(options, name) for name in SHARED}
     bench, rows = Bench(options), []
@@ -135,16 +134,10 @@ class Bench:
         log = self._train(net, self.options.epochs, lr, seed, way, callbacks)
         small = plain_weights(net) if straight else algorithm.convert(net)
         found = {"dense": self._dense, "trained": self._accuracy(small), "losses": [entry["loss"] for entry in log]}
-        found["recalibrated"] = self._accuracy(recalibrate(small, self._calibration(seed)))
         if not straight:
             found["bytes"] = sizes(net=self.network(), small=small)
-        shown = {name: round(found[name], 2) for name in ("dense", "trained", "recalibrated")}
+        shown = {name: round(found[name], 2) for name in ("dense", "trained")}
         return found | {"seconds": time.monotonic() - begin, "shown": shown}
-
-    def _calibration(self, seed: int) -> list[ms.Tensor]:
-        chosen = np.random.default_rng(seed).permutation(len(self.data.train))[:self.options.calibration]
-        size = self.options.batch
-        return [ms.Tensor(normalise(self.data.train.pixels[chosen[k:k + size]])) for k in range(0, len(chosen), size)]
 
     def _accuracy(self, net: nn.Cell) -> float:
         return 100 * accuracy(net, self.data.evaluation, batch_size=500)
@@ -168,10 +161,10 @@ def table(record: dict) -> Table:
     o = record["options"]
     result = make_table(f"{o['net']}, {o['epochs']} epochs of {o['train_images'] or 'all'} images: accuracy in "
                         f"percent, mean over {len(o['seeds'])} seeds +- half of the range", ("way", "bits", "lr"),
-                        ("float", "trained", "recalibrated", "packed / float file"))
+                        ("float", "trained", "packed / float file"))
     for key in dict.fromkeys((row["way"], row["bits"], row["lr"]) for row in record["rows"]):
         rows = [row for row in record["rows"] if (row["way"], row["bits"], row["lr"]) == key]
-        cells = [_spread([row[name] for row in rows]) for name in ("dense", "trained", "recalibrated")]
+        cells = [_spread([row[name] for row in rows]) for name in ("dense", "trained")]
         size = rows[0].get("bytes")
         result.add_row(*map(str, key), *cells, f"{size['packed'] / size['float']:.3f}" if size else "as SLB")
     return result
