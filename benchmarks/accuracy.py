@@ -6,9 +6,9 @@
 
 Each network that is measured is one JSON file in the folder. What is there is not measured again, so the command goes
 on where it was stopped. The rows of one criterion, scope, target and seed share the choice of channels. A seed stands
-for its own training images (``--images``: for criteria that look at data, the knockoff phase, recalibration and
-compensation), its own order of training, and its own random scores. Without --data_path the images are scikit-learn's
-digits; without --pretrained a dense network is trained first.
+for its own training images (``--images``: for criteria that look at data, the knockoff phase and compensation, as they
+are; augmented, as training has them, for recalibration), its own order of training, and its own random scores. Without
+--data_path the images are scikit-learn's digits; without --pretrained a dense network is trained first.
 
 Further rows start from other weights in the same slim architecture. scratch-E trains initial weights for
 ``--scratch-epochs``, scratch-B for as many MACs as that costs the dense network (Liu et al., Rethinking the Value of
@@ -42,8 +42,8 @@ from mindspore_gs.graph import RESIDUAL_POLICIES  # noqa: E402
 from mindspore_gs.pruner.criteria import CRITERIA  # noqa: E402
 from mindspore_gs.pruner.widths import KINDS, SCOPES  # noqa: E402
 
-SHARED = ("net", "residual", "images", "prepared", "batch", "holdout", "eval_on", "test_images", "budget",
-          "min_channels", "kf_steps", "pretrained")
+SHARED = ("net", "residual", "images", "batch", "holdout", "eval_on", "test_images", "budget", "min_channels",
+          "kf_steps", "pretrained")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,8 +73,6 @@ def _what(result: argparse.ArgumentParser) -> None:
 def _images(result: argparse.ArgumentParser) -> None:
     result.add_argument("--data_path", help="folder of CIFAR-10's binary files; without it: scikit-learn's digits")
     result.add_argument("--images", type=int, default=1024, help="training images for everything but training")
-    result.add_argument("--prepared", default="training", choices=("training", "evaluation"),
-                        help="whether these images are augmented, once each, as in training")
     result.add_argument("--test_images", type=int, default=0, help="use only so many test images; 0: all")
     result.add_argument("--holdout", type=int, default=0, help="training images that are kept out of everything")
     result.add_argument("--eval_on", default="test", choices=("test", "holdout"))

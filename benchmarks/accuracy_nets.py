@@ -82,21 +82,19 @@ class Dense:
             return 100 * accuracy(net, images, batch_size=1000)
         return 100 * accuracy_of_file(export_onnx(net, SHAPE, self.options.out / "networks" / "last.onnx"), images)
 
-    def chosen(self, seed: int) -> Images:
-        """The training images of a seed, as they are."""
+    def images(self, seed: int) -> Images:
+        """The training images of a seed, for everything but training, as they are."""
         chosen = np.random.default_rng(seed).permutation(len(self.data.train))[:self.options.images]
         return Images(self.data.train.pixels[chosen], self.data.train.labels[chosen])
 
-    def images(self, seed: int) -> Images:
-        """The same for criteria, recalibration and compensation: each augmented once, as training sees them."""
-        images = self.chosen(seed)
-        if self.options.prepared == "evaluation":
-            return images
+    def augmented(self, seed: int) -> Images:
+        """The same, each augmented once: the dense network's statistics are of such images, and recalibration's too."""
+        images = self.images(seed)
         return Images(augment(images.pixels, self.data.augment, np.random.default_rng(seed)), images.labels)
 
-    def batches(self, seed: int) -> list[tuple[ms.Tensor, ms.Tensor]]:
-        """These images in batches, with labels."""
-        images, size = self.images(seed), self.options.batch
+    def batches(self, images: Images) -> list[tuple[ms.Tensor, ms.Tensor]]:
+        """Images in batches, with labels."""
+        size = self.options.batch
         parts = [images.part(slice(k, k + size)) for k in range(0, len(images), size)]
         return [(ms.Tensor(normalise(part.pixels)), ms.Tensor(part.labels)) for part in parts]
 
@@ -104,7 +102,7 @@ class Dense:
               teacher: float = 0.0, callbacks: list[Callback] | None = None) -> float:
         """SGD with momentum 0.9, weight decay 5e-4 and a rate that falls to 0 along a cosine. Returns the seconds."""
         begin = time.monotonic()
-        images = self.chosen(seed) if few else self.data.train
+        images = self.images(seed) if few else self.data.train
         batches = Batches(images, self.options.batch, seed, self.data.augment, steps=steps)
         optimizer = sgd(net.trainable_params(), cosine(rate, steps), 0.9, 5e-4)
         train(net, batches, 1, optimizer, title, callbacks or (), self.net if teacher else None, teacher)
@@ -117,7 +115,7 @@ class Dense:
         place = self.options.out / "networks" / f"{self.options.net}-knockoff-{seed}.ckpt"
         if place.is_file():
             return load_checkpoint(net, str(place))
-        batches = Batches(self.chosen(seed), self.options.batch, seed, self.data.augment, steps=self.options.kf_steps)
+        batches = Batches(self.images(seed), self.options.batch, seed, self.data.augment, steps=self.options.kf_steps)
         optimizer = nn.Adam(net.trainable_params(), ms.Tensor(cosine(0.004, self.options.kf_steps)))
         train(net, batches, 1, optimizer, "knockoff phase", algorithm.callbacks())
         save_checkpoint(net, place)
@@ -134,7 +132,7 @@ class Slims:
 
     def __init__(self, dense: Dense, choice: Choice) -> None:
         self.dense, self.choice, self.options = dense, choice, dense.options
-        self.batches = dense.batches(choice.seed)
+        self.batches = dense.batches(dense.images(choice.seed))
         self.seconds: dict[str, float] = {}
 
     @property
@@ -169,7 +167,7 @@ class Slims:
     @cached_property
     def recalibrated(self) -> nn.Cell:
         """The slim network with new statistics."""
-        return recalibrate(copy_network(self.nothing), self.batches)
+        return recalibrate(copy_network(self.nothing), self.dense.batches(self.dense.augmented(self.choice.seed)))
 
     @cached_property
     def compensated(self) -> nn.Cell:

@@ -2,8 +2,9 @@
 
     python benchmarks/hand_over.py --data_path DATA --pretrained CHECKPOINT --seed 0 --steps 100 --out seed0.npz
 
-The file has the dense network's parameters by name, the seed's training images of ``benchmarks/accuracy.py``, the
-images that are measured, and the batches of its fine-tuning, augmented, in its order. Images are uint8 (N, 3, 32, 32).
+The file has the dense network's parameters by name, the training images on which ``benchmarks/accuracy.py`` measures
+statistics again for this seed, augmented, the images that are measured, and the batches of its fine-tuning, augmented,
+in its order. Images are uint8 (N, 3, 32, 32).
 """
 
 import argparse
@@ -28,7 +29,6 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--pretrained", required=True, help="checkpoint of the dense network")
     result.add_argument("--data_path", required=True, help="folder of CIFAR-10's binary files")
     result.add_argument("--images", type=int, default=1024, help="training images for everything but training")
-    result.add_argument("--prepared", default="training", choices=("training", "evaluation"))
     result.add_argument("--test_images", type=int, default=0, help="use only so many test images; 0: all")
     result.add_argument("--holdout", type=int, default=0, help="training images that are kept out of everything")
     result.add_argument("--eval_on", default="test", choices=("test", "holdout"))
@@ -43,7 +43,7 @@ def gather(options: argparse.Namespace) -> dict[str, np.ndarray]:
     """The arrays of the file."""
     data = load_data(options.data_path, options.holdout, options.eval_on, eval_images=options.test_images)
     dense = Dense(options, data)
-    images = dense.images(options.seed)
+    images = dense.augmented(options.seed)
     found = {f"weights/{p.name}": p.asnumpy() for p in dense.net.get_parameters()}
     found |= {"pixels": images.pixels, "labels": images.labels, "mean": MEAN, "std": STD,
               "test_pixels": data.evaluation.pixels, "test_labels": data.evaluation.labels}
