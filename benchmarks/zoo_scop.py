@@ -10,8 +10,8 @@ from mindspore import Tensor, nn
 from benchmarks.randomise import calibrate, samples
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
 from mindspore_gs._cells import evaluating
-from mindspore_gs.errors import PruningError, first_line
-from mindspore_gs.slim import relative_difference
+from mindspore_gs.errors import ParityError, PruningError, first_line
+from mindspore_gs.slim import check_equal, relative_difference
 
 POLICIES = ("keep", "couple")
 RATE = 0.5
@@ -65,8 +65,17 @@ def _one(net: nn.Cell, residual: str, shapes: Sequence[tuple[int, ...]], seed: i
     with evaluating(net), evaluating(small):
         masked, slim = ([t.asnumpy() for t in tensors(each(*batch))] for each in (net, small))
     record["masked_slim"] = max(relative_difference(a, b) for a, b in zip(slim, masked, strict=True))
-    record["status"] = "equal" if record["masked_slim"] <= ALLOWED else "WRONG"
+    record["status"] = "equal" if record["masked_slim"] <= ALLOWED or _excused(net, small, batch) else "WRONG"
     return record
+
+
+def _excused(net: nn.Cell, small: nn.Cell, batch: Sequence[Tensor]) -> bool:
+    """Whether one rounding moves the masked network as far, and all layers agree: the package's own check."""
+    try:
+        check_equal(net, small, batch, locate=False)
+    except ParityError:
+        return False
+    return True
 
 
 def _moved(net: nn.Cell, batch: Sequence[Tensor]) -> int:

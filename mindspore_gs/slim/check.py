@@ -54,8 +54,9 @@ def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequenc
     - *Random.* An output that changes from run to run is compared with the same seed in front of both runs, and left
       out where a seed does not make it the same; others count as ever.
     - *Rounding.* Eight times what the output moves by when inputs and weights move by one rounding is allowed, up to
-      :math:`10^{-3}`. An output that moves by more, such as a ranking of saturated scores, says nothing; then all
-      layers have to agree instead.
+      :math:`10^{-3}`. So is what it moves by when they move by eight roundings, which finds decisions that one does
+      not change. An output that moves by more, such as a ranking of saturated scores, says nothing; then all layers
+      have to agree instead.
 
     Args:
         masked: the network at full width.
@@ -184,11 +185,22 @@ def compare(net: nn.Cell, other: Callable[[], Any] | None, inputs: tuple[Any, ..
     if all(difference <= tolerance for difference in found.values()):
         return Verdict(found, random, {}, tolerance)
     rounded = tuple(_rounded(net, inputs))
+    near = _movement(run, view, rounded)
+    verdict = Verdict(found, random, {place: near.get(place, INFINITE) for place in found}, tolerance, rounded)
+    if not verdict.different:
+        return verdict
+    far = _movement(run, view, tuple(_rounded(net, inputs, FACTOR, seeds=2)))
+    movement = {place: max(moved, far.get(place, INFINITE) / FACTOR) for place, moved in verdict.movement.items()}
+    return Verdict(found, random, movement, tolerance, rounded)
+
+
+def _movement(run: Callable[[], Any], view: Callable[[Any], Any],
+              rounded: Iterable[tuple[nn.Cell, tuple[Any, ...]]]) -> dict[str, float]:
+    """How far each output moves at most, from what ``run`` returns."""
     with in_mode(ms.PYNATIVE_MODE):
         here = _run_seeded(run)
         moved = [differences(view(_run_seeded(lambda: twin(*values))), here) for twin, values in rounded]  # noqa: B023
-    movement = {place: max(m.get(place, INFINITE) for m in moved) for place in found}
-    return Verdict(found, random, movement, tolerance, rounded)
+    return {place: max(m.get(place, INFINITE) for m in moved) for m in moved for place in m}
 
 
 def _without_chance(run: Callable[[], Any], other: Callable[[], Any] | None, found: Mapping[str, float],
@@ -206,23 +218,27 @@ def _without_chance(run: Callable[[], Any], other: Callable[[], Any] | None, fou
     return kept, random
 
 
-def _rounded(net: nn.Cell, inputs: tuple[Any, ...]) -> Iterator[tuple[nn.Cell, tuple[Any, ...]]]:
-    """The network with its inputs a rounding up and a rounding down, and with weights a rounding up or down."""
+def _rounded(net: nn.Cell, inputs: tuple[Any, ...], steps: int = 1,
+             seeds: int = 1) -> Iterator[tuple[nn.Cell, tuple[Any, ...]]]:
+    """The network with its inputs so many roundings up, and down, and with weights moved either way, drawn by seeds."""
     for towards in (np.inf, -np.inf):
-        yield net, tuple(_next(value, towards) if isinstance(value, ms.Tensor) else value for value in inputs)
-    twin = copy_network(net)
-    signs = np.random.default_rng(0)
-    for parameter in twin.get_parameters():
-        parameter.set_data(_next(parameter, np.where(signs.random(parameter.shape) < 0.5, np.inf, -np.inf)))
-    yield twin, inputs
+        yield net, tuple(_next(value, towards, steps) if isinstance(value, ms.Tensor) else value for value in inputs)
+    for seed in range(seeds):
+        twin, signs = copy_network(net), np.random.default_rng(seed)
+        for parameter in twin.get_parameters():
+            either = np.where(signs.random(parameter.shape) < 0.5, np.inf, -np.inf)
+            parameter.set_data(_next(parameter, either, steps))
+        yield twin, inputs
 
 
-def _next(value: ms.Tensor, towards: Any) -> ms.Tensor:
+def _next(value: ms.Tensor, towards: Any, steps: int = 1) -> ms.Tensor:
     """The next number in the tensor's type; half precision is rounded in its own type, integers stay."""
     if value.dtype not in (ms.float16, ms.float32, ms.float64):
         return ms.Tensor(value)
-    array = value.asnumpy()
-    return ms.Tensor(np.nextafter(array, np.asarray(towards, array.dtype)), value.dtype)
+    array: np.ndarray = value.asnumpy()
+    for _ in range(steps):
+        array = np.asarray(np.nextafter(array, np.asarray(towards, array.dtype)))
+    return ms.Tensor(array, value.dtype)
 
 
 def _run_seeded(run: Callable[[], Any]) -> Any:

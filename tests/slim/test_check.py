@@ -137,6 +137,32 @@ def test_a_wrong_ranking_is_not_excused(wrong):
         check_equal(masked, small, SPECIFICATION)
 
 
+class Step(nn.Cell):
+    """A decision that one rounding does not change, and a few do."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1, weight_init="ones")
+        self.limit = 9 + 3e-6  # 9 is the output, and one rounding of it 1e-6
+
+    def construct(self, x):
+        return ops.cast(self.conv(x) > self.limit, ms.float32)
+
+
+@pytest.mark.parametrize(("roundings", "same"), [(5, True), (500, False)])
+def test_a_decision_that_some_roundings_change(roundings, same):
+    masked, small = Step(), Step()
+    for _ in range(roundings):
+        small.conv.weight.set_data(ms.Tensor(np.nextafter(small.conv.weight.asnumpy(), np.float32(np.inf))))
+    x = ms.Tensor(np.full((1, 3, 2, 2), 3, np.float32))
+    assert relative_difference(small(x), masked(x)) == 1
+    if same:
+        assert check_equal(masked, small, (x,)) == 0
+    else:
+        with pytest.raises(ParityError, match="differs"):
+            check_equal(masked, small, (x,))
+
+
 class Steep(nn.Cell):
     """An output that amplifies its input, as deep networks with small variances do."""
 
