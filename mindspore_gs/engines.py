@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def engine(which: str | Callable[[Path], float]) -> Engine:
     """
     if callable(which):
         return Engine(getattr(which, "__name__", "function"), export_onnx, partial(_by_function, which))
-    if which not in ENGINES:
+    if not isinstance(which, str) or which not in ENGINES:
         raise ValueError(f"the engine must be one of {tuple(ENGINES)} or a function that takes the path of an ONNX "
                          f"file and returns seconds, but got {which!r}.")
     return ENGINES[which]()
@@ -106,7 +107,7 @@ ENGINES: dict[str, Callable[[], Engine]] = {"mindspore": _mindspore, "onnxruntim
 def _by_function(function: Callable[[Path], float], files: Sequence[Path], inputs: Sequence[Any]) -> list[float]:
     seconds = [function(file) for file in files]
     for found in seconds:
-        if not isinstance(found, (int, float)) or not found > 0 or not np.isfinite(found):
+        if not isinstance(found, Real) or isinstance(found, bool) or not 0 < found < np.inf:
             raise EngineError("the function that times a file must return the seconds of one inference as a positive "
                               f"number, but returned {found!r}.")
     return [float(found) for found in seconds]

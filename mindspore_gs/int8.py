@@ -1,7 +1,7 @@
 """INT8 files for devices: onnxruntime's static quantisation of an exported network."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,18 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
     onnxruntime's documentation of ``onnxruntime.quantization.quantize_static``, which does the work.
 
     Args:
-        file: what :func:`~mindspore_gs.export_onnx` wrote.
-        data: calibration batches, such as a few hundred training images: arrays or tensors of the shapes that the
-            file takes; for a network of several inputs, tuples of them. A batch ``(images, labels)`` of a file with
-            one input is taken without its labels.
+        file: what :func:`~mindspore_gs.export_onnx` wrote; ``.onnx`` may be left out.
+        data: calibration batches, such as a few hundred training images: arrays or tensors of the shapes and types
+            that the file takes, prepared as the network's inputs are; for a network of several inputs, tuples of them,
+            or dicts by the names of the file's inputs. A batch ``(images, labels)`` of a file with one input is taken
+            without its labels.
         file_name: path of the new file; ``.onnx`` is appended where it is missing. It is replaced once it is complete.
 
     Returns:
         Path of the new file.
 
     Raises:
+        TypeError: ``data`` are no batches, or a path is no path.
         ExportError: onnxruntime is not installed, a file cannot be read or written, there is no batch, or a batch does
             not fit the file.
 
@@ -57,6 +59,8 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
     path = path_with_suffix("quantize_onnx()", "file_name", file_name, ".onnx")
     check_batches("quantize_onnx", data)
     if not checked_path("quantize_onnx()", "file", file).is_file():
+        file = path_with_suffix("quantize_onnx()", "file", file, ".onnx")
+    if not Path(file).is_file():
         raise ExportError(f"there is no ONNX file at {file}.")
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -103,23 +107,56 @@ class _Batches:
             if not self.count:
                 raise ExportError("INT8 needs at least one calibration batch, but got none.")
             return None
-        values = [_array(value) for value in (batch if isinstance(batch, (tuple, list)) else (batch,))]
-        if len(self.inputs) == 1:
-            values = values[:1]
-        if len(values) != len(self.inputs):
-            raise ExportError(f"the file takes {len(self.inputs)} inputs, but calibration batch {self.count + 1} has "
-                              f"{len(values)}.")
-        for entry, value in zip(self.inputs, values):
-            fits = len(entry.shape) == value.ndim and all(
-                not isinstance(size, int) or size == got for size, got in zip(entry.shape, value.shape))
-            if not fits or not np.isfinite(value).all():
-                raise ExportError(f"calibration batch {self.count + 1} must be finite numbers of shape {entry.shape} "
-                                  f"for the input {entry.name!r}, but has shape {list(value.shape)}"
-                                  + ("." if not fits else " and numbers that are not finite."))
+        where = f"calibration batch {self.count + 1}"
+        for entry, value in zip(self.inputs, values := self._values(batch, where)):
+            _check(entry, value, where)
         self.count += 1
         return {entry.name: value for entry, value in zip(self.inputs, values)}
 
+    def _values(self, batch: Any, where: str) -> list[np.ndarray]:
+        """An array for each input of the file."""
+        names = [entry.name for entry in self.inputs]
+        if isinstance(batch, Mapping):
+            missing = [name for name in names if name not in batch]
+            if missing:
+                raise ExportError(f"{where} is a dict without {missing[0]!r}; the file's inputs are called {names}, "
+                                  f"but its keys are {list(batch)}.")
+            parts = [batch[name] for name in names]
+        else:
+            parts = list(batch) if isinstance(batch, (tuple, list)) else [batch]
+            parts = parts[:1] if len(names) == 1 else parts
+        if len(parts) != len(names):
+            raise ExportError(f"the file takes {len(names)} inputs, but {where} has {len(parts)}.")
+        return [_array(part, entry) for part, entry in zip(parts, self.inputs)]
 
-def _array(value: Any) -> np.ndarray:
+
+_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64",
+          "tensor(bool)": "bool"}  # integers are called alike
+
+
+def _type(entry: Any) -> np.dtype:
+    return np.dtype(_TYPES.get(entry.type, entry.type.removeprefix("tensor(").removesuffix(")")))
+
+
+def _array(value: Any, entry: Any) -> np.ndarray:
+    """An array of the type that the file takes, where that is of the same kind."""
     found = value.asnumpy() if hasattr(value, "asnumpy") else np.asarray(value)
-    return found.astype(np.float32) if found.dtype == np.float64 else found
+    alike = any(np.issubdtype(found.dtype, kind) and np.issubdtype(_type(entry), kind)
+                for kind in (np.floating, np.integer))
+    return found.astype(_type(entry)) if alike else found
+
+
+def _check(entry: Any, value: np.ndarray, where: str) -> None:
+    """Numbers of the type and shape of an input.
+
+    Raises:
+        ExportError: they are something else.
+    """
+    wanted = f"{where} must be numbers of type {_type(entry)} and shape {entry.shape} for the input {entry.name!r}, but"
+    if len(entry.shape) != value.ndim or not value.size or any(
+            isinstance(size, int) and size != got for size, got in zip(entry.shape, value.shape)):
+        raise ExportError(f"{wanted} has shape {list(value.shape)}.")
+    if value.dtype != _type(entry):
+        raise ExportError(f"{wanted} has type {value.dtype}; prepare it as the network's inputs are in training.")
+    if not np.isfinite(value).all():
+        raise ExportError(f"{wanted} has numbers that are not finite.")

@@ -19,7 +19,7 @@ from mindspore_gs.errors import ExportError, TraceError, first_line
 from mindspore_gs.export.batch import FixedBatchError, with_open_batch
 from mindspore_gs.export.files import exporting
 from mindspore_gs.export.onnx_model import build_model
-from mindspore_gs.export.proof import first_doubt, refuse
+from mindspore_gs.export.proof import first_doubt, refuse, tensors_of
 from mindspore_gs.export.tanh import has_tanh, with_tanh_of_mindspore
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.ir import Graph
@@ -30,7 +30,7 @@ from mindspore_gs.slim.fold import fold_batch_norm as folded
 _log = logging.getLogger("mindspore_gs")
 
 _TRACED = (2, 3)  # batches whose graphs are compared: MindSpore leaves operators out where the batch is 1
-_OTHER = (3, 1)  # the batch that an open file is tried with besides the user's own
+_OTHERS = (3, 1)  # batches that an open file is tried with besides the user's own
 
 
 def export_onnx(net: nn.Cell, inputs: Any, file_name: str | os.PathLike, *,
@@ -45,7 +45,7 @@ def export_onnx(net: nn.Cell, inputs: Any, file_name: str | os.PathLike, *,
     ``inputs`` only; a warning of the logger ``mindspore_gs`` and the file's metadata (``batch``) say why.
 
     The file passes ONNX's checker. Where onnxruntime is installed, it runs the file with the batch of ``inputs`` and,
-    where the batch is open, with another one.
+    where the batch is open, with the batches 1 and 3 as well.
 
     Args:
         net: the network, usually a slim one.
@@ -120,22 +120,31 @@ def _need_onnx() -> None:
 
 def _write_equal(net: nn.Cell, inputs: ExportInputs, path: Path, wishes: _Wishes) -> None:
     """Write the network folded or as it is, with an open batch or a fixed one: the first of these that is equal."""
-    doubt = None
+    doubt, batch = None, None
     for candidate in _candidates(net, inputs, wishes.fold):
         graph, reason = _traced(candidate, inputs) if wishes.open_batch else (_closed(candidate, inputs), _FIXED)
-        if reason is not None or inputs.open_batch:
-            _save(candidate, graph, inputs, path, wishes, reason)
-        else:
+        if reason is None and not inputs.open_batch:
             reason = _opened(net, candidate, graph, inputs, path, wishes)
-            if reason is not None:
-                _save(candidate, _closed(candidate, inputs), inputs, path, wishes, reason)
-        doubt = _doubt(net, path, inputs.probes)
+            if reason is None:
+                return
+            graph = _closed(candidate, inputs)
+        _save(candidate, graph, inputs, path, wishes, reason)
+        doubt, batch = _first_doubt(net, path, inputs)
         if doubt is None:
             if reason not in (None, _FIXED):
                 _log.warning("%s: the batch of the ONNX file is fixed: %s", type(net).__name__, reason)
             return
     if doubt is not None:
-        refuse(doubt, "ONNX")
+        refuse(doubt, "ONNX" if batch is None else f"ONNX, with batch {batch},")
+
+
+def _first_doubt(net: nn.Cell, path: Path, inputs: ExportInputs) -> tuple[Verdict | None, int | None]:
+    """What is wrong with the file, and at which batch where it has to take any."""
+    for probe in inputs.probes:
+        doubt = _doubt(net, path, (probe,))
+        if doubt is not None:
+            return doubt, next(len(x) for x in probe if x.shape) if inputs.open_batch else None
+    return None, None
 
 
 def _candidates(net: nn.Cell, inputs: ExportInputs, fold: bool) -> Iterator[nn.Cell]:
@@ -177,12 +186,38 @@ def _save(net: nn.Cell, graph: Graph, inputs: ExportInputs, path: Path, wishes: 
 
 def _opened(net: nn.Cell, candidate: nn.Cell, graph: Graph, inputs: ExportInputs, path: Path,
             wishes: _Wishes) -> str | None:
-    """Write the file with an open batch and try it with another one; why it has to be fixed, or None."""
+    """Write the file with an open batch, and try it with the user's and others; why it has to be fixed, or None."""
+    opened = inputs.opened()
     try:
         _save(candidate, graph, inputs, path, wishes, None)
     except ExportError as error:  # if the batch is not what is in the way, the file for one batch fails as well
         return str(error)
-    return _why_not_open(net, inputs, path)
+    tried = [(inputs.batch, inputs.probes[0])]
+    if opened is not None:
+        others = ((batch, opened.with_batch(batch)) for batch in _OTHERS if batch != inputs.batch)
+        tried += [(batch, probe) for batch, probe in others if _takes(net, probe)]
+    return next((why for why in (_why_not(net, path, *each) for each in tried) if why), None)
+
+
+def _takes(net: nn.Cell, probe: tuple[ms.Tensor, ...]) -> bool:
+    """Whether a network runs with another batch: code such as ``x[1]`` takes no single sample, and no file has to."""
+    try:
+        tensors = tensors_of(net(*probe))
+        return all(tensor.asnumpy() is not None for tensor in tensors)  # PyNative mode fails no earlier than here
+    except Exception as error:
+        _log.debug("%s takes no inputs of the shapes %s: %s", type(net).__name__, [x.shape for x in probe], error)
+        return False
+
+
+def _why_not(net: nn.Cell, path: Path, batch: int | None, probe: tuple[ms.Tensor, ...]) -> str | None:
+    """What goes wrong with a file of an open batch at one batch, or None."""
+    try:
+        doubt = _doubt(net, path, (probe,))
+    except ExportError as error:
+        return f"with batch {batch}, {str(error).partition('. ')[0].rstrip('.')}"
+    if doubt is None:
+        return None
+    return f"with batch {batch} it " + (f"differs by {doubt.worst:.1e}" if doubt.different else "cannot be compared")
 
 
 def _weights(net: nn.Cell, graph: Graph) -> Mapping[str, np.ndarray]:
@@ -191,21 +226,6 @@ def _weights(net: nn.Cell, graph: Graph) -> Mapping[str, np.ndarray]:
     if unknown:
         raise ExportError(f"the traced network reads the parameter {unknown[0]!r}, which is none of its own")
     return {name: values[name].asnumpy() for name in graph.parameters}
-
-
-def _why_not_open(net: nn.Cell, inputs: ExportInputs, path: Path) -> str | None:
-    """Try the file with a batch that is not the user's; what went wrong, or None."""
-    opened = inputs.opened()
-    if opened is None:
-        return None
-    batch = next(size for size in _OTHER if size != inputs.batch)
-    try:
-        doubt = _doubt(net, path, (opened.with_batch(batch),))
-    except ExportError as error:
-        return f"with batch {batch}, {error}"
-    if doubt is None:
-        return None
-    return f"with batch {batch} it " + (f"differs by {doubt.worst:.1e}" if doubt.different else "cannot be compared")
 
 
 def _doubt(net: nn.Cell, path: Path, probes: Sequence[tuple[ms.Tensor, ...]]) -> Verdict | None:

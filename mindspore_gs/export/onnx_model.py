@@ -1,6 +1,6 @@
 """From a traced graph to an ONNX model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,11 +40,15 @@ def build_model(graph: Graph, weights: Mapping[str, np.ndarray], dtypes: Mapping
     outputs = writer.outputs()
     writer.nodes, writer.initializers = fold_constants(writer.nodes, writer.initializers, graph.parameters,
                                                        [name for name, _, _ in outputs], OPSET)
-    names = _names(output_names, "output", len(outputs))
-    arguments = tuple(name.rpartition(":")[2] for name in graph.inputs)
-    renamed = dict(zip(graph.inputs, _names(input_names, "input", len(arguments), arguments)))
+    arguments = [name.rpartition(":")[2].removesuffix("_$") for name in graph.inputs]  # MindSpore makes x_$ of some x
+    own = set(writer.initializers) & set(graph.parameters)
+    taken = _names(input_names, "input", arguments, own)
+    usual = ["output"] if len(outputs) == 1 else [f"output_{k}" for k in range(len(outputs))]
+    names = _names(output_names, "output", usual, own | set(taken))
+    renamed = dict(zip(graph.inputs, taken))
     _name_outputs(writer, outputs, names, renamed)
-    _check_names(writer, [*renamed.values()])
+    _check_names([*taken, *names], own)
+    _make_way(writer, own, renamed)
     if sum(array.nbytes for array in writer.initializers.values()) > _LARGEST:
         raise ExportError("the weights have more than 2 GB, which no ONNX file of one piece holds")
     for proto in writer.nodes:
@@ -55,18 +59,27 @@ def build_model(graph: Graph, weights: Mapping[str, np.ndarray], dtypes: Mapping
     results = [helper.make_tensor_value_info(name, writer.type_number(dtype), _sizes(shape))
                for name, (_, shape, dtype) in zip(names, outputs)]
     proto = helper.make_graph(writer.nodes, "network", tensors, results, [
-        numpy_helper.from_array(array, name) for name, array in writer.initializers.items()])
+        numpy_helper.from_array(array, renamed.get(name, name)) for name, array in writer.initializers.items()])
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION,
                              producer_name="mindspore_gs")
 
 
-def _names(given: Sequence[str] | None, what: str, count: int, default: tuple[str, ...] = ()) -> list[str]:
+def _names(given: Sequence[str] | None, what: str, usual: Sequence[str], taken: Collection[str]) -> list[str]:
+    """The user's names, or the usual ones with a number behind those that are taken."""
     if given is None:
-        return list(default) or ([what] if count == 1 else [f"{what}_{k}" for k in range(count)])
+        found: list[str] = []
+        for name in usual:
+            found.append(_free(name, {*taken, *found}))
+        return found
+    count = len(usual)
     if isinstance(given, str) or len(given) != count or len(set(given)) != count or not all(
             isinstance(name, str) and name for name in given):
         raise ExportError(f"{what}_names must be {count} different names, one for each {what}, but got {given!r}.")
     return list(given)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    return next(each for each in (name, *(f"{name}_{k}" for k in range(1, len(taken) + 2))) if each not in taken)
 
 
 def _name_outputs(writer: Writer, outputs: Sequence[tuple[str, Any, str]], names: Sequence[str],
@@ -79,13 +92,21 @@ def _name_outputs(writer: Writer, outputs: Sequence[tuple[str, Any, str]], names
         renamed[value] = name
 
 
-def _check_names(writer: Writer, wanted: Sequence[str]) -> None:
-    """Names that the user wants, or that are usual, may not be those of something else."""
-    own = {name for proto in writer.nodes for name in proto.output} | set(writer.initializers)
+def _check_names(wanted: Sequence[str], weights: Collection[str]) -> None:
+    """Names that the user wants may not be those of a weight, nor of both an input and an output."""
     for name in wanted:
-        if wanted.count(name) > 1 or name in own:
+        if wanted.count(name) > 1 or name in weights:
             raise ExportError(f"the name {name!r} of an input or output belongs to another value of the network; give "
-                              "input_names or output_names")
+                              "other input_names or output_names")
+
+
+def _make_way(writer: Writer, weights: Collection[str], renamed: dict[str, str]) -> None:
+    """Values inside of the network that have the name of an input or output get another one."""
+    computed = {name for proto in writer.nodes for name in proto.output} | set(writer.initializers)
+    inside = computed - {*weights, *renamed}
+    wanted = set(renamed.values())
+    for name in sorted(inside & wanted):
+        renamed[name] = _free(name, inside | wanted | set(weights))
 
 
 def _sizes(shape: Sequence[int]) -> list[int | str]:

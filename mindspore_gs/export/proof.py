@@ -29,7 +29,7 @@ def first_doubt(net: nn.Cell, run: Run, probes: Iterable[tuple[ms.Tensor, ...]],
     """
     for probe in probes:
         got, expected = tensors_of(run(probe)), tensors_of(net(*probe))
-        _need_same_shapes(got, expected)
+        _need_same_shapes(got, expected, probe)
         found = differences(got, expected)
         verdict = compare(net, None, probe, found, tensors_of, kinds)
         if verdict.different or verdict.unknown or not verdict.counted:
@@ -37,12 +37,15 @@ def first_doubt(net: nn.Cell, run: Run, probes: Iterable[tuple[ms.Tensor, ...]],
     return None
 
 
-def _need_same_shapes(got: list[Any], expected: list[Any]) -> None:
+def _need_same_shapes(got: list[Any], expected: list[Any], probe: tuple[ms.Tensor, ...]) -> None:
     shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (got, expected)]
-    if shapes[0] != shapes[1]:
-        raise ExportError(f"the file returns tensors of the shapes {shapes[0]}, but the network {shapes[1]}. Some of "
-                          "MindSpore's functions return something else in PyNative mode than in Graph mode, which a "
-                          "file holds (Tensor.max with an axis, for example); choose Graph mode, or other functions.")
+    if shapes[0] == shapes[1]:
+        return
+    hint = (". Some of MindSpore's functions return something else in PyNative mode than in Graph mode, which a file "
+            "holds (Tensor.max with an axis, for example); choose Graph mode, or other functions."
+            if ms.get_context("mode") == ms.PYNATIVE_MODE else ".")
+    raise ExportError(f"from inputs of the shapes {[tuple(x.shape) for x in probe]} the file computes tensors of the "
+                      f"shapes {shapes[0]}, but the network {shapes[1]}{hint}")
 
 
 def refuse(verdict: Verdict, kind: str) -> NoReturn:

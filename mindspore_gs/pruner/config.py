@@ -47,8 +47,9 @@ def _target(owner: str, name: str, value: Any) -> Target | None:
         raise ValueError(f"For '{owner}', the '{name}['engine']' must be one of {tuple(ENGINES)} or a function that "
                          f"takes the path of an ONNX file and returns seconds, but got {which!r}.")
     if len(value) != 1 or next(iter(value)) not in KINDS:
+        more = "; 'engine' goes with 'latency' only" if "engine" in value else ""
         raise ValueError(f"For '{owner}', the '{name}' must have exactly one key of {KINDS}, such as "
-                         f"{{'macs': 0.5}}, but got {value!r}.")
+                         f"{{'macs': 0.5}}, but got {value!r}{more}.")
     kind, share = next(iter(value.items()))
     if not isinstance(share, float):
         raise wrong_type(owner, f"{name}[{kind!r}]", "float", share)

@@ -47,3 +47,11 @@ def test_one_number_of_a_weight_is_a_constant():
     left, kept = fold_constants([one, two], arrays, ["weight"], ["first", "both"], 17)
     assert left == [two] and set(kept) == {"weight", "begin", "last", "first"}
     np.testing.assert_array_equal(kept["first"], [8])
+
+
+def test_what_the_reference_implementation_cannot_compute_is_left_to_the_engine():
+    """Running maxima are moved by a padding that takes numbers away on the other side."""
+    pad = helper.make_node("Pad", ["numbers", "moves", "zero"], ["moved"])
+    arrays = {"numbers": np.arange(6, dtype=np.float32), "moves": np.array([1, -1]), "zero": np.float32(0)}
+    left, kept = fold_constants([pad], arrays, [], ["moved"], 17)
+    assert left == [pad] and set(kept) == set(arrays)

@@ -78,7 +78,7 @@ def _fraction(node: Node, writer: Writer) -> str:
     return writer.add("Sub", x, truncated(x, node, writer))
 
 
-@onnx_rule("Atan2")
+@onnx_rule("Atan2", "Atan2Ext")
 def _angle(node: Node, writer: Writer) -> str:
     """The angle of the point (x, y): atan(y / x), moved by pi where x is negative, and pi / 2 where x is zero."""
     y, x = _operands(node, writer)
@@ -175,6 +175,11 @@ def _logit(node: Node, writer: Writer) -> str:
     return writer.add("Log", writer.add("Div", x, writer.add("Sub", writer.array(1, node.dtype), x)))
 
 
+@onnx_rule("IsNegInf")
+def _negative_infinity(node: Node, writer: Writer) -> str:
+    return writer.add("IsInf", writer.tensor(node.inputs[0]), detect_positive=0)
+
+
 @onnx_rule("IsFinite")
 def _finite(node: Node, writer: Writer) -> str:
     x = writer.tensor(node.inputs[0])
@@ -200,6 +205,15 @@ def _zero_at_zero(node: Node, writer: Writer) -> str:
     zero = writer.array(0, node.dtype)
     value = writer.add("Mul", x, writer.add("Log", y)) if node.op == "Xlogy" else writer.add("Div", x, y)
     return writer.add("Where", writer.add("Equal", x, zero), zero, value)
+
+
+@onnx_rule("DivNoNan", "MulNoNan")
+def _zero_beside_zero(node: Node, writer: Writer) -> str:
+    """x / y or x y; zero where y is, whatever x is."""
+    x, y = _operands(node, writer)
+    zero = writer.array(0, node.dtype)
+    value = writer.add("Div" if node.op == "DivNoNan" else "Mul", x, y)
+    return writer.add("Where", writer.add("Equal", y, zero), zero, value)
 
 
 @onnx_rule("Lerp", "LerpScalar")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mindspore_gs.errors import ExportError
+from mindspore_gs.export.onnx_rules.elementwise import chosen
 from mindspore_gs.export.onnx_rules.registry import onnx_rule
 from mindspore_gs.export.onnx_writer import Writer
 from mindspore_gs.graph.ir import Node
@@ -19,16 +20,17 @@ def _chosen(node: Node, writer: Writer) -> Any:
                           "which has no ONNX rule; compute a new tensor instead, or choose with ops.where")
     flag = writer.reshape(writer.tensor(condition), ())
     left, right = (writer.value(side) for side in sides)
-    return _either(flag, left, right, node, writer)
+    return _either(flag, left, right, writer.dtype(sides[0]), node, writer)
 
 
-def _either(flag: str, left: Any, right: Any, node: Node, writer: Writer) -> Any:
+def _either(flag: str, left: Any, right: Any, dtype: Any, node: Node, writer: Writer) -> Any:
     """Of tensors, or of tuples of them, part by part."""
     if isinstance(left, tuple) and isinstance(right, tuple) and len(left) == len(right):
-        return tuple(_either(flag, one, other, node, writer) for one, other in zip(left, right))
+        kinds = dtype if isinstance(dtype, tuple) else ("",) * len(left)
+        return tuple(_either(flag, *parts, node, writer) for parts in zip(left, right, kinds))
     if isinstance(left, tuple) or isinstance(right, tuple) or not left or not right:
         raise ExportError(f"the two sides of {node} return different things, which has no ONNX rule")
-    return writer.add("Where", flag, left, right)
+    return chosen(flag, (left, right), dtype, writer)
 
 
 @onnx_rule("Loop", "Call")
@@ -41,3 +43,9 @@ def _unknown_number_of_rounds(node: Node, writer: Writer) -> str:
 def _shown(node: Node, writer: Writer) -> str:
     """What only shows or stores something is not part of the file."""
     return ""
+
+
+@onnx_rule("Assign", "AssignAdd", "AssignSub")
+def _state(node: Node, writer: Writer) -> str:
+    raise ExportError(f"{node} writes into a parameter while the network runs, and a file keeps nothing from one run "
+                      "to the next; take that value as an input and return the new one, or use export_mindir()")

@@ -1,5 +1,7 @@
 """ONNX rules of operators that compute each number from the numbers at the same place."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mindspore_gs.export.onnx_rules.registry import onnx_rule
@@ -14,12 +16,14 @@ _UNARY = {"ReLU": "Relu", "InplaceReLU": "Relu", "Sigmoid": "Sigmoid", "Tanh": "
           "Cosh": "Cosh", "Asinh": "Asinh", "Acosh": "Acosh", "Atanh": "Atanh", "Sign": "Sign", "InplaceSign": "Sign",
           "InplaceTanh": "Tanh", "InplaceSigmoid": "Sigmoid", "Contiguous": "Identity", "Copy": "Identity",
           "Clone": "Identity", "Reciprocal": "Reciprocal", "Inv": "Reciprocal", "Softsign": "Softsign",
-          "HSwish": "HardSwish", "Identity": "Identity", "StopGradient": "Identity",
+          "AcosExt": "Acos", "AsinExt": "Asin", "AtanExt": "Atan", "AcoshExt": "Acosh", "AsinhExt": "Asinh",
+          "HSwish": "HardSwish", "ReLUV3": "Relu",
+          "Identity": "Identity", "StopGradient": "Identity",
           "TensorMove": "Identity", "IsNan": "IsNaN", "IsInf": "IsInf", "Softplus": "Softplus"}
-_BINARY = {"Add": "Add", "Adds": "Add", "Sub": "Sub", "Subs": "Sub", "Mul": "Mul", "Muls": "Mul", "Div": "Div",
-           "Divs": "Div", "RealDiv": "Div", "Pow": "Pow", "PowTensorScalar": "Pow", "PowScalarTensor": "Pow",
-           "InplaceMul": "Mul", "InplaceMuls": "Mul", "InplaceDiv": "Div", "InplaceDivs": "Div", "Maximum": "Max",
-           "Minimum": "Min"}
+_BINARY = {"Add": "Add", "AddV2": "Add", "Adds": "Add", "Sub": "Sub", "Subs": "Sub", "Mul": "Mul", "Muls": "Mul",
+           "Div": "Div", "Divs": "Div", "RealDiv": "Div", "Pow": "Pow", "PowTensorScalar": "Pow",
+           "PowScalarTensor": "Pow", "InplaceMul": "Mul", "InplaceMuls": "Mul", "InplaceDiv": "Div",
+           "InplaceDivs": "Div", "Maximum": "Max", "Minimum": "Min"}
 _COMPARING = {"Equal": "Equal", "Greater": "Greater", "GreaterEqual": "GreaterOrEqual", "Less": "Less",
               "LessEqual": "LessOrEqual", "LogicalAnd": "And", "LogicalOr": "Or", "LogicalXor": "Xor",
               "EqualScalar": "Equal", "EqScalar": "Equal", "GreaterScalar": "Greater",
@@ -44,7 +48,7 @@ def _rounded(node: Node, writer: Writer) -> str:
     return writer.add("Div", writer.add("Round", writer.add("Mul", x, unit)), unit)
 
 
-@onnx_rule("LogicalNot")
+@onnx_rule("LogicalNot", "BoolNot")
 def _negated(node: Node, writer: Writer) -> str:
     return writer.add("Not", writer.tensor(node.inputs[0], "bool"))
 
@@ -69,7 +73,7 @@ def _scaled_sum(node: Node, writer: Writer) -> str:
 
 @onnx_rule(*_COMPARING)
 def _comparison(node: Node, writer: Writer) -> str:
-    dtype = _common_type(node, writer)
+    dtype = "bool" if node.op.startswith("Logical") else _common_type(node, writer)
     return writer.add(_COMPARING[node.op], *(writer.operand(name, dtype) for name in node.inputs[:2]))
 
 
@@ -157,10 +161,25 @@ def _cast(node: Node, writer: Writer) -> str:
 @onnx_rule("Select", "Where")
 def _where(node: Node, writer: Writer) -> str:
     condition, *values = node.inputs[:3]
-    return writer.add("Where", writer.tensor(condition, "bool"), *(writer.operand(v, node.dtype) for v in values))
+    sides = [writer.operand(value, node.dtype) for value in values]
+    return chosen(writer.tensor(condition, "bool"), sides, node.dtype, writer)
+
+
+def chosen(condition: str, sides: Sequence[str], dtype: str, writer: Writer) -> str:
+    """One of two where a condition holds, the other elsewhere; onnxruntime chooses neither truth values nor short
+    integers, so the former are combined and the latter made long ones for this."""
+    left, right = sides
+    if dtype == "bool":
+        one, other = writer.add("And", condition, left), writer.add("And", writer.add("Not", condition), right)
+        return writer.add("Or", one, other)
+    if dtype not in ("int8", "int16", "uint16", "uint32"):
+        return writer.add("Where", condition, left, right)
+    long = (writer.add("Cast", side, to=writer.type_number("int64")) for side in sides)
+    return writer.add("Cast", writer.add("Where", condition, *long), to=writer.type_number(dtype))
 
 
 @onnx_rule("MaskedFill", "MaskedFillScalar", "InplaceMaskedFillScalar", "InplaceMaskedFillTensor")
 def _masked(node: Node, writer: Writer) -> str:
     x, mask, value = node.inputs[:3]
-    return writer.add("Where", writer.tensor(mask, "bool"), writer.operand(value, node.dtype), writer.tensor(x))
+    values = writer.operand(value, node.dtype), writer.tensor(x)
+    return chosen(writer.tensor(mask, "bool"), values, node.dtype, writer)

@@ -211,6 +211,14 @@ def _blocks(node: Node, writer: Writer) -> str:
     return writer.add(node.op, writer.tensor(node.inputs[0]), blocksize=int(size), **options)
 
 
+@onnx_rule("ChannelShuffle")
+def _shuffled(node: Node, writer: Writer) -> str:
+    """Channels in groups, one of each group after the other."""
+    (batch, channels), groups = node.shape[:2], int(node.attrs["group"])
+    parts = writer.reshape(writer.tensor(node.inputs[0]), (batch, groups, int(channels) // groups, -1))
+    return writer.reshape(writer.add("Transpose", parts, perm=[0, 2, 1, 3]), node.shape)
+
+
 @onnx_rule("ZerosLike", "OnesLike", "ZerosLikeExt", "OnesLikeExt", "Zeros", "Ones", "NewZeros", "NewOnes",
            "InplaceZero")
 def _filled_with_one_number(node: Node, writer: Writer) -> str:
@@ -283,6 +291,14 @@ def _known_numbers(node: Node, writer: Writer) -> str:
     if node.op.startswith("LinSpace"):
         return writer.array(np.linspace(given[0], given[1], int(given[2])).astype(node.dtype))
     return writer.array(np.arange(*given[:3]).astype(node.dtype))
+
+
+@onnx_rule("TriuIndices", "TrilIndices")
+def _places_of_a_triangle(node: Node, writer: Writer) -> str:
+    """Rows and columns of the places of a triangle, a constant."""
+    rows, columns, offset = (int(node.attrs.get(key, 0)) for key in ("row", "col", "offset"))
+    places = (np.triu_indices if node.op.startswith("Triu") else np.tril_indices)(rows, offset, columns)
+    return writer.array(np.stack(places), node.dtype)
 
 
 @onnx_rule("Meshgrid")

@@ -161,6 +161,22 @@ def _embedding(node: Node, writer: Writer) -> str:
     return writer.add("Gather", writer.tensor(node.inputs[1]), writer.tensor(node.inputs[0]), axis=0)
 
 
+@onnx_rule("EmbeddingLookup")
+def _looked_up(node: Node, writer: Writer) -> str:
+    """Rows from an offset on; zeros for an index that the table has not."""
+    count = int(writer.shape(node.inputs[0])[0])
+    index = writer.add("Sub", writer.tensor(node.inputs[1], "int64"), writer.operand(node.inputs[2], "int64"))
+    row = writer.add("Clip", index, writer.array(0, np.int64), writer.array(count - 1, np.int64))
+    inside = writer.add("Unsqueeze", writer.add("Equal", row, index), writer.array([-1], np.int64))
+    rows = writer.add("Gather", writer.tensor(node.inputs[0]), row, axis=0)
+    return writer.add("Where", inside, rows, writer.array(0, node.dtype))
+
+
+@onnx_rule("MatrixDeterminant")
+def _determinant(node: Node, writer: Writer) -> str:
+    return writer.add("Det", writer.tensor(node.inputs[0]))
+
+
 @onnx_rule("OneHot", "OneHotExt")
 def _one_hot(node: Node, writer: Writer) -> str:
     """Written out, because ONNX's operator counts negative indices from the end: here they have no place."""

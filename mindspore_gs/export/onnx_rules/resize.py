@@ -113,6 +113,18 @@ def _one_of(names: tuple[str, ...], value: Any) -> str:
     return names[value] if isinstance(value, int) else str(value)
 
 
+@onnx_rule("AffineGrid")
+def _affine_grid(node: Node, writer: Writer) -> str:
+    """Where an affine map sends each place of an image or volume, which goes from -1 to 1 along each axis: theta times
+    (x, y, 1)."""
+    sizes, corners = [int(n) for n in node.shape[1:-1]], bool(node.attrs.get("align_corners", False))
+    lines = [(np.linspace(-1, 1, n) if n > 1 else np.zeros(1)) * (1 if corners else (n - 1) / n) for n in sizes]
+    mesh = np.meshgrid(*lines, indexing="ij")[::-1]
+    places = np.stack([*mesh, np.ones(sizes)], -1).reshape(-1, len(sizes) + 1)
+    theta = writer.add("Transpose", writer.tensor(node.inputs[0]), perm=[0, 2, 1])
+    return writer.reshape(writer.add("MatMul", writer.array(places, node.dtype), theta), node.shape)
+
+
 @onnx_rule("GridSampler3D")
 def _sampled_in_space(node: Node, writer: Writer) -> str:
     raise ExportError(f"{node} samples volumes, which ONNX has from opset 20 on and opset 17 has not")

@@ -115,6 +115,28 @@ def _filled_entries(node: Node, writer: Writer) -> str:
     return writer.add("ScatterElements", writer.tensor(x), places, values, axis=axis)
 
 
+@onnx_rule("IndexPut")
+def _put_by_index(node: Node, writer: Writer) -> str:
+    """Values at places whose indices come axis by axis, from the first one on; replaced or added."""
+    x, values, indices = node.inputs[:3]
+    columns, shapes = writer.tensors(indices), _shapes_of(indices, writer)
+    count = max(int(shape[0]) for shape in shapes)
+    places = [writer.add("Expand", writer.add("Cast", column, to=writer.type_number("int64")),
+                         writer.array([count], np.int64)) for column in columns]
+    lifted = [writer.add("Unsqueeze", place, writer.array([-1], np.int64)) for place in places]
+    updates = writer.add("Expand", writer.tensor(values, node.dtype), writer.vector((count, *node.shape[len(places):]))
+                         if len(places) < len(node.shape) else writer.array([count], np.int64))
+    return writer.add("ScatterND", writer.tensor(x), writer.add("Concat", *lifted, axis=-1), updates,
+                      reduction="add" if int(node.attrs.get("accumulate", 0)) else "none")
+
+
+def _shapes_of(name: str, writer: Writer) -> list[tuple[int, ...]]:
+    """The shapes of the tensors in a tuple."""
+    if name in writer.graph.constants:
+        return [np.shape(value) for value in writer.graph.constants[name]]
+    return [writer.shape(part) for part in writer.graph.producers[name].inputs]
+
+
 @onnx_rule("UnsortedSegmentSum")
 def _sums_of_segments(node: Node, writer: Writer) -> str:
     """Entries of one segment are added; a negative segment is none, so it goes to one more that is cut off."""

@@ -1,0 +1,83 @@
+"""A file's batch is open where every batch computes what the network does, and its values have names of their own."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor, nn, ops
+
+from mindspore_gs import export_onnx
+from mindspore_gs.errors import ExportError
+from tests.export.run_onnx import run_onnx, worst_difference
+from tests.helpers import image
+
+pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+onnx = pytest.importorskip("onnx")
+
+
+class Squeezed(nn.Cell):
+    """Of a single sample the batch goes as well."""
+
+    def construct(self, x):
+        return x.mean((2, 3), keep_dims=True).squeeze()
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_network_that_treats_a_single_sample_otherwise(batch, tmp_path):
+    """Its file was refused for a single sample, and said to be open for two."""
+    path = export_onnx(Squeezed(), (batch, 4, 3, 3), tmp_path / "net")
+    assert onnx.load(path).metadata_props[0].value.startswith("fixed: with batch 1, from inputs of the shapes [(1, 4, ")
+    assert worst_difference(path, Squeezed(), image(batch, 4, 3, 3)) <= 1e-6
+
+
+def test_an_open_batch_that_is_demanded_of_it_is_refused(tmp_path):
+    with pytest.raises(ExportError, match=r"with an open batch to .*shapes \[\(1, 4\)\], but the network \[\(4,\)\]"):
+        export_onnx(Squeezed(), (None, 4, 3, 3), tmp_path / "net")
+
+
+class Second(nn.Cell):
+    """Takes no single sample."""
+
+    def construct(self, x):
+        return x + x[1]
+
+
+def test_a_batch_that_the_network_does_not_take_is_not_tried(tmp_path):
+    path = export_onnx(Second(), (2, 4), tmp_path / "net")
+    assert onnx.load(path).metadata_props[0].value == "open"
+    assert worst_difference(path, Second(), image(3, 4)) <= 1e-6
+
+
+class Named(nn.Cell):
+    """Input, output and parameters of the same names."""
+
+    def __init__(self):
+        super().__init__()
+        self.x, self.output = (Parameter(Tensor([value]), name) for value, name in ((2.0, "x"), (3.0, "output")))
+
+    def construct(self, x):
+        return ops.relu(x * self.x + self.output)
+
+
+def test_names_that_weights_have_already(tmp_path):
+    model = onnx.load(path := export_onnx(Named(), (2, 4), tmp_path / "net"))
+    assert [v.name for v in (*model.graph.input, *model.graph.output)] == ["x_1", "output_1"]
+    assert worst_difference(path, Named(), image(3, 4)) <= 1e-6
+    with pytest.raises(ExportError, match="the name 'x' of an input or output belongs to another value of the network"):
+        export_onnx(Named(), (2, 4), tmp_path / "net", input_names=["x"])
+    inside = export_onnx(Named(), (2, 4), tmp_path / "net", input_names=["Mul"], output_names=["Add"])
+    np.testing.assert_array_equal(run_onnx(inside, Tensor([[1.0, -9.0, 0.0, 2.0]]))[0], [[5, 0, 3, 7]])
+
+
+class Returned(nn.Cell):
+    """Inputs, constants and one tensor several times."""
+
+    def construct(self, output, count):
+        y = output + 1
+        return output, y, y, Tensor([1.0, 2.0]), (output, y), ops.ones((output.shape[0], 2), ms.float32), count
+
+
+def test_what_a_network_may_return(tmp_path):
+    inputs = image(2, 4), Tensor([[1], [2]], ms.int32)
+    path = export_onnx(Returned(), inputs, tmp_path / "net")
+    assert onnx.load(path).metadata_props[0].value == "open"
+    assert worst_difference(path, Returned(), image(3, 4), Tensor([[3], [4], [5]], ms.int32)) == 0
