@@ -10,7 +10,7 @@ from mindspore import nn
 from mindspore_gs._cells import evaluating
 from mindspore_gs._files import scratch_folder, whole_file
 from mindspore_gs._scratch import nothing_left_behind
-from mindspore_gs.errors import ExportError, first_line
+from mindspore_gs.errors import ExportError, PruningError, first_line
 from mindspore_gs.progress import step
 
 
@@ -44,7 +44,8 @@ def exporting(net: nn.Cell, path: Path, how: str = "") -> Iterator[Path]:
             raise
         raise ExportError(f"{type(net).__name__} cannot be exported{how} to {path}: {error}") from error
     except Exception as error:
-        raise ExportError(f"{type(net).__name__} cannot be exported{how} to {path}: {first_line(error)}") from error
+        why = str(error) if isinstance(error, PruningError) else first_line(error)
+        raise ExportError(f"{type(net).__name__} cannot be exported{how} to {path}: {why}") from error
 
 
 def put(source: Path, path: Path) -> None:

@@ -33,7 +33,7 @@ class Rarer(nn.Cell):
         theta = x[:, :2, 0, :3] * 0.5
         zeros = ops.relu(x)
         places = (Tensor([0, 2], ms.int32), Tensor([1, 1], ms.int32))
-        return (ops.channel_shuffle(x, 2), self.lookup(self.table, index, 1), ops.det(x), ops.AddV2()(x, x),
+        return (ops.channel_shuffle(x, 2), self.lookup(self.table, index, 1), ops.det(x),
                 ops.DivNoNan()(x, zeros), ops.MulNoNan()(x / zeros, zeros), self.upper(), self.lower(),
                 ops.affine_grid(theta, (x.shape[0], 4, 5, 3), False),
                 ops.affine_grid(theta, (x.shape[0], 4, 5, 3), True),

@@ -20,7 +20,7 @@ _UNARY = {"ReLU": "Relu", "InplaceReLU": "Relu", "Sigmoid": "Sigmoid", "Tanh": "
           "HSwish": "HardSwish", "ReLUV3": "Relu",
           "Identity": "Identity", "StopGradient": "Identity",
           "TensorMove": "Identity", "IsNan": "IsNaN", "IsInf": "IsInf", "Softplus": "Softplus"}
-_BINARY = {"Add": "Add", "AddV2": "Add", "Adds": "Add", "Sub": "Sub", "Subs": "Sub", "Mul": "Mul", "Muls": "Mul",
+_BINARY = {"Add": "Add", "Adds": "Add", "Sub": "Sub", "Subs": "Sub", "Mul": "Mul", "Muls": "Mul",
            "Div": "Div", "Divs": "Div", "RealDiv": "Div", "Pow": "Pow", "PowTensorScalar": "Pow",
            "PowScalarTensor": "Pow", "InplaceMul": "Mul", "InplaceMuls": "Mul", "InplaceDiv": "Div",
            "InplaceDivs": "Div", "Maximum": "Max", "Minimum": "Min"}

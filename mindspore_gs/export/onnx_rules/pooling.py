@@ -18,8 +18,9 @@ def _pool(node: Node, writer: Writer) -> str:
     kernel, strides = (as_many(node.attrs[key], rank) for key in ("kernel_size", "strides"))
     pads = _pads(str(node.attrs["pad_mode"]), node, writer, kernel, strides)
     if node.op != "AvgPool3D":
-        return writer.add("MaxPool", writer.tensor(node.inputs[0]), kernel_shape=kernel, strides=strides, pads=pads,
-                          ceil_mode=int(bool(node.attrs.get("ceil_mode"))))
+        options = _as_long({"kernel_shape": kernel, "strides": strides, "pads": pads,
+                            "ceil_mode": int(bool(node.attrs.get("ceil_mode")))}, node.shape, node, writer)
+        return writer.add("MaxPool", writer.tensor(node.inputs[0]), **options)
     return _mean({"kernel_shape": kernel, "strides": strides, "pads": pads,
                   "ceil_mode": int(bool(node.attrs.get("ceil_mode"))),
                   "count_include_pad": int(bool(node.attrs.get("count_include_pad", True)))},
@@ -30,13 +31,41 @@ def _mean(options: dict[str, Any], divisor: int | None, node: Node, writer: Writ
     """Means of windows; or their sums over a number of the code's own."""
     x = writer.tensor(node.inputs[0])
     if not divisor:
-        return writer.add("AveragePool", x, **options)
+        exact = _as_long(options, node.shape, node, writer)
+        if exact is not options and options["count_include_pad"]:  # the padding counts, what is beyond it does not
+            x, exact = _with_zeros(x, options, exact, node, writer)
+        return writer.add("AveragePool", x, **exact)
     if options["ceil_mode"]:
         raise ExportError(f"{node} divides by a number of its own (divisor_override) in windows that reach beyond the "
                           "padding (ceil_mode), which ONNX has no form for; leave one of them out")
     share = int(np.prod(options["kernel_shape"])) / int(divisor)
     means = writer.add("AveragePool", x, **(options | {"count_include_pad": 1}))
     return writer.add("Mul", means, writer.array(share, node.dtype))
+
+
+def _as_long(options: dict[str, Any], shape: tuple[int, ...], node: Node, writer: Writer) -> dict[str, Any]:
+    """Options with which ONNX makes as many windows as MindSpore: in ceil_mode, opset 17 also makes a last one that
+    begins behind the input and its padding in front, which MindSpore leaves out. Then the end is padded by hand."""
+    kernel, strides, pads = (options[key] for key in ("kernel_shape", "strides", "pads"))
+    rank, dilations = len(kernel), options.get("dilations", [1] * len(kernel))
+    sizes, counts = ([int(n) for n in part[2:]] for part in (writer.shape(node.inputs[0]), shape))
+    reach = [d * (k - 1) + 1 for d, k in zip(dilations, kernel)]
+    made = [-(-(n + a + b - r) // s) + 1 for n, a, b, r, s in zip(sizes, pads[:rank], pads[rank:], reach, strides)]
+    if not options["ceil_mode"] or made == counts:
+        return options
+    ends = [max((count - 1) * s + r - n - a, 0) for count, s, r, n, a in zip(
+        counts, strides, reach, sizes, pads[:rank])]
+    return options | {"ceil_mode": 0, "pads": [*pads[:rank], *ends]}
+
+
+def _with_zeros(x: str, options: dict[str, Any], exact: dict[str, Any], node: Node,
+                writer: Writer) -> tuple[str, dict[str, Any]]:
+    """The input with its padding as zeros, and options for what is to be added to it yet."""
+    rank, zeros = len(options["kernel_shape"]), options["pads"]
+    padded = writer.add("Pad", x, writer.array([0, 0, *zeros[:rank], 0, 0, *zeros[rank:]], np.int64),
+                        writer.array(0, node.dtype))
+    ends = [max(b - a, 0) for a, b in zip(zeros[rank:], exact["pads"][rank:])]
+    return padded, exact | {"count_include_pad": 0, "pads": [0] * rank + ends}
 
 
 def _pads(mode: str, node: Node, writer: Writer, kernel: list[int], strides: list[int]) -> list[int]:
@@ -91,7 +120,7 @@ def _maximum(node: Node, writer: Writer) -> tuple[str, str]:
     kernel, strides, pads, dilations = (as_many(value if value is not None else 1, rank) for value in values[:4])
     options: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2, "dilations": dilations,
                "ceil_mode": int(bool(values[4]))}
-    x = writer.tensor(node.inputs[0])
+    x, options = writer.tensor(node.inputs[0]), _as_long(options, node.shape[0], node, writer)
     if not _reads_places(node, writer):
         return writer.add("MaxPool", x, **options), ""
     output, places = writer.add("MaxPool", x, outputs=2, **options)
