@@ -45,7 +45,7 @@ def test_a_function_of_the_users_times_onnx_files():
     assert set(seen) == {".onnx"} and small[0].weight.shape[0] < 16
 
 
-@pytest.mark.parametrize("returned", [0.0, -1.0, float("nan"), "fast", None])
+@pytest.mark.parametrize("returned", [0.0, -1.0, float("nan"), "fast", None, True])
 def test_a_function_that_returns_no_time(returned):
     with pytest.raises(EngineError, match="must return the seconds of one inference as a positive number"):
         engine(lambda path: returned).time(["a"], [])

@@ -47,6 +47,20 @@ def test_a_batch_that_the_network_does_not_take_is_not_tried(tmp_path):
     assert worst_difference(path, Second(), image(3, 4)) <= 1e-6
 
 
+class Edges(nn.Cell):
+    """A graph network: any number of nodes, and edges as another input."""
+
+    def construct(self, x, edges):
+        return ops.unsorted_segment_sum(ops.gather(x, edges[0], 0), edges[1], x.shape[0])
+
+
+def test_segments_as_many_as_the_batch(tmp_path):
+    edges = Tensor([[0, 1, 2, 4, 4], [1, 0, 1, 3, -1]], ms.int32)
+    path = export_onnx(Edges(), [image(5, 3), edges], tmp_path / "net")
+    assert onnx.load(path).metadata_props[0].value == "open"
+    assert worst_difference(path, Edges(), image(7, 3), edges) <= 1e-6
+
+
 class Named(nn.Cell):
     """Input, output and parameters of the same names."""
 

@@ -110,6 +110,23 @@ def test_a_file_has_the_tensors_that_are_returned_and_nothing_else(net, tensors,
     assert len(onnx.load(tmp_path / "net.onnx").graph.output) == tensors
 
 
+class Counting(Pair):
+    """How often it has run."""
+
+    def __init__(self):
+        super().__init__()
+        self.runs = ms.Parameter(Tensor(0.0), "runs", requires_grad=False)
+
+    def construct(self, x):
+        self.runs += 1
+        return self.one(x) * self.runs
+
+
+def test_a_parameter_that_running_changes(tmp_path):
+    with pytest.raises(ExportError, match="writes into a parameter while the network runs, and a file keeps nothing"):
+        export_onnx(Counting(), SHAPE, tmp_path / "net")
+
+
 class HalfInCode(Pair):
     def construct(self, x):
         return ops.softmax(self.one(x).astype(ms.float16) * 3, -1).astype(ms.float32) + self.two(x)

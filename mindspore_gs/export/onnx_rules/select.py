@@ -139,17 +139,16 @@ def _shapes_of(name: str, writer: Writer) -> list[tuple[int, ...]]:
 
 @onnx_rule("UnsortedSegmentSum")
 def _sums_of_segments(node: Node, writer: Writer) -> str:
-    """Entries of one segment are added; a negative segment is none, so it goes to one more that is cut off."""
-    count = int(writer.constant(node.inputs[2]))
-    segments = writer.tensor(node.inputs[1], "int64")
-    if len(writer.shape(node.inputs[1])) != 1:
+    """Entries of one segment are added; a negative segment is none, so its entries are added as zeros."""
+    values, segments = node.inputs[:2]
+    if len(writer.shape(segments)) != 1:
         raise ExportError(f"{node} has segments of more than one axis, which has no ONNX rule; flatten them")
-    below = writer.add("Less", segments, writer.array(0, np.int64))
-    segments = writer.add("Where", below, writer.array(count, np.int64), segments)
-    zeros = writer.add("Expand", writer.array(0, node.dtype), writer.vector((count + 1, *node.shape[1:])))
-    sums = writer.add("ScatterND", zeros, writer.add("Unsqueeze", segments, writer.array([-1], np.int64)),
-                      writer.tensor(node.inputs[0]), reduction="add")
-    return writer.add("Slice", sums, *(writer.array([n], np.int64) for n in (0, count, 0)))
+    places, zero = writer.tensor(segments, "int64"), writer.array(0, node.dtype)
+    none = writer.add("Less", places, writer.array(0, np.int64))
+    apart = writer.reshape(none, [-1, *(1 for _ in writer.shape(values)[1:])])
+    added = writer.add("Where", apart, zero, writer.tensor(values))
+    index = writer.add("Unsqueeze", writer.add("Max", places, writer.array(0, np.int64)), writer.array([-1], np.int64))
+    return writer.add("ScatterND", writer.add("Expand", zero, writer.vector(node.shape)), index, added, reduction="add")
 
 
 @onnx_rule("ReverseSequence")
