@@ -19,7 +19,7 @@ class Entry:
     Attributes:
         shape: its sizes; None in front for an open batch.
         dtype: MindSpore's type.
-        values: what the user gave, where these are data and not one number everywhere.
+        values: what the user gave, where these are data and not one float everywhere.
     """
 
     shape: tuple[int | None, ...]
@@ -109,10 +109,15 @@ def _entry(value: Any) -> Entry:
 
 
 def _data(tensor: ms.Tensor) -> np.ndarray | None:
-    """The numbers of a tensor, unless it has none, or only one that fills it."""
+    """The numbers of a tensor, unless it has none, or only one that fills it, which stands for a shape.
+
+    Integers and truth values are data in any case, lengths for example: random ones would be zeros.
+    """
     if -1 in tensor.shape or tensor.size == 0 or tensor.dtype == ms.bfloat16:
         return None
     array = tensor.asnumpy()
+    if array.dtype.kind in "biu":
+        return array
     return None if np.all(array == array.reshape(-1)[0]) or not np.all(np.isfinite(array)) else array
 
 

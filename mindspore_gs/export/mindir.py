@@ -34,7 +34,7 @@ def export_mindir(net: nn.Cell, inputs: Any, file_name: str | os.PathLike) -> Pa
             these shapes. A first size of None or -1, as in ``(None, 3, 224, 224)``, or a dynamic tensor
             (``Tensor(shape=[None, 3, 224, 224], dtype=float32)``) leaves the batch open; the file is then run with
             two sizes of it. The comparison uses the data of a tensor or array, and random numbers where there are
-            none, or one number everywhere.
+            none, or one float everywhere.
         file_name: path of the file; ``.mindir`` is appended where it is missing. It is replaced only once it is
             complete and equal. Spaces and letters of any language are allowed.
 

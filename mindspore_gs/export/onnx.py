@@ -51,7 +51,7 @@ def export_onnx(net: nn.Cell, inputs: Any, file_name: str | os.PathLike, *,
         net: the network, usually a slim one.
         inputs: what it is called with: a tensor, an array, a shape, or a list of them. A first size of None or -1, as
             in ``(None, 3, 224, 224)``, demands an open batch. The comparison uses the data of a tensor or array, and
-            random numbers where there are none, or one number everywhere.
+            random numbers where there are none, or one float everywhere.
         file_name: path of the file; ``.onnx`` is appended where it is missing. It is replaced only once it is complete
             and equal. Spaces and letters of any language are allowed.
         input_names: a name for each input; default: the names of ``construct``'s arguments.

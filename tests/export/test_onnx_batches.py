@@ -47,6 +47,22 @@ def test_a_batch_that_the_network_does_not_take_is_not_tried(tmp_path):
     assert worst_difference(path, Second(), image(3, 4)) <= 1e-6
 
 
+class Counted(nn.Cell):
+    """The mean over as many entries as a second input says."""
+
+    def construct(self, x, count):
+        return ops.relu(x).sum(1) / count
+
+
+def test_integers_that_are_all_the_same_are_data(tmp_path, monkeypatch):
+    """With zeros, every number that is compared would be infinite."""
+    seen = []
+    monkeypatch.setattr("mindspore_gs.export.onnx.first_doubt",
+                        lambda net, run, probes, kinds: seen.extend(probe[1].asnumpy() for probe in probes))
+    export_onnx(Counted(), [image(2, 4), Tensor([4, 4], ms.int32)], tmp_path / "net")
+    assert [len(count) for count in seen] == [2, 3, 1] and all((count == 4).all() for count in seen)
+
+
 class Edges(nn.Cell):
     """A graph network: any number of nodes, and edges as another input."""
 
