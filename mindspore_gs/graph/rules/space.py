@@ -89,13 +89,16 @@ def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], channe
     return replace(x.with_ids(shape, ids), zero=zero)
 
 
-@channel_rule("ArgMaxWithValue", "ArgMinWithValue", "Argmax", "Argmin")
+@channel_rule("ArgMaxWithValue", "ArgMinWithValue", "Argmax", "Argmin", "MaxDim", "MinDim")
 def _arg_extremum(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """Returns places, (place, value), or, MaxDim and MinDim, (value, place)."""
     given = flows[1].constant if len(flows) > 1 else node.attrs.get("axis", -1)
     result = _along_axes(node, flows[0], given, channels)
-    if node.op.endswith("WithValue") and result[1].has_channels:  # (place, value)
-        return (result[0], replace(result[1], zero=flows[0].zero, alive=flows[0].alive))
-    return result
+    if not several_outputs(node):
+        return result
+    value = int(node.op.endswith("WithValue"))
+    return tuple(replace(flow, zero=flows[0].zero, alive=flows[0].alive) if k == value and flow.has_channels else flow
+                 for k, flow in enumerate(result))
 
 
 @channel_rule("Softmax", "LogSoftmax", "LogSoftmaxExt", "L2Normalize", "CumSum", "CumsumExt", "CumProd", "Sort",
@@ -103,7 +106,7 @@ def _arg_extremum(node: Node, flows: list[Any], channels: Channels) -> Any:
 def _normalise(node: Node, flows: list[Any], channels: Channels) -> Any:
     """Operators that mix the positions along some axes: harmless where no channels lie along these."""
     given = next((flow.constant for flow in flows[1:] if flow.constant is not None), node.attrs.get("axis", -1))
-    if node.op == "Roll":
+    if node.op in ("Roll", "TopkExt"):
         given = flows[2].constant if len(flows) > 2 else node.attrs.get("axis")
     result = _along_axes(node, flows[0], -1 if node.op == "TopK" else given, channels)
     if node.op not in _KEEP_ZERO:
