@@ -139,3 +139,33 @@ class RankedInRows(Between):
 
     def between(self, x):
         return mint.topk(ops.relu(x), 2, 3)[0]
+
+
+class OnTheSphere(Between):
+    """Each place's channels are divided by their length, and gated by another length (SSD, cosine heads)."""
+
+    def __init__(self):
+        super().__init__()
+        self.normalise, self.length = ops.L2Normalize(axis=1), ops.LpNorm(axis=1, keep_dims=True)
+
+    def between(self, x):
+        x = ops.relu(x)
+        return self.normalise(x) + x * self.length(x)
+
+
+class OnTheSphereBehindSigmoid(Between):
+    """The same where a masked channel is one half."""
+
+    def __init__(self):
+        super().__init__()
+        self.normalise = ops.L2Normalize(axis=1)
+
+    def between(self, x):
+        return self.normalise(ops.sigmoid(x))
+
+
+class LengthOverChannels(Between):
+    """A norm by mint, which has the axis behind the order."""
+
+    def between(self, x):
+        return x * mint.norm(x, 2, 1, True)

@@ -13,7 +13,8 @@ from tests.helpers import image, randomise
 SHAPE = (1, 3, 8, 8)
 
 
-@pytest.mark.parametrize("build", [forms.Permuted, forms.Extreme, forms.Thresholded, forms.Noisy])
+@pytest.mark.parametrize("build", [forms.Permuted, forms.Extreme, forms.Thresholded, forms.Noisy,
+                                   forms.OnTheSphere])
 def test_each_channel_by_itself(build):
     _assert_free(build)
 
@@ -34,15 +35,17 @@ def _assert_free(build):
 
 @pytest.mark.parametrize("build, reason", [
     (lambda: forms.Expanded("number"), "FIXED_BY_CODE"), (lambda: forms.Expanded("added"), "NOT_ZERO"),
-    (lambda: forms.Expanded("cat"), "FIXED_BY_CODE"), (forms.Ranked, "MIXES_CHANNELS")],
-    ids=["number", "added", "concatenated", "ranked"])
+    (lambda: forms.Expanded("cat"), "FIXED_BY_CODE"), (forms.Ranked, "MIXES_CHANNELS"),
+    (forms.OnTheSphereBehindSigmoid, "MIXES_CHANNELS")],
+    ids=["number", "added", "concatenated", "ranked", "sphere"])
 def test_what_stays(build, reason):
     assert reasons(build, SHAPE)["conv"] == (8, reason)
 
 
-def test_ranks_within_a_row_leave_channels_alone():
-    """MindSpore has no kernel for mint's operator on CPU."""
-    assert reasons(forms.RankedInRows, SHAPE)["conv"] == (8, None)
+@pytest.mark.parametrize("build", [forms.RankedInRows, forms.LengthOverChannels])
+def test_the_axis_stands_behind_another_number(build):
+    """MindSpore has no kernels for these operators of mint on CPU."""
+    assert reasons(build, SHAPE)["conv"] == (8, None)
 
 
 def test_halves_that_gate_each_other_and_groups_that_are_shuffled_go_together():

@@ -20,7 +20,7 @@ def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x = flows[0]
     if isinstance(x.constant, np.ndarray):
         return replace(x.with_ids(node.shape, none_ids(len(node.shape))), constant=x.constant.reshape(node.shape))
-    if x.repeated:
+    if x.repeated and not x.has_channels:
         return replace(x.with_ids(node.shape, none_ids(len(node.shape))), repeated=_repeated_in(x, node.shape))
     ids = compress(expand(x.ids, x.shape).reshape(node.shape))
     target = flows[1].constant if node.op in ("Reshape", "View") and len(flows) > 1 else None
