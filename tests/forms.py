@@ -169,3 +169,23 @@ class LengthOverChannels(Between):
 
     def between(self, x):
         return x * mint.norm(x, 2, 1, True)
+
+
+class Pooled(nn.Cell):
+    """Statistics of each channel (speaker recognition): the mean, and the standard deviation in some form."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.conv, self.bn, self.last = how, conv3(3, 8), nn.BatchNorm2d(8), nn.Dense(16, 4)
+
+    def construct(self, x):
+        x = self.bn(self.conv(x))
+        if self.how == "root":
+            spread = ops.sqrt((x * x).mean((2, 3)))
+        elif self.how == "power":
+            spread = ops.pow(x.var((2, 3)), 0.5)
+        elif self.how == "safe":
+            spread = ops.sqrt(x.var((2, 3)) + 1e-5) - 1e-5 ** 0.5
+        else:
+            spread = ops.std(x, (2, 3))
+        return self.last(ops.cat((ops.relu(x).mean((2, 3)), spread), 1))

@@ -99,6 +99,7 @@ class Channels:
         own_layers: weights that cells of the user's own hold, whose operators may hold sizes as well.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
         divisors: (parameter, axis) that something is divided by, with the node that does it.
+        steep: ids of masked channels at functions that have no finite slope at zero (roots), with the node.
     """
 
     graph: Graph
@@ -124,6 +125,7 @@ class Channels:
     own_layers: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
     divisors: list[tuple[str, int, Node]] = field(default_factory=list)
+    steep: list[tuple[np.ndarray, Node]] = field(default_factory=list)
 
     def ask(self, node: Node, options: tuple[Option, ...], ids: np.ndarray) -> Option:
         """How a number at a node is to be read: the likeliest option, or what is known by now."""
@@ -215,6 +217,11 @@ class Channels:
         if weight in self.cuts:
             return Flow(flow.shape, none_ids(len(flow.shape)))
         return replace(flow, zero=True, alive=_NOBODY, writers=frozenset([weight]))
+
+    def note_steep(self, flow: Flow, node: Node) -> None:
+        """Remember the masked channels that a function without a finite slope at zero gets."""
+        ids = np.unique(flow.ids[flow.zeros()])
+        self.steep += [(ids, node)] if ids.size else []
 
     def role(self, parameter: str, axis: int) -> Role:
         """What a parameter does for the channels along one of its axes; without more knowledge it reads them."""

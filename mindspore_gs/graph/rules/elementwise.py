@@ -288,6 +288,8 @@ _NONZERO_AT_ZERO = (
 
 @channel_rule(*_ZERO_AT_ZERO, weights=True)
 def _unary(node: Node, flows: list[Any], channels: Channels) -> Any:
+    if node.op == "Sqrt":
+        channels.note_steep(flows[0], node)
     if several_outputs(node):
         return (flows[0], *(replace(flows[0], zero=False) for _ in node.shape[1:]))
     keep = flows[0].parameter if node.op in ("Cast", "Identity") else None
@@ -312,6 +314,8 @@ def _pow(node: Node, flows: list[Any], channels: Channels) -> Flow:
     result, parts = elementwise(node, flows, channels)
     if exponent is None or not np.all(np.asarray(exponent) > 0):
         return result
+    if np.any(np.asarray(exponent) < 1):
+        channels.note_steep(flows[0], node)
     return result.with_zeros(_zeros_of(flows[0], parts[0]))
 
 

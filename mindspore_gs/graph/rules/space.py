@@ -85,6 +85,8 @@ def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], sums: 
         else:
             channels.refuse(x, Blocked.MIXES_CHANNELS, node)
         return Flow(shape, none_ids(len(shape)), varying=x.varying)
+    if node.op in ("ReduceStd", "Std", "StdMean"):
+        channels.note_steep(x, node)
     kept = len(shape) == len(x.shape)
     ids = x.ids if kept else x.ids.reshape([n for k, n in enumerate(x.ids.shape) if k not in axes])
     zero = x.zero and node.op not in ("ReduceAll", "LogSumExp")
