@@ -23,7 +23,7 @@ class Extreme(Between):
     def between(self, x):
         x = ops.relu(x)
         top = mint.max(x, 3, keepdim=True)[0]
-        return mint.lerp(ops.sinh(x / 9), ops.nan_to_num(x) * top, 0.25) + ops.addcdiv(x, x, mint.ones_like(x), 0.5)
+        return mint.lerp(ops.sinh(x / 9), ops.nan_to_num(x) * top, 0.25) + ops.addcdiv(x, x, ops.ones_like(x), 0.5)
 
 
 class Gated(Between):
@@ -62,7 +62,7 @@ class Expanded(Between):
     """A spatial gate that is written out for each channel before it is multiplied (BAM)."""
 
     def __init__(self, how):
-        super().__init__()
+        super().__init__(16 if how == "cat" else 8)
         self.how, self.gate = how, nn.Conv2d(8, 1, 1)
 
     def between(self, x):
@@ -80,7 +80,7 @@ class Expanded(Between):
             return x * ops.broadcast_to(gate, (-1, 8, -1, -1))
         if self.how == "added":
             return x + gate.expand_as(x)
-        return ops.cat((x, gate.expand_as(x)), 1)[:, :8]
+        return ops.cat((x, gate.expand_as(x)), 1)
 
 
 class ReadFromTheRight(nn.Cell):
