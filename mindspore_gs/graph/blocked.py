@@ -18,6 +18,7 @@ class Blocked(Enum):
     GROUPED_TRANSPOSED = "a transposed convolution with groups has no channel rule"
     MERGED_AXES = "the channel axis is merged with another axis in front of the operator"
     OTHER_AXIS = "the operator works along another axis (positions, tokens) than the one that the channels lie along"
+    DIVIDES = "the network divides by a parameter that is zero for a removed channel, because it is added elsewhere too"
     COMPUTED_WEIGHT = ("the operator's weight is no parameter of the usual form: it is computed, cut out of a "
                        "parameter, holds several layers' weights, or is the left factor")
     UNSEEN = "the layer's output goes into code that MindIR does not show, such as a head that is thrown away"

@@ -30,6 +30,8 @@ class Flow:
         varying: whether it depends on the network's input.
         pliable: whether it is a literal of equal entries, or random, so that its shape may follow what it meets.
         silencers: (parameter, axis) that would make the channels of a value that does not vary zero, if masked too.
+        repeated: axes along which it is one entry, written down once for each position of what it is to meet (a gate
+            that was expanded).
     """
 
     shape: tuple[int, ...]
@@ -42,10 +44,11 @@ class Flow:
     varying: bool = True
     pliable: bool = False
     silencers: frozenset[tuple[str, int]] = frozenset()
+    repeated: frozenset[int] = frozenset()
 
     def with_ids(self, shape: tuple[int, ...], ids: np.ndarray) -> "Flow":
         """The same flow in another layout."""
-        return replace(self, shape=shape, ids=ids, parameter=None, constant=None)
+        return replace(self, shape=shape, ids=ids, parameter=None, constant=None, repeated=frozenset())
 
     @property
     def has_channels(self) -> bool:
@@ -95,6 +98,8 @@ class Channels:
         shows: (parameter, name of the node) of these where the rule of a later operator knows what became of it.
         own_layers: weights that cells of the user's own hold, whose operators may hold sizes as well.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
+        divisors: (parameter, axis) that something is divided by, with the node that does it.
+        steep: ids of masked channels at functions that have no finite slope at zero (roots), with the node.
     """
 
     graph: Graph
@@ -119,6 +124,8 @@ class Channels:
     shows: set[tuple[str, str]] = field(default_factory=set)
     own_layers: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
+    divisors: list[tuple[str, int, Node]] = field(default_factory=list)
+    steep: list[tuple[np.ndarray, Node]] = field(default_factory=list)
 
     def ask(self, node: Node, options: tuple[Option, ...], ids: np.ndarray) -> Option:
         """How a number at a node is to be read: the likeliest option, or what is known by now."""
@@ -210,6 +217,11 @@ class Channels:
         if weight in self.cuts:
             return Flow(flow.shape, none_ids(len(flow.shape)))
         return replace(flow, zero=True, alive=_NOBODY, writers=frozenset([weight]))
+
+    def note_steep(self, flow: Flow, node: Node) -> None:
+        """Remember the masked channels that a function without a finite slope at zero gets."""
+        ids = np.unique(flow.ids[flow.zeros()])
+        self.steep += [(ids, node)] if ids.size else []
 
     def role(self, parameter: str, axis: int) -> Role:
         """What a parameter does for the channels along one of its axes; without more knowledge it reads them."""

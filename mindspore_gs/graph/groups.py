@@ -14,14 +14,14 @@ from mindspore_gs._cells import constructor_names, owners_by_name
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
-from mindspore_gs.graph.ir import SHOWN, Graph, Node, renamed, verify
+from mindspore_gs.graph.ir import SHOWN, Graph, Node, verify
 from mindspore_gs.graph.layer_norms import recomputable
 from mindspore_gs.graph.operators import DENSE
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Reading, Resize, Site
-from mindspore_gs.graph.restores import collapse_restores
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
 from mindspore_gs.graph.rules.registry import flatten
+from mindspore_gs.graph.seen import as_seen
 from mindspore_gs.graph.writers import Writer, find_writers
 
 RESIDUAL_POLICIES = ("keep", "couple", "inner")
@@ -124,7 +124,7 @@ class ChannelGraph:
         """Attach the paths of ``net``'s cells to its operators. The first graph is the one whose layers are listed."""
         names, owned = constructor_names(net), owners_by_name(net)
         paths = {name: places[0][0] for name, places in owned.items()}
-        graphs = tuple(collapse_restores(renamed(each, names), paths) for each in graphs)
+        graphs = tuple(as_seen(each, names, paths) for each in graphs)
         for each in graphs:
             verify(each)
         shapes_of = {name: shape for each in reversed(graphs) for name, shape in each.parameters.items()}
@@ -306,6 +306,9 @@ def _propagate(net: ChannelGraph, cuts: frozenset[str]) -> Channels:
             channels.sums = sums
     for resize in net.resizes:
         _tie_places(resize, channels)
+    for name, axis, node in channels.divisors:
+        if (name, axis) in channels.shifts:
+            channels.block(channels.parameter_ids(name, axis), Blocked.DIVIDES, node)
     return channels
 
 

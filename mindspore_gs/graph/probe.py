@@ -20,10 +20,11 @@ from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.flow import Channels
 from mindspore_gs.graph.groups import ChannelGraph, Group
 from mindspore_gs.graph.ids import NONE
-from mindspore_gs.graph.ir import Graph, renamed
+from mindspore_gs.graph.ir import Graph
 from mindspore_gs.graph.places import holder_of, is_library, path_of, positions
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Question, Reading, Resize, Site
-from mindspore_gs.graph.restores import collapse_restores, restore_path
+from mindspore_gs.graph.restores import restore_path
+from mindspore_gs.graph.seen import as_seen
 from mindspore_gs.graph.shapes import follows
 from mindspore_gs.graph.views import all_views, unread
 
@@ -327,7 +328,7 @@ def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> 
 
     def alike(view: Graph) -> bool:
         first, flows = own[view.training]
-        return follows(first, flows, gone, collapse_restores(renamed(view, names), paths))
+        return follows(first, flows, gone, as_seen(view, names, paths))
 
     try:
         deployed = export_graph(small, tensors)

@@ -51,10 +51,12 @@ def _alike(node: Node, flow: Any, gone: np.ndarray, other: Node) -> bool:
         flow, shape = (flow[0], other.shape[0]) if flow and other.shape else (None, ())
     else:
         shape = other.shape
-    if not isinstance(flow, Flow) or not flow.varying or any(isinstance(n, tuple) for n in (*flow.shape, *shape)):
+    if not isinstance(flow, Flow) or not flow.varying or flow.pliable or \
+            any(isinstance(n, tuple) for n in (*flow.shape, *shape)):
         return True
     left = _left_of(flow, gone)
-    return left is None or left == tuple(shape)
+    return left is None or (len(left) == len(shape) and
+                            all(a == b for k, (a, b) in enumerate(zip(left, shape)) if k not in flow.repeated))
 
 
 def _left_of(flow: Flow, gone: np.ndarray) -> tuple[int, ...] | None:

@@ -20,6 +20,7 @@ from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.masks.masks import Masks, masked_by_value, masked_values
+from mindspore_gs.masks.steep import check_slopes
 from mindspore_gs.progress import step
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal, random_inputs
@@ -51,11 +52,11 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
 
 
 def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
-    """Refuse a network whose masked weights Graph mode would take for constants; training would leave them alone.
+    """Refuse a network that masks would keep from learning: its gradients are no numbers, or weights are constants.
 
-    That is so for a weight that is masked itself, where the ``construct`` of its cell calls that of a parent class, or
-    asks for it with ``getattr``: Graph mode looks up both in Python, and finds the product of weight and mask as a
-    number.
+    Graph mode takes a weight for a constant that is masked itself, where the ``construct`` of its cell calls that of a
+    parent class, or asks for it with ``getattr``: Graph mode looks up both in Python, and finds the product of weight
+    and mask as a number.
 
     Args:
         net: the network in its original form; it stays as it is.
@@ -65,6 +66,7 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
     Raises:
         PruningError: names the cells and what to do.
     """
+    check_slopes(net, graph, groups)
     masked = copy_network(net)
     Masks.attach(masked, graph, groups)
     cells = {path: original_class(get_cell(masked, path)) for path in masked_by_value(masked)}

@@ -85,9 +85,26 @@ def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
 @channel_rule("Div", "Divs", "RealDiv", "DivMod", "FloorDiv", "FloorMod", "Mod", "TruncateDiv", "TruncateMod", "Fmod",
               weights=True)
 def _div(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    """Zero where the dividend is, unless the divisor is zero as well."""
+    """Zero where the dividend is, unless the divisor is zero as well: a parameter that is masked elsewhere would be."""
+    channels.divisors += [(name, axis, node) for name, axis in flows[1].masked_by()]
     result, (above, below) = elementwise(node, flows[:2], channels)
     return result.with_zeros(_zeros_of(flows[0], above) & ~_zeros_of(flows[1], below))
+
+
+@channel_rule("Lerp", "LerpScalar", weights=True)
+def _lerp(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Zero where both ends are."""
+    result, parts = elementwise(node, flows[:3], channels)
+    return zero_where_all(result, flows[:2], parts[:2], channels)
+
+
+@channel_rule("Addcmul", "AddcmulExt", "Addcdiv", "AddcdivExt", weights=True)
+def _add_product(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """The first input, and the second times the third, or by it."""
+    result, parts = elementwise(node, flows[:3], channels)
+    first, second, third = (_zeros_of(flow, ids) for flow, ids in zip(flows, parts))
+    divides = node.op.startswith("Addcdiv")
+    return result.with_zeros(first & (second & ~third if divides else second | third))
 
 
 @channel_rule("Maximum", "Minimum", weights=True)
@@ -141,9 +158,9 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow
     rank = len(node.shape)
     result, extent = none_ids(rank), (1,) * rank
     parts = [none_ids(rank)] * len(flows)
-    for place in sorted(range(len(flows)), key=lambda k: (_many_axes(flows[k]), flows[k].pliable)):
+    for place in sorted(range(len(flows)), key=lambda k: (_many_axes(flows[k]), _may_follow(flows[k]))):
         flow = flows[place]
-        if flow.pliable and _follows(node, flow, result, channels):
+        if _may_follow(flow) and _follows(node, flow, result, channels):
             continue
         _note_role(flow, node, channels)
         shape = (1,) * (rank - len(flow.shape)) + flow.shape
@@ -153,13 +170,31 @@ def elementwise(node: Node, flows: list[Flow], channels: Channels) -> tuple[Flow
         extent = tuple(max(a, b) for a, b in zip(extent, shape))
     varying = any(flow.varying for flow in flows)
     pliable = all(flow.pliable or (flow.constant is not None and not flow.shape) for flow in flows)
-    return Flow(node.shape, result, writers=_writers(flows), varying=varying, pliable=pliable), parts
+    return Flow(node.shape, result, writers=_writers(flows), varying=varying, pliable=pliable,
+                repeated=_repeated(flows, rank)), parts
+
+
+def _repeated(flows: list[Flow], rank: int) -> frozenset[int]:
+    """The axes along which the output is one entry, because an operand was repeated there, and all others have one."""
+    shapes = [(1,) * (rank - len(flow.shape)) + flow.shape for flow in flows]
+    repeats = [{k + rank - len(flow.shape) for k in flow.repeated} for flow in flows]
+    return frozenset(k for k in set().union(*repeats)
+                     if all(k in axes or shape[k] == 1 for axes, shape in zip(repeats, shapes)))
+
+
+def _may_follow(flow: Flow) -> bool:
+    return flow.pliable or bool(flow.repeated)
 
 
 def _follows(node: Node, flow: Flow, partner: np.ndarray, channels: Channels) -> bool:
-    """Whether a literal of equal entries, or random numbers, have the shape of their partner, whatever that is."""
-    shape = (1,) * (len(node.shape) - len(flow.shape)) + flow.shape
-    if not _spans(partner, shape):
+    """Whether an operand has the shape of its partner, whatever that is.
+
+    A literal of equal entries and random numbers may; so may what is repeated along the partner's channels.
+    """
+    offset = len(node.shape) - len(flow.shape)
+    shape = (1,) * offset + flow.shape
+    along = {k - offset for k, n in enumerate(partner.shape) if n > 1}
+    if not _spans(partner, shape) or not (flow.pliable or along <= flow.repeated):
         return False
     taken = channels.ask(node, ("of the partner's shape", "fixed"), partner)
     if taken == BLOCKED:
@@ -242,16 +277,19 @@ _ZERO_AT_ZERO = (
     "ReLU", "ReLU6", "ReLUV2", "HSwish", "SiLU", "GeLU", "GeluExt", "Gelu", "FastGeLU", "Tanh", "Abs", "Neg",
     "Square", "Sqrt", "Sin", "Sign", "LeakyReLUExt", "LeakyReLU", "Elu", "EluExt", "SeLU", "SeLUExt", "CeLU", "Mish",
     "Softsign", "Erf", "Cast", "Identity", "Dropout", "StopGradient", "Contiguous", "Round", "Floor", "Ceil", "HShrink",
-    "SoftShrink", "Asin", "Atan", "Tan", "Expm1", "Log1p", "TensorMove", "Copy", "InplaceReLU", "Trunc", "Rint",
+    "SoftShrink", "Asin", "Atan", "Sinh", "Asinh", "Atanh", "NanToNum", "Tan",
+    "Expm1", "Log1p", "TensorMove", "Copy", "InplaceReLU", "Trunc", "Rint",
 )
 _NONZERO_AT_ZERO = (
     "Sigmoid", "HSigmoid", "Exp", "Cos", "Softplus", "SoftplusExt", "Rsqrt", "Reciprocal", "Log", "Erfc", "LogSigmoid",
-    "LogSigmoidExt", "LogicalNot", "IsNan", "IsFinite", "OnesLike",
+    "LogSigmoidExt", "LogicalNot", "IsNan", "IsFinite", "OnesLike", "OnesLikeExt", "Cosh", "Acosh", "Acos",
 )
 
 
 @channel_rule(*_ZERO_AT_ZERO, weights=True)
 def _unary(node: Node, flows: list[Any], channels: Channels) -> Any:
+    if node.op == "Sqrt":
+        channels.note_steep(flows[0], node)
     if several_outputs(node):
         return (flows[0], *(replace(flows[0], zero=False) for _ in node.shape[1:]))
     keep = flows[0].parameter if node.op in ("Cast", "Identity") else None
@@ -265,7 +303,7 @@ def _unary_nonzero(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return replace(flows[0], zero=False, parameter=None, constant=None)
 
 
-@channel_rule("ZerosLike")
+@channel_rule("ZerosLike", "ZerosLikeExt")
 def _zeros_like(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return replace(flows[0], zero=True, alive=flows[0].alive[:0], parameter=None, constant=None)
 
@@ -276,6 +314,8 @@ def _pow(node: Node, flows: list[Any], channels: Channels) -> Flow:
     result, parts = elementwise(node, flows, channels)
     if exponent is None or not np.all(np.asarray(exponent) > 0):
         return result
+    if np.any(np.asarray(exponent) < 1):
+        channels.note_steep(flows[0], node)
     return result.with_zeros(_zeros_of(flows[0], parts[0]))
 
 
@@ -288,6 +328,16 @@ def _prelu(node: Node, flows: list[Any], channels: Channels) -> Flow:
         channels.roles[slope.parameter, 0] = Role.SCALE
         channels.consume_with(channels.vector(x, 1, node), channels.parameter_ids(slope.parameter, 0), node)
     return x
+
+
+@channel_rule("FillV2", "FillScalar", "Zeros", "Ones")
+def _filled(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """A literal of equal entries that is made when the network runs."""
+    value: Any = {"Zeros": 0, "Ones": 1}.get(node.op, flows[1].constant if len(flows) > 1 else None)
+    if flows[0].constant is None or value is None or np.size(value) != 1:
+        return _random(node, flows, channels)
+    entries = np.broadcast_to(np.reshape(value, ()), node.shape)
+    return Flow(node.shape, none_ids(len(node.shape)), constant=entries, varying=False, pliable=entries.size > 1)
 
 
 @channel_rule("StandardNormal", "Normal", "UniformReal", "UniformExt", "Uniform", "RandExt", "Randn", "RandnLike",

@@ -13,12 +13,15 @@ from mindspore_gs.graph.questions import BLOCKED, Option
 from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused, unknown
 
 
-@channel_rule("Reshape", "View", "Flatten", "FlattenExt", "Squeeze", "ExpandDims", "UnsqueezeExt", "InnerUnsqueeze")
+@channel_rule("Reshape", "View", "Flatten", "FlattenExt", "Squeeze", "ExpandDims", "UnsqueezeExt", "InnerUnsqueeze",
+              "ExpandDimsView")
 def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """The same positions in the same order. Where channels are split into blocks, the blocks stay alike."""
     x = flows[0]
     if isinstance(x.constant, np.ndarray):
         return replace(x.with_ids(node.shape, none_ids(len(node.shape))), constant=x.constant.reshape(node.shape))
+    if x.repeated and not x.has_channels:
+        return replace(x.with_ids(node.shape, none_ids(len(node.shape))), repeated=_repeated_in(x, node.shape))
     ids = compress(expand(x.ids, x.shape).reshape(node.shape))
     target = flows[1].constant if node.op in ("Reshape", "View") and len(flows) > 1 else None
     given = target if isinstance(target, tuple) and len(target) == len(node.shape) else None
@@ -30,6 +33,13 @@ def _reshape(node: Node, flows: list[Any], channels: Channels) -> Flow:
             return _fixed(node, x, channels)
         channels.counts(node, x.ids, int(literal[0]) if len(literal) == 1 else None)
     return x.with_ids(node.shape, ids)
+
+
+def _repeated_in(x: Flow, shape: tuple[int, ...]) -> frozenset[int]:
+    """The repeated axes where a reshape has only added or taken away axes of one entry; else none."""
+    before, after = ([k for k, n in enumerate(sizes) if n > 1] for sizes in (x.shape, shape))
+    same = [x.shape[k] for k in before] == [shape[k] for k in after]
+    return frozenset(new for old, new in zip(before, after) if old in x.repeated) if same else frozenset()
 
 
 def _fixed(node: Node, x: Flow, channels: Channels) -> Flow:
@@ -71,19 +81,21 @@ def _open(given: tuple[int, ...] | None, axis: int) -> bool:
     return given is not None and given[axis] == -1
 
 
-@channel_rule("Transpose", "Permute", "TransposeExt")
+@channel_rule("Transpose", "Permute", "TransposeExt", "TransposeView", "TransposeExtView")
 def _transpose(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, order = flows[0], flows[1].constant
     if not isinstance(order, tuple) or len(order) != len(x.shape):
-        return _transposed_weight_or_unknown(node, flows, channels)
-    return x.with_ids(node.shape, x.ids.transpose([int(k) for k in order]))
+        return _swapped_or_unknown(node, flows, channels)
+    order = [int(k) % len(order) for k in order]
+    moved = x.with_ids(node.shape, x.ids.transpose(order))
+    return replace(moved, repeated=frozenset(k for k, old in enumerate(order) if old in x.repeated))
 
 
-def _transposed_weight_or_unknown(node: Node, flows: list[Any], channels: Channels) -> Flow:
+def _swapped_or_unknown(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """TransposeExt swaps two axes."""
     x = flows[0]
     axes = [flow.constant for flow in flows[1:3]]
-    if node.op != "TransposeExt" or not all(isinstance(k, int) for k in axes):
+    if not node.op.startswith("TransposeExt") or not all(isinstance(k, int) for k in axes):
         return unknown(node, flows[:1], channels)
     return x.with_ids(node.shape, x.ids.swapaxes(*axes))
 
@@ -114,16 +126,26 @@ def _slice(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return _indexed(node, x, tuple(slice(b, None if n < 0 else b + n) for b, n in zip(begin, size)), channels)
 
 
-@channel_rule("SliceExt", "Narrow")
+@channel_rule("SliceExt", "SliceExtView", "Narrow", "NarrowView")
 def _slice_along(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    """Inputs: tensor, axis, start, end, step."""
-    x, numbers = flows[0], [flow.constant for flow in flows[1:]]
+    """Inputs: tensor, axis, start, end (Narrow: length), step; a view has an empty one behind them."""
+    x, numbers = flows[0], [flow.constant for flow in flows[1:] if flow.constant is not None]
     if len(numbers) < 3 or not all(isinstance(n, int) for n in numbers):
         return unknown(node, flows[:1], channels)
     axis, start, end = numbers[0] % len(x.shape), numbers[1], numbers[2]
-    end = start + end if node.op == "Narrow" else end
+    end = start + end if node.op.startswith("Narrow") else end
     index = tuple(slice(start, end, *numbers[3:]) if k == axis else slice(None) for k in range(len(x.shape)))
     return _indexed(node, x, index, channels)
+
+
+@channel_rule("SelectExt", "SelectExtView")
+def _select_at(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """One position along an axis, without that axis. Inputs: tensor, axis, position."""
+    x, axis, place = flows[0], flows[1].constant, flows[2].constant
+    if not isinstance(axis, int) or not isinstance(place, int):
+        return unknown(node, flows[:1], channels)
+    everything: tuple[slice | int, ...] = (slice(None),) * (axis % len(x.shape))
+    return _indexed(node, x, (*everything, place), channels)
 
 
 def _indexed(node: Node, x: Flow, index: tuple[slice | int, ...], channels: Channels) -> Flow:
@@ -211,10 +233,11 @@ def _with_pliable_parts(node: Node, parts: tuple[Flow, ...], axis: int,
                         channels: Channels) -> tuple[Flow, ...] | None:
     """The parts, where a literal of equal entries (zeros) goes with a part of the same shape, or with none.
 
-    ``zeros_like`` leaves the same literal in MindIR as a number in the code. None where neither is right.
-    Along another axis than the channels', such a literal has no channels of its own.
+    ``zeros_like`` leaves the same literal in MindIR as a number in the code, and ``expand_as`` the same shape. None
+    where neither is right. Along another axis than the channels', such a literal has no channels of its own.
     """
     wide = [k for k, part in enumerate(parts) if part.has_channels]
+    parts = tuple(replace(part, pliable=True) if axis in part.repeated else part for part in parts)
     if not any(part.pliable for part in parts) or not wide:
         return parts
     alike = [k for k in wide for part in parts if part.pliable and part.shape == parts[k].shape]
@@ -252,7 +275,7 @@ def _stack(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return Flow(node.shape, np.expand_dims(parts[0].ids, axis), zero=zero, varying=any(p.varying for p in parts))
 
 
-@channel_rule("Unstack", "UnstackExt")
+@channel_rule("Unstack", "UnstackExt", "UnstackExtView")
 def _unstack(node: Node, flows: list[Any], channels: Channels) -> tuple[Flow, ...]:
     """One part for each position along an axis, without that axis."""
     x = flows[0]
@@ -306,22 +329,50 @@ def _tile(node: Node, flows: list[Any], channels: Channels) -> Flow:
     ids = x.ids.reshape((1,) * (len(node.shape) - x.ids.ndim) + x.ids.shape)
     times = (1,) * (len(node.shape) - len(times)) + times
     if x.ids.size == 1 and any(n > 1 for n in times):
-        return replace(channels.plain(node), varying=x.varying)
+        return _one_entry(node, x, channels)
     return x.with_ids(node.shape, np.tile(ids, [n if ids.shape[k] > 1 else 1 for k, n in enumerate(times)]))
 
 
-@channel_rule("BroadcastTo", "ExpandAs", "Expand")
+def _one_entry(node: Node, x: Flow, channels: Channels) -> Flow:
+    """What has one entry along some axes, repeated there; the number of repetitions may be that of its partner's."""
+    shape = (1,) * (len(node.shape) - len(x.shape)) + x.shape
+    repeated = frozenset(k for k, (n, size) in enumerate(zip(shape, node.shape)) if n == 1 < size)
+    return replace(channels.plain(node), varying=x.varying, repeated=repeated)
+
+
+@channel_rule("BroadcastTo", "ExpandAs", "Expand", "BroadcastToView")
 def _broadcast(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """A tensor that is one channel as a whole, and is repeated, leaves what it meets apart (see elementwise)."""
     x = flows[0]
     if x.ids.size == 1 and x.shape != node.shape[len(node.shape) - len(x.shape):]:
-        return replace(channels.plain(node), varying=x.varying)
+        return _one_entry(node, x, channels)
     given = flows[1].constant if len(flows) > 1 and isinstance(flows[1].constant, tuple) else ()
     axes = range(len(given) - x.ids.ndim, len(given))
     if any(n > 1 and given[k] != -1 for k, n in zip(axes, x.ids.shape)) and \
             channels.ask(node, ("the same",), x.ids) == BLOCKED:
         return _fixed(node, x, channels)
     return x.with_ids(node.shape, x.ids.reshape((1,) * (len(node.shape) - x.ids.ndim) + x.ids.shape))
+
+
+@channel_rule("GLU")
+def _gated(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """The first half times a sigmoid of the second: both lose the same channels. Inputs: tensor, axis."""
+    x, axis = flows[0], int(flows[1].constant) % len(node.shape)
+    if x.ids.shape[axis] == 1:
+        return x.with_ids(node.shape, x.ids)
+    first, second = np.split(x.ids, 2, axis)
+    channels.unite(first, second, node)
+    return x.merged().with_ids(node.shape, compress(first))
+
+
+@channel_rule("ChannelShuffle")
+def _channel_shuffle(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """The k-th channels of all groups come to lie side by side: what one group loses all lose."""
+    x, groups = flows[0], int(node.attrs["group"])
+    ids = channels.vector(x, 1, node).reshape(groups, -1)
+    channels.unite(ids[:1], ids, node)
+    mixed = ids.T.reshape(1, -1, *(1,) * (len(node.shape) - 2))
+    return x.merged().with_ids(node.shape, compress(mixed))
 
 
 @channel_rule("DepthToSpace")

@@ -85,7 +85,7 @@ def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) ->
     return _product(node, w.parameter, 1, 1, channels)
 
 
-@channel_rule("MatMul", "BatchMatMul", "MatMulExt", weights=True)
+@channel_rule("MatMul", "BatchMatMul", "BatchMatMulExt", "MatMulExt", weights=True)
 def _matmul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, w = flows[:2]
     transposes_x = len(flows) > 2 and bool(flows[2].constant)

@@ -62,48 +62,72 @@ def _restore_channels(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 
 @channel_rule("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "MeanExt", "SumExt", "ReduceProd", "ReduceStd",
-              "Std", "Var", "StdMean", "VarMean", "LpNorm", "LpNormV2", "ReduceAll", "ReduceAny", "LogSumExp",
-              "Max", "Min", "Amax", "Amin", "ProdExt")
+              "Std", "Var", "StdMean", "VarMean", "LpNorm", "LpNormV2", "LinalgVectorNorm", "ReduceAll", "ReduceAny",
+              "LogSumExp", "Max", "Min", "Amax", "Amin", "ProdExt")
 def _reduce(node: Node, flows: list[Any], channels: Channels) -> Any:
     """Over space a channel stays by itself; a sum over channels is exact where the removed ones are zero."""
     x = flows[0]
-    given = flows[1].constant if len(flows) > 1 else node.attrs.get("axis")
+    place = 2 if node.op in ("LpNormV2", "LinalgVectorNorm") else 1
+    given = flows[place].constant if len(flows) > place else node.attrs.get("axis")
     axes = _axes(given, len(x.shape))
     shapes = node.shape if several_outputs(node) else (node.shape,)
-    results = tuple(_reduced(node, x, axes, shape, channels) for shape in shapes)
+    sums = _sums_up(node, flows)
+    results = tuple(_reduced(node, x, axes, shape, sums, channels) for shape in shapes)
     return results if several_outputs(node) else results[0]
 
 
-def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], channels: Channels) -> Flow:
+def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], sums: bool, channels: Channels) -> Flow:
     if any(x.ids.shape[k] > 1 for k in axes):
-        if node.op in ("ReduceSum", "SumExt"):
+        if sums:
             channels.block(x.ids[~x.zeros()], Blocked.MIXES_CHANNELS, node)
             if channels.ask(node, ("a sum",), x.ids) == BLOCKED:  # its divisor may be the number of channels
                 channels.refuse(x, Blocked.FIXED_BY_CODE, node)
         else:
             channels.refuse(x, Blocked.MIXES_CHANNELS, node)
         return Flow(shape, none_ids(len(shape)), varying=x.varying)
+    if node.op in ("ReduceStd", "Std", "StdMean"):
+        channels.note_steep(x, node)
     kept = len(shape) == len(x.shape)
     ids = x.ids if kept else x.ids.reshape([n for k, n in enumerate(x.ids.shape) if k not in axes])
     zero = x.zero and node.op not in ("ReduceAll", "LogSumExp")
     return replace(x.with_ids(shape, ids), zero=zero)
 
 
-@channel_rule("ArgMaxWithValue", "ArgMinWithValue", "Argmax", "Argmin")
+def _sums_up(node: Node, flows: list[Any]) -> bool:
+    """Whether what is zero changes nothing: a sum, or a norm, such as the root of a sum of squares."""
+    if node.op in ("ReduceSum", "SumExt"):
+        return True
+    order = node.attrs.get("p", 2) if node.op == "LpNorm" else flows[1].constant if "Norm" in node.op else None
+    return isinstance(order, (int, float)) and order > 0
+
+
+@channel_rule("L2Normalize")
+def _on_the_sphere(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Divided by the length along some axes, to which what is zero adds nothing."""
+    x = flows[0]
+    if any(x.ids.shape[k] > 1 for k in _axes(node.attrs.get("axis", 0), len(x.shape))):
+        channels.block(x.ids[~x.zeros()], Blocked.MIXES_CHANNELS, node)
+    return replace(x, parameter=None, constant=None, writers=frozenset(), repeated=frozenset())
+
+
+@channel_rule("ArgMaxWithValue", "ArgMinWithValue", "Argmax", "Argmin", "MaxDim", "MinDim")
 def _arg_extremum(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """Returns places, (place, value), or, MaxDim and MinDim, (value, place)."""
     given = flows[1].constant if len(flows) > 1 else node.attrs.get("axis", -1)
     result = _along_axes(node, flows[0], given, channels)
-    if node.op.endswith("WithValue") and result[1].has_channels:  # (place, value)
-        return (result[0], replace(result[1], zero=flows[0].zero, alive=flows[0].alive))
-    return result
+    if not several_outputs(node):
+        return result
+    value = int(node.op.endswith("WithValue"))
+    return tuple(replace(flow, zero=flows[0].zero, alive=flows[0].alive) if k == value and flow.has_channels else flow
+                 for k, flow in enumerate(result))
 
 
-@channel_rule("Softmax", "LogSoftmax", "LogSoftmaxExt", "L2Normalize", "CumSum", "CumsumExt", "CumProd", "Sort",
+@channel_rule("Softmax", "LogSoftmax", "LogSoftmaxExt", "CumSum", "CumsumExt", "CumProd", "Sort",
               "SortExt", "TopK", "TopkExt", "Roll", "ReverseV2")
 def _normalise(node: Node, flows: list[Any], channels: Channels) -> Any:
     """Operators that mix the positions along some axes: harmless where no channels lie along these."""
     given = next((flow.constant for flow in flows[1:] if flow.constant is not None), node.attrs.get("axis", -1))
-    if node.op == "Roll":
+    if node.op in ("Roll", "TopkExt"):
         given = flows[2].constant if len(flows) > 2 else node.attrs.get("axis")
     result = _along_axes(node, flows[0], -1 if node.op == "TopK" else given, channels)
     if node.op not in _KEEP_ZERO:
