@@ -11,7 +11,8 @@ from benchmarks.randomise import calibrate, samples
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
 from mindspore_gs._cells import evaluating
 from mindspore_gs.errors import ParityError, PruningError, first_line
-from mindspore_gs.slim import check_equal, relative_difference
+from mindspore_gs.slim import relative_difference
+from mindspore_gs.slim.check import check_equal
 
 POLICIES = ("keep", "couple")
 RATE = 0.5
