@@ -166,6 +166,7 @@ def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.
         if id(parameter) not in shared:
             logits, scale = starts[id(parameter)]
             quantizer = SlbFakeQuantizerPerLayer(config.bits)
+            quantizer.set_temperature(config.t_start_val)
             _name(quantizer, f"{place}_weight_quantizer.")
             kind = parameter.dtype
             shared[id(parameter)] = quantizer, ms.Parameter(ms.Tensor(scale, kind), name=f"{place}weight_scale",
