@@ -31,14 +31,15 @@ class DistillLoss(OwnPrecision, nn.Cell):
         student: the network to train: dense, masked or slim. It is the attribute ``student`` of this cell.
         loss_fn: the loss of the task, a Cell or a function of (output of the student, label) that returns a scalar.
         teacher: the trained network that answers first, usually the dense one, with the same classes. Make it before
-            an algorithm is applied, which may change the network in place.
+            an algorithm is applied, which may change the network in place. The logits are the output, the first of
+            several, or the entry "logits" of a dict.
         temperature: above 0. Default: 4.
         weight: share of the teacher in the loss, in [0, 1]. Default: 0.5.
         feature_weight: weight of the features, at least 0. Default: 0, no features.
         axis: axis of the classes in the logits. Default: 1.
 
     Inputs:
-        What the student is called with, then the label.
+        What the student is called with, one or several, then the label, one value.
 
     Outputs:
         Scalar, the loss in float32.
@@ -139,11 +140,16 @@ class Features(OwnPrecision, nn.Cell):
 
 def _in_float32(outputs: Any) -> Any:
     """An output, or each of several, in float32 where it is a half."""
-    if isinstance(outputs, tuple):
+    if isinstance(outputs, (tuple, list)):
         converted = ()
         for item in outputs:
             converted = converted + (_in_float32(item),)  # type: ignore[assignment]
         return converted
+    if isinstance(outputs, dict):
+        entries = {}
+        for key in outputs.keys():  # noqa: SIM118 - Graph mode
+            entries[key] = _in_float32(outputs[key])
+        return entries
     if outputs.dtype in (ms.float16, ms.bfloat16):
         return outputs.astype(ms.float32)
     return outputs
