@@ -7,6 +7,7 @@ import mindspore as ms
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, get_cell, remember_names, replace_everywhere
+from mindspore_gs._finite import check_finite
 from mindspore_gs._mixin import mix_in
 from mindspore_gs.distill.operators import ACTIVATIONS
 from mindspore_gs.distill.program import Program, program_of
@@ -69,17 +70,19 @@ class Straight:
         return self._gs_held[0](x)[0]  # type: ignore[attr-defined]
 
 
-def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None) -> Residual:
+def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None, owner: str) -> Residual:
     """Find the residual blocks of a network by dataflow.
 
     Args:
         net: the network; it stays as it is.
         input_shape: shape of its input; guessed where it is None.
+        owner: who asks, for the message.
 
     Raises:
         TraceError: the network cannot be traced.
-        PruningError: it cannot be taken apart, or has no identity shortcut.
+        PruningError: it cannot be taken apart, has no identity shortcut, or weights that are not finite.
     """
+    check_finite(net, owner)
     shape = tuple(input_shape) if input_shape is not None else trace(net).examples()[0]
     graph = trace(net, (_BATCH, *shape[1:]))
     program = program_of(net, graph)
@@ -130,7 +133,8 @@ def plain_network(net: nn.Cell, input_shape: tuple[int, ...] | None = None, proj
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"plain_network() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    return straightened(net, take_apart(net, input_shape), check_projection("plain_network", projection))
+    check_projection("plain_network", projection)
+    return straightened(net, take_apart(net, input_shape, "plain_network()"), projection)
 
 
 def check_projection(owner: str, projection: Any) -> str:
@@ -161,15 +165,18 @@ def copies(program: Program) -> Program:
 
 def _block(program: Program, node: Any) -> Block | None:
     """The residual block that ends in a sum; None where the layers of its addends do not tell the shortcut."""
-    if len(node.inputs) < 2 or any(name not in {step.name for step in program.steps} | {program.source}
-                                   for name in map(program.find, node.inputs[:2])):
+    steps = {step.name: step for step in program.steps}
+    addends = steps[node.name].reads if node.name in steps else ()
+    if len(addends) != 2 or not {program.find(name) for name in addends} <= {*steps, program.source}:
         return None
-    sides = [program.sources(name) for name in node.inputs[:2]]
+    sides = [program.sources(name) for name in addends]
     paths = [_layers(program, own - other) for own, other in (sides, sides[::-1])]
     if len(paths[0]) == len(paths[1]):
         return None
     main = int(len(paths[1]) > len(paths[0]))
-    return Block(node.name, node.inputs[main], _end(program, node.name), not paths[1 - main], paths[main],
+    if main == 1 and "Sub" in node.op:
+        return None  # x - f(x), where f(x) is not what the sum would be without x
+    return Block(node.name, addends[main], _end(program, node.name), not paths[1 - main], paths[main],
                  node.shape[1], tuple(node.shape[2:]))
 
 
