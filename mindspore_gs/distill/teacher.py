@@ -47,7 +47,7 @@ class DistillLoss(OwnPrecision, nn.Cell):
     Raises:
         TypeError: ``student`` or ``teacher`` is not a Cell, ``loss_fn`` cannot be called, or a number is none.
         ValueError: student and teacher are the same object, or a number is out of range. When called: their logits
-            or features differ in shape, or ``loss_fn`` returns no scalar.
+            or features differ in shape, there is no label, or ``loss_fn`` returns no scalar.
 
     Examples:
         >>> import mindspore as ms
@@ -85,6 +85,9 @@ class DistillLoss(OwnPrecision, nn.Cell):
 
     def construct(self, *inputs: Any) -> ms.Tensor:
         """The loss of a batch: data, then the label."""
+        if len(inputs) < 2:
+            raise ValueError(f"DistillLoss is called with the student's inputs and the label, but got {len(inputs)} "
+                             "argument. Give batches of both.")
         said = self.student(*inputs[:-1])
         wanted = self._held[0](*inputs[:-1])
         loss = self.weight * self.soft(first_of(said), first_of(wanted))
@@ -112,6 +115,9 @@ class HardTargets(OwnPrecision, nn.Cell):
     def construct(self, outputs: Any, label: Any) -> ms.Tensor:
         """The loss, a scalar."""
         loss = self._held[0](_in_float32(outputs), label)
+        if not isinstance(loss, ms.Tensor):
+            raise ValueError("'loss_fn' must return a scalar, but returned no tensor. Give a function of (output, "
+                             "label) that returns one.")
         if loss.size != 1:
             raise ValueError(f"'loss_fn' must return a scalar, but returned shape {loss.shape}. Give it "
                              "reduction='mean'.")

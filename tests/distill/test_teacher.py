@@ -184,6 +184,10 @@ def test_what_does_not_fit_is_refused_when_called(mode):
         DistillLoss(nn.Dense(3, 1), nn.CrossEntropyLoss(), nn.Dense(3, 1))(x, LABEL)
     with pytest.raises(ValueError, match="must return a scalar, but returned shape .4"):
         DistillLoss(nn.Dense(3, 4), nn.CrossEntropyLoss(reduction="none"), nn.Dense(3, 4))(x, LABEL)
+    with pytest.raises(ValueError, match="returned no tensor"):
+        DistillLoss(nn.Dense(3, 4), no_loss, nn.Dense(3, 4))(x, LABEL)
+    with pytest.raises(ValueError, match="inputs and the label, but got 1 argument"):
+        DistillLoss(nn.Dense(3, 4), nn.CrossEntropyLoss(), nn.Dense(3, 4))(x)
     with pytest.raises(ValueError, match="must return tuples of the same length"):
         DistillLoss(nn.Dense(3, 4), nn.CrossEntropyLoss(), nn.Dense(3, 4), feature_weight=1.0)(x, LABEL)
 
@@ -200,6 +204,10 @@ class Named(nn.Cell):
         if self.kind == "list":
             return [y, x]
         return {"features": x, self.kind: y}
+
+
+def no_loss(out, y):
+    return out, y
 
 
 def named(out, y):
