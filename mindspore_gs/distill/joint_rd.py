@@ -166,7 +166,12 @@ class JointRD(OwnPrecision, nn.Cell):
 
         Args:
             progress: share of the training that is over: step / number of all steps.
+
+        Raises:
+            TypeError: it is no number.
+            ValueError: it is negative or not finite.
         """
+        check_number(type(self).__name__, "progress", progress, 0, inf)
         self.m.set_data(ms.Tensor(self.share_of_mixed_paths(progress), ms.float32))
 
     def teacher_step(self, optimizer: nn.Optimizer) -> TeacherStep:

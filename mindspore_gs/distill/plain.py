@@ -13,6 +13,7 @@ from mindspore_gs.distill.operators import ACTIVATIONS
 from mindspore_gs.distill.program import Program, program_of
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
+from mindspore_gs.record import has_record
 
 _BATCH = 3
 
@@ -80,8 +81,13 @@ def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None, owner: str) ->
 
     Raises:
         TraceError: the network cannot be traced.
-        PruningError: it cannot be taken apart, has no identity shortcut, or weights that are not finite.
+        TypeError, ValueError: ``input_shape`` is no shape.
+        PruningError: it cannot be taken apart, has no identity shortcut, masks, or weights that are not finite.
     """
+    _check_shape(owner, input_shape)
+    if has_record(net):
+        raise PruningError(f"{owner}: {type(net).__name__} has knockoffs or masks; call convert() of its pruner first, "
+                           "and give the small network.")
     check_finite(net, owner)
     shape = tuple(input_shape) if input_shape is not None else trace(net).examples()[0]
     graph = trace(net, (_BATCH, *shape[1:]))
@@ -91,6 +97,18 @@ def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None, owner: str) ->
         raise PruningError(f"{type(net).__name__} has no identity shortcut: in none of its {len(graph.sums)} sums of "
                            "two activations is one addend without layers of its own. Give a residual network.")
     return Residual(program, blocks, (1, *shape[1:]))
+
+
+def _check_shape(owner: str, shape: Any) -> None:
+    """Refuse what is no shape of an input."""
+    if shape is None:
+        return
+    if not isinstance(shape, (tuple, list)) or not all(type(n) is int for n in shape):
+        raise TypeError(f"For '{owner}', the 'input_shape' must be a tuple of ints such as (1, 3, 32, 32), but got "
+                        f"{shape!r}.")
+    if len(shape) < 2 or min(shape) < 1:
+        raise ValueError(f"For '{owner}', the 'input_shape' must have a batch and one more axis at least, all above 0, "
+                         f"but got {tuple(shape)}.")
 
 
 def plain_network(net: nn.Cell, input_shape: tuple[int, ...] | None = None, projection: str = "keep") -> nn.Cell:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
+from mindspore_gs import ChannelPruner
 from mindspore_gs.distill import JointRD, plain_network
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
@@ -151,6 +152,26 @@ class OneSize(Identity):
 def test_what_is_no_sum_or_no_single_output_is_refused(kind, reason):
     with pytest.raises(PruningError, match=reason):
         plain_network(kind(), SHAPE)
+
+
+@pytest.mark.parametrize("shape, error, message", [
+    (8, TypeError, r"'input_shape' must be a tuple of ints such as \(1, 3, 32, 32\), but got 8"),
+    ((8,), ValueError, "must have a batch and one more axis"), ((1, 0, 8, 8), ValueError, "all above 0")])
+def test_what_is_no_shape_is_refused(shape, error, message):
+    with pytest.raises(error, match=message):
+        plain_network(Identity(), shape)
+
+
+def test_a_masked_network_is_refused():
+    masked = ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(Identity())
+    with pytest.raises(PruningError, match="has knockoffs or masks; call convert"):
+        plain_network(masked, SHAPE)
+
+
+@pytest.mark.parametrize("progress, error", [(-0.1, ValueError), (float("nan"), ValueError), ("1", TypeError)])
+def test_a_progress_that_is_none_is_refused(progress, error):
+    with pytest.raises(error, match="the 'progress' must be"):
+        JointRD(Identity(), nn.CrossEntropyLoss(), SHAPE, feature_weight=0).at(progress)
 
 
 def test_weights_that_are_not_finite_are_refused():
