@@ -138,7 +138,7 @@ def find_stream(net: nn.Cell, batch: Batch, end: str, generator: np.random.Gener
     plain, output = _arguments_behind(net, batch, end, None)
     if output is None:
         return None
-    scale = float(output.std()) or 1.0
+    scale = float(finite(end, output).std()) or 1.0
     noise = (generator.standard_normal(output.shape) * scale).astype(np.float32)
     moved, _ = _arguments_behind(net, batch, end, noise)
     for place, value in plain.items():
