@@ -16,6 +16,7 @@ LONG = (
     "tests/test_report.py::test_the_report_agrees_with_the_slim_network",
     "tests/analysis/test_iterative.py",
     "tests/analysis/test_sensitivity.py::test_each_point_is_the_accuracy_of_the_slim_network",
+    "tests/distill/test_teacher.py::test_outputs_in_dicts_and_lists",
     "tests/distill/test_plain.py", "tests/distill/test_teacher.py::test_model_train_learns_from_the_teacher_alone",
     "tests/export/test_canonical.py", "tests/pruner/test_channel.py::test_one_call_leaves_the_network_as_it_is",
     "tests/pruner/test_channel.py::test_the_policies", "tests/pruner/test_knockoff_loops.py",

@@ -11,7 +11,7 @@ from mindspore import nn
 from mindspore_gs._cells import evaluating
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
-from mindspore_gs.pruner.batches import check_batches, rows_of
+from mindspore_gs.pruner.batches import check_batches, rows_of, shapes_of
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,8 @@ def _of_batch(caller: str, net: nn.Cell, row: tuple[ms.Tensor, ...],
     except PruningError:
         raise
     except Exception as error:
-        shapes = ", ".join(str(tuple(x.shape)) for x in row)
         raise PruningError(f"{caller}(): {type(net).__name__} or the loss cannot be run on a batch whose inputs and "
-                           f"label have the shapes {shapes}: {first_line(error)}") from error
+                           f"label have the shapes {shapes_of(row)}: {first_line(error)}") from error
 
 
 def _right(output: Any, label: ms.Tensor) -> float:

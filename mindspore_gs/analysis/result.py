@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -145,7 +146,9 @@ class Sensitivity:
             groups = tuple(GroupSensitivity(each["name"], tuple(each["members"]), tuple(each["weights"]), each["size"],
                                             tuple(Point(**point) for point in each["points"]))
                            for each in document.pop("groups"))
-            return cls(groups=groups, **document)
+            found = cls(groups=groups, **document)
+            _check_types(found)
+            return found
         except OSError as error:
             raise PruningError(f"{path} cannot be read ({error.strerror}).") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -222,6 +225,23 @@ class Sensitivity:
             for point, lost in zip(group.points, self.lost(group)):
                 row[columns[point.rate]] = lost
         return found
+
+
+def _check_types(found: Sensitivity) -> None:
+    """Refuse what the rest of the package could not compute with.
+
+    Raises:
+        TypeError: says what is wrong.
+    """
+    numbers = [("baseline", found.baseline)] + [(f"{name!r} of {group.name!r}", value) for group in found.groups
+                                                for name, value in (("size", group.size), *(
+                                                    pair for point in group.points for pair in vars(point).items()))]
+    for name, value in numbers:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise TypeError(f"the {name} is {value!r} and not a number")
+    if not isinstance(found.identity, dict) or not isinstance(found.metric, str) or not all(
+            isinstance(group.name, str) and group.weights for group in found.groups):
+        raise TypeError("an entry is of another kind")
 
 
 def _written(file: str | os.PathLike, owner: str, write: Any) -> Path:

@@ -111,6 +111,7 @@ def checked_rates(caller: str, rates: Any) -> tuple[float, ...]:
         TypeError: they are no floats.
         ValueError: there is none, or one is outside (0, 1).
     """
+    rates = rates.tolist() if isinstance(rates, np.ndarray) else rates
     if isinstance(rates, (str, bytes)) or not isinstance(rates, Sequence) or \
             not all(isinstance(rate, float) for rate in rates):
         raise TypeError(f"for {caller}(), 'rates' must be a list of floats such as (0.25, 0.5), but got {rates!r}.")

@@ -103,7 +103,7 @@ class JointRD(OwnPrecision, nn.Cell):
         self.soft = SoftTargets(check_number(owner, "temperature", temperature, 0, inf, open_below=True))
         self.task = HardTargets(loss_fn)
         check_projection(owner, projection)
-        residual = take_apart(teacher, input_shape)
+        residual = take_apart(teacher, input_shape, "JointRD()")
         self.blocks = _chosen(owner, residual, blocks)
         self.student = straightened(_start(owner, teacher, student), residual, projection)
         if dirac:
@@ -166,7 +166,12 @@ class JointRD(OwnPrecision, nn.Cell):
 
         Args:
             progress: share of the training that is over: step / number of all steps.
+
+        Raises:
+            TypeError: it is no number.
+            ValueError: it is negative or not finite.
         """
+        check_number(type(self).__name__, "progress", progress, 0, inf)
         self.m.set_data(ms.Tensor(self.share_of_mixed_paths(progress), ms.float32))
 
     def teacher_step(self, optimizer: nn.Optimizer) -> TeacherStep:
@@ -179,6 +184,9 @@ class JointRD(OwnPrecision, nn.Cell):
 
     def callbacks(self, teacher_optimizer: nn.Optimizer | None = None) -> list[Callback]:
         """For ``Model.train``: sets m at each step, and has the teacher take its own step where it has an optimizer.
+
+        A training that goes on from a checkpoint of this cell says so with ``Model.train(..., initial_epoch=...)``, and
+        m is that of the whole training.
 
         Args:
             teacher_optimizer: as in :meth:`teacher_step`; needs ``dataset_sink_mode=False``. Default: frozen.
@@ -200,14 +208,19 @@ class _Schedule(Callback):
 
     def __init__(self, joint: JointRD, step: TeacherStep | None):
         super().__init__()
-        self.joint, self.step = joint, step
+        self.joint, self.step, self.first_epoch = joint, step, 0
+
+    def on_train_begin(self, run_context: Any) -> None:
+        """Forget the last training."""
+        self.first_epoch = 0
 
     def on_train_step_begin(self, run_context: Any) -> None:
         """Before each step; in sink mode, before each epoch."""
         state = run_context.original_args()
-        per_call = state.batch_num if state.dataset_sink_mode else 1
-        done = (state.cur_step_num - 1) // per_call * per_call  # MindSpore counts a step when it begins
-        self.joint.at(done / (state.epoch_num * state.batch_num))
+        self.first_epoch = self.first_epoch or state.cur_epoch_num
+        epochs = self.first_epoch - 1 + state.epoch_num  # MindSpore's number is without those before initial_epoch
+        in_epoch = 0 if state.dataset_sink_mode else (state.cur_step_num - 1) % state.batch_num
+        self.joint.at((state.cur_epoch_num - 1 + in_epoch / state.batch_num) / epochs)
         if self.step is not None:
             if state.dataset_sink_mode:
                 raise PruningError("the teacher sees each batch only with dataset_sink_mode=False; pass that to "

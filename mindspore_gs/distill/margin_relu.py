@@ -52,8 +52,8 @@ class MarginReLULoss(nn.Cell):
         margin: one margin for each channel, at most 0.
 
     Inputs:
-        Features of the student and of the teacher, (N, width, H, W). The student's go through a connector, a 1x1
-        convolution and a BatchNorm, whose parameters are trained. No gradient goes to the teacher's.
+        Features of the student and of the teacher, (N, width, H, W) or (N, width). The student's go through a
+        connector, a 1x1 convolution and a BatchNorm, whose parameters are trained. No gradient goes to the teacher's.
 
     Outputs:
         Scalar: the sum over all entries over N, in float32.
@@ -66,7 +66,9 @@ class MarginReLULoss(nn.Cell):
 
     def construct(self, student: ms.Tensor, teacher: ms.Tensor) -> ms.Tensor:
         """The distance, a scalar."""
-        target = ops.maximum(ops.stop_gradient(teacher).astype(ms.float32), self.margin)
-        said = self.connector(student).astype(ms.float32)
+        ones = (1,) * (4 - student.ndim)
+        target = ops.stop_gradient(teacher).astype(ms.float32).reshape(teacher.shape + ones)
+        target = ops.maximum(target, self.margin)
+        said = self.connector(student.reshape(student.shape + ones)).astype(ms.float32)
         counts = ops.logical_or(said > target, target > 0).astype(ms.float32)
         return ((said - target)**2 * counts).sum() / student.shape[0]

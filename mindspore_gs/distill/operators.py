@@ -7,12 +7,18 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs.errors import PruningError
+from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph.ir import Node
 
 ACTIVATIONS = ("ReLU", "ReLU6", "Sigmoid", "Tanh", "HSwish", "HSigmoid", "Elu", "SiLU", "Mish", "Softplus", "GeLU")
-KNOWN = (*ACTIVATIONS, "Add", "Sub", "Mul", "MaxPool", "AvgPool", "ReduceMean", "ReduceSum", "ReduceMax", "Pad",
-         "PadV3", "StridedSlice", "Reshape", "Transpose", "AddExt", "Concat")
+FUNCTIONAL = {"InplaceAddExt": "AddExt", "InplaceAddsExt": "Add", "InplaceSubExt": "SubExt", "InplaceSubsExt": "Sub",
+              "InplaceMul": "Mul", "InplaceMuls": "Muls", "InplaceReLU": "ReLU"}  # x += y, whose result is a new value
+TAKES_TUPLE = ("Concat", "AddN")
+KNOWN = (*ACTIVATIONS, "Add", "AddExt", "Sub", "SubExt", "Mul", "Muls", "Div", "Divs",
+         "RealDiv", "Neg", "Abs", "Square", "Maximum", "Minimum", "Softmax", "LogSoftmax", "MaxPool",
+         "MaxPool3DWithArgmax", "AvgPool", "AdaptiveAvgPool2D", "ReduceMean", "ReduceSum", "ReduceMax", "MeanExt",
+         "SumExt", "Pad", "PadV3", "StridedSlice", "Reshape", "Flatten", "FlattenExt", "Squeeze", "ExpandDims",
+         "Transpose", *TAKES_TUPLE)
 _BATCH_FIRST = {"Reshape": 0, "StridedSlice": 1}  # of the constants, the one that begins with the size of the batch
 _PAD_MODES = {0: "pad", 1: "same", 2: "valid"}
 
@@ -52,6 +58,48 @@ class Joined(nn.Cell):
         return ops.concat(values, self.axis)
 
 
+class Total(nn.Cell):
+    """The sum of a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_prefix=False)
+
+    def construct(self, *values: ms.Tensor) -> ms.Tensor:
+        """The sum of all values."""
+        total = values[0]
+        for value in values[1:]:
+            total = total + value
+        return total
+
+
+class Item(nn.Cell):
+    """One of several outputs of an operator."""
+
+    def __init__(self, number: int):
+        super().__init__(auto_prefix=False)
+        self.number = number
+
+    def construct(self, values: tuple[ms.Tensor, ...]) -> ms.Tensor:
+        """The value at the cell's place."""
+        return values[self.number]
+
+
+class Filled(nn.Cell):
+    """A constant that is the same for every sample, such as the zeros that widen a shortcut.
+
+    Args:
+        value: the constant, whose first axis is the batch.
+    """
+
+    def __init__(self, value: np.ndarray):
+        super().__init__(auto_prefix=False)
+        self.row = ms.Tensor(value[:1])
+
+    def construct(self, x: ms.Tensor) -> ms.Tensor:
+        """The constant, for as many samples as ``x`` has."""
+        return ops.tile(self.row, (x.shape[0],) + (1,) * (self.row.ndim - 1))
+
+
 def operator_cell(node: Node, constants: dict[int, Any], batch: int) -> nn.Cell:
     """A cell that computes what a node without parameters does.
 
@@ -63,11 +111,12 @@ def operator_cell(node: Node, constants: dict[int, Any], batch: int) -> nn.Cell:
     Raises:
         PruningError: there is no way to make the operator.
     """
-    if node.op not in KNOWN:
+    name = FUNCTIONAL.get(node.op, node.op)
+    kind = getattr(ops, name, None) or getattr(ops.auto_generate, name, None)
+    if name not in KNOWN or kind is None:
         raise PruningError(f"operator {node.op} in {node.scope} is none of those that a network without shortcuts can "
                            f"be written with: {', '.join(KNOWN)}, convolutions, dense layers and BatchNorms. Use one "
                            "of them instead.")
-    kind = getattr(ops, node.op) if hasattr(ops, node.op) else getattr(ops.auto_generate, node.op)
     count = len(node.inputs)
     taken = len(inspect.signature(kind.__call__).parameters) - 1
     generated = "args" not in inspect.signature(kind.__call__).parameters
@@ -82,10 +131,14 @@ def operator_cell(node: Node, constants: dict[int, Any], batch: int) -> nn.Cell:
         raise PruningError(f"{node} has constants between its tensors, which is not expected of {node.op}.")
     front = tuple(_argument(constants[k]) for k in range(tensors[0]))
     back = tuple(_argument(constants[k]) for k in range(tensors[-1] + 1, called))
-    place = _BATCH_FIRST.get(node.op, -1)
+    place = _BATCH_FIRST.get(name, -1)
     if place >= 0 and not (len(back) > place and isinstance(back[place], tuple) and back[place][0] == batch):
         place = -1
-    return Operator(kind(**options), front, back, place)
+    try:
+        return Operator(kind(**options), front, back, place)
+    except (TypeError, ValueError) as error:
+        raise PruningError(f"operator {node.op} in {node.scope} cannot be made again from the trace: "
+                           f"{first_line(error)}. Write it with another operator.") from error
 
 
 def _argument(value: Any) -> Any:
@@ -98,6 +151,8 @@ def _plain(name: str, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
     if name in ("kernel_size", "strides") and isinstance(value, tuple) and len(value) == 4:
         return value[2:]
+    if name == "argmax_type":
+        return getattr(ms, value) if isinstance(value, str) else value
     if name == "data_format":
         return "NCHW" if value in (0, "NCHW") else value
     return value

@@ -7,11 +7,13 @@ import mindspore as ms
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, get_cell, remember_names, replace_everywhere
+from mindspore_gs._finite import check_finite
 from mindspore_gs._mixin import mix_in
 from mindspore_gs.distill.operators import ACTIVATIONS
 from mindspore_gs.distill.program import Program, program_of
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
+from mindspore_gs.record import has_record
 
 _BATCH = 3
 
@@ -69,17 +71,24 @@ class Straight:
         return self._gs_held[0](x)[0]  # type: ignore[attr-defined]
 
 
-def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None) -> Residual:
+def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None, owner: str) -> Residual:
     """Find the residual blocks of a network by dataflow.
 
     Args:
         net: the network; it stays as it is.
         input_shape: shape of its input; guessed where it is None.
+        owner: who asks, for the message.
 
     Raises:
         TraceError: the network cannot be traced.
-        PruningError: it cannot be taken apart, or has no identity shortcut.
+        TypeError, ValueError: ``input_shape`` is no shape.
+        PruningError: it cannot be taken apart, has no identity shortcut, masks, or weights that are not finite.
     """
+    _check_shape(owner, input_shape)
+    if has_record(net):
+        raise PruningError(f"{owner}: {type(net).__name__} has knockoffs or masks; call convert() of its pruner first, "
+                           "and give the small network.")
+    check_finite(net, owner)
     shape = tuple(input_shape) if input_shape is not None else trace(net).examples()[0]
     graph = trace(net, (_BATCH, *shape[1:]))
     program = program_of(net, graph)
@@ -88,6 +97,18 @@ def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None) -> Residual:
         raise PruningError(f"{type(net).__name__} has no identity shortcut: in none of its {len(graph.sums)} sums of "
                            "two activations is one addend without layers of its own. Give a residual network.")
     return Residual(program, blocks, (1, *shape[1:]))
+
+
+def _check_shape(owner: str, shape: Any) -> None:
+    """Refuse what is no shape of an input."""
+    if shape is None:
+        return
+    if not isinstance(shape, (tuple, list)) or not all(type(n) is int for n in shape):
+        raise TypeError(f"For '{owner}', the 'input_shape' must be a tuple of ints such as (1, 3, 32, 32), but got "
+                        f"{shape!r}.")
+    if len(shape) < 2 or min(shape) < 1:
+        raise ValueError(f"For '{owner}', the 'input_shape' must have a batch and one more axis at least, all above 0, "
+                         f"but got {tuple(shape)}.")
 
 
 def plain_network(net: nn.Cell, input_shape: tuple[int, ...] | None = None, projection: str = "keep") -> nn.Cell:
@@ -130,7 +151,8 @@ def plain_network(net: nn.Cell, input_shape: tuple[int, ...] | None = None, proj
     """
     if not isinstance(net, nn.Cell):
         raise TypeError(f"plain_network() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    return straightened(net, take_apart(net, input_shape), check_projection("plain_network", projection))
+    check_projection("plain_network", projection)
+    return straightened(net, take_apart(net, input_shape, "plain_network()"), projection)
 
 
 def check_projection(owner: str, projection: Any) -> str:
@@ -161,15 +183,18 @@ def copies(program: Program) -> Program:
 
 def _block(program: Program, node: Any) -> Block | None:
     """The residual block that ends in a sum; None where the layers of its addends do not tell the shortcut."""
-    if len(node.inputs) < 2 or any(name not in {step.name for step in program.steps} | {program.source}
-                                   for name in map(program.find, node.inputs[:2])):
+    steps = {step.name: step for step in program.steps}
+    addends = steps[node.name].reads if node.name in steps else ()
+    if len(addends) != 2 or not {program.find(name) for name in addends} <= {*steps, program.source}:
         return None
-    sides = [program.sources(name) for name in node.inputs[:2]]
+    sides = [program.sources(name) for name in addends]
     paths = [_layers(program, own - other) for own, other in (sides, sides[::-1])]
     if len(paths[0]) == len(paths[1]):
         return None
     main = int(len(paths[1]) > len(paths[0]))
-    return Block(node.name, node.inputs[main], _end(program, node.name), not paths[1 - main], paths[main],
+    if main == 1 and "Sub" in node.op:
+        return None  # x - f(x), where f(x) is not what the sum would be without x
+    return Block(node.name, addends[main], _end(program, node.name), not paths[1 - main], paths[main],
                  node.shape[1], tuple(node.shape[2:]))
 
 

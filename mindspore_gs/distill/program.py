@@ -9,8 +9,8 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, get_cell, owners_by_name
-from mindspore_gs.distill.operators import Joined, operator_cell
-from mindspore_gs.errors import PruningError
+from mindspore_gs.distill.operators import ACTIVATIONS, TAKES_TUPLE, Filled, Item, Joined, Total, operator_cell
+from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph
 from mindspore_gs.graph.ir import Node
 from mindspore_gs.graph.operators import BATCH_NORMS, CONVOLUTIONS, DENSE
@@ -153,6 +153,9 @@ def program_of(net: nn.Cell, graph: ChannelGraph) -> Program:
     reader = _Reader(net, graph, paths, shape[0])
     for node in traced.nodes:
         reader.read(node)
+    if traced.outputs[0] in reader.tuples:
+        raise PruningError(f"{type(net).__name__} returns {len(reader.tuples[traced.outputs[0]])} outputs; only "
+                           "networks with one are served. Wrap the network in a cell that returns one of them.")
     program = Program(tuple(reader.steps), source, traced.outputs[0], reader.same)
     _check(net, program, shape)
     return program
@@ -163,6 +166,7 @@ class _Reader:
 
     def __init__(self, net: nn.Cell, graph: ChannelGraph, paths: dict[str, str], batch: int):
         self.net, self.graph, self.paths, self.batch = net, graph.graph, paths, batch
+        self.producers = graph.graph.producers
         self.steps: list[Step] = []
         self.same: dict[str, str] = {}
         self.tuples: dict[str, tuple[str, ...]] = {}
@@ -173,16 +177,16 @@ class _Reader:
         parameters = [name for name in node.inputs if name in self.graph.parameters]
         if node.op == "MakeTuple":
             self.tuples[node.name] = node.inputs
-        elif node.op == "TupleGetItem" and self.graph.constants.get(node.inputs[1]) == 0:
-            self.same[node.name] = node.inputs[0]
-        elif node.op == "BiasAdd" and self._belongs(node, parameters):
+        elif node.op == "TupleGetItem":
+            self._item(node, int(self.graph.constants[node.inputs[1]]))
+        elif node.op == "BiasAdd" and self._belongs(node, parameters) or self._is_inside(node):
             self.same[node.name] = node.inputs[0]
             self.layer_of[node.name] = self.layer_of[node.inputs[0]]
         elif parameters:
             self._layer(node, parameters)
-        elif node.op == "Concat" and node.inputs[0] in self.tuples:
-            axis = int(self.graph.constants[node.inputs[1]])
-            self.steps.append(Step(node.name, self.tuples[node.inputs[0]], None, Joined(axis), node.op))
+        elif node.op in TAKES_TUPLE and node.inputs[0] in self.tuples:
+            cell = Joined(int(self.graph.constants[node.inputs[1]])) if node.op == "Concat" else Total()
+            self.steps.append(Step(node.name, self._values(node, self.tuples[node.inputs[0]]), None, cell, node.op))
         else:
             constants = {k: self.graph.constants[name] for k, name in enumerate(node.inputs)
                          if name in self.graph.constants}
@@ -190,9 +194,40 @@ class _Reader:
             cell = operator_cell(node, constants, self.batch)
             self.steps.append(Step(node.name, reads, None, cell, node.op))
 
+    def _item(self, node: Node, number: int) -> None:
+        """One of the outputs of an operator, or of the entries of a tuple. BatchNorm's cell returns the first alone."""
+        source = node.inputs[0]
+        if source in self.tuples:
+            self.same[node.name] = self.tuples[source][number]
+        elif source in self.layer_of and number == 0:
+            self.same[node.name] = source
+        elif source in self.layer_of:
+            raise PruningError(f"{node.scope} reads output {number} of {self.layer_of[source]!r}, which a layer of a "
+                               "network without shortcuts does not have.")
+        else:
+            self.steps.append(Step(node.name, (source,), None, Item(number), node.op))
+
+    def _values(self, node: Node, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The entries of a tuple as values of steps; constants that every sample has alike are made for each batch."""
+        made = {step.name for step in self.steps}
+        like = next((name for name in names if name not in self.graph.constants), None)
+        for name in names:
+            value = self.graph.constants.get(name)
+            if value is not None and name not in made:
+                if like is None or np.ndim(value) < 2 or len(value) != self.batch or (value != value[:1]).any():
+                    raise PruningError(f"{node} joins a constant with activations that is not the same for each "
+                                       "sample; a network without shortcuts cannot be written with it.")
+                self.steps.append(Step(name, (like,), None, Filled(value), "Constant"))
+        return names
+
     def _belongs(self, node: Node, parameters: list[str]) -> bool:
         """Whether a bias is that of the layer in front of it."""
         return bool(parameters) and self.layer_of.get(node.inputs[0]) == self.paths.get(parameters[0])
+
+    def _is_inside(self, node: Node) -> bool:
+        """Whether an activation is one that the layer in front of it computes itself."""
+        return node.op in ACTIVATIONS and node.inputs[0] in self.layer_of and \
+            f"{node.scope}/".startswith(f"{self.producers[node.inputs[0]].scope}/")
 
     def _layer(self, node: Node, parameters: list[str]) -> None:
         path = self.paths.get(parameters[0])
@@ -203,23 +238,31 @@ class _Reader:
             raise PruningError(f"{node.op} reads {parameters[0]!r} of {where}; only nn.Conv2d, nn.Dense and BatchNorms "
                                "may hold parameters in a network that shortcuts are taken from. Write it with those.")
         self.layer_of[node.name] = path or ""
-        self.steps.append(Step(node.name, node.inputs[:1], path, None, node.op))
+        made = self.producers.get(node.inputs[0])
+        widened = isinstance(cell, nn.BatchNorm1d) and made is not None and made.scope == node.scope
+        self.steps.append(Step(node.name, (made if widened and made else node).inputs[:1], path, None, node.op))
+
+
+_WHY = {False: ("evaluation", "Layers whose class computes more than the layer, and code for one size of the batch,"),
+        True: ("training", "Dropout, random depth and code that asks for the training mode")}
 
 
 def _check(net: nn.Cell, program: Program, shape: tuple[int, ...]) -> None:
     """The program is the network, in evaluation and in training, for another size of the batch."""
     x = ms.Tensor(np.random.default_rng(0).normal(size=(shape[0] + 1, *shape[1:])), ms.float32)
     for training in (False, True):
-        twin, other = copy_network(net), copy_network(net)
-        wanted = twin.set_train(training)(x)
-        other.set_train(training)
-        got = program.cell(other, (program.output,))(x)[0]
-        difference = _distance(got, wanted)
+        twin, other = copy_network(net).set_train(training), copy_network(net).set_train(training)
+        try:
+            difference = _distance(program.cell(other, (program.output,))(x)[0], twin(x))
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise PruningError(f"{type(net).__name__} or its steps, one after the other, cannot be run on a batch of "
+                               f"{len(x)}: {first_line(error)}. Write the network with plain layers and operators, for "
+                               "any size of the batch.") from error
         if difference > 1e-4:
-            mode = "training" if training else "evaluation"
+            mode, why = _WHY[training]
             raise PruningError(f"the steps of {type(net).__name__} do not compute what it computes in {mode} mode "
-                               f"(they differ by {difference:.2g} of its largest output). Dropout, random depth and "
-                               "code that asks for the training mode cannot be cut into steps; leave them out.")
+                               f"(they differ by {difference:.2g} of its largest output). {why} cannot be cut into "
+                               "steps; leave them out.")
 
 
 def _distance(got: Any, wanted: Any) -> float:

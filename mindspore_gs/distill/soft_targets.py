@@ -53,7 +53,12 @@ class SoftTargets(OwnPrecision, nn.Cell):
 
 
 def first_of(outputs: Any) -> ms.Tensor:
-    """The logits: the output itself, or the first of several."""
-    if isinstance(outputs, tuple):
+    """The logits: the output itself, the first of several, or the entry "logits" of a dict."""
+    if isinstance(outputs, (tuple, list)):
         return outputs[0]
+    if isinstance(outputs, dict):
+        if "logits" not in outputs:
+            raise ValueError("a network with a dict as output must have its logits under the key 'logits'; put it into "
+                             "a cell that returns them.")
+        return outputs["logits"]
     return outputs

@@ -31,14 +31,15 @@ class DistillLoss(OwnPrecision, nn.Cell):
         student: the network to train: dense, masked or slim. It is the attribute ``student`` of this cell.
         loss_fn: the loss of the task, a Cell or a function of (output of the student, label) that returns a scalar.
         teacher: the trained network that answers first, usually the dense one, with the same classes. Make it before
-            an algorithm is applied, which may change the network in place.
+            an algorithm is applied, which may change the network in place. The logits are the output, the first of
+            several, or the entry "logits" of a dict.
         temperature: above 0. Default: 4.
         weight: share of the teacher in the loss, in [0, 1]. Default: 0.5.
         feature_weight: weight of the features, at least 0. Default: 0, no features.
         axis: axis of the classes in the logits. Default: 1.
 
     Inputs:
-        What the student is called with, then the label.
+        What the student is called with, one or several, then the label, one value.
 
     Outputs:
         Scalar, the loss in float32.
@@ -46,7 +47,7 @@ class DistillLoss(OwnPrecision, nn.Cell):
     Raises:
         TypeError: ``student`` or ``teacher`` is not a Cell, ``loss_fn`` cannot be called, or a number is none.
         ValueError: student and teacher are the same object, or a number is out of range. When called: their logits
-            or features differ in shape, or ``loss_fn`` returns no scalar.
+            or features differ in shape, there is no label, or ``loss_fn`` returns no scalar.
 
     Examples:
         >>> import mindspore as ms
@@ -84,6 +85,9 @@ class DistillLoss(OwnPrecision, nn.Cell):
 
     def construct(self, *inputs: Any) -> ms.Tensor:
         """The loss of a batch: data, then the label."""
+        if len(inputs) < 2:
+            raise ValueError(f"DistillLoss is called with the student's inputs and the label, but got {len(inputs)} "
+                             "argument. Give batches of both.")
         said = self.student(*inputs[:-1])
         wanted = self._held[0](*inputs[:-1])
         loss = self.weight * self.soft(first_of(said), first_of(wanted))
@@ -111,6 +115,9 @@ class HardTargets(OwnPrecision, nn.Cell):
     def construct(self, outputs: Any, label: Any) -> ms.Tensor:
         """The loss, a scalar."""
         loss = self._held[0](_in_float32(outputs), label)
+        if not isinstance(loss, ms.Tensor):
+            raise ValueError("'loss_fn' must return a scalar, but returned no tensor. Give a function of (output, "
+                             "label) that returns one.")
         if loss.size != 1:
             raise ValueError(f"'loss_fn' must return a scalar, but returned shape {loss.shape}. Give it "
                              "reduction='mean'.")
@@ -139,11 +146,16 @@ class Features(OwnPrecision, nn.Cell):
 
 def _in_float32(outputs: Any) -> Any:
     """An output, or each of several, in float32 where it is a half."""
-    if isinstance(outputs, tuple):
+    if isinstance(outputs, (tuple, list)):
         converted = ()
         for item in outputs:
             converted = converted + (_in_float32(item),)  # type: ignore[assignment]
         return converted
+    if isinstance(outputs, dict):
+        entries = {}
+        for key in outputs.keys():  # noqa: SIM118 - Graph mode
+            entries[key] = _in_float32(outputs[key])
+        return entries
     if outputs.dtype in (ms.float16, ms.bfloat16):
         return outputs.astype(ms.float32)
     return outputs

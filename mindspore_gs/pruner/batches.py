@@ -41,6 +41,11 @@ def check_batches(caller: str, dataset: Any) -> None:
     """
     if isinstance(dataset, (tuple, list)) and dataset and all(isinstance(n, (int, type(None))) for n in dataset):
         raise TypeError(f"{_said(caller)} got the shape {tuple(dataset)}. {_WANTED}")
+    if isinstance(dataset, tuple) and len({x.ndim if isinstance(x, (ms.Tensor, np.ndarray)) else None
+                                           for x in dataset} - {None}) > 1:
+        shapes = ", ".join(str(tuple(x.shape)) for x in dataset if isinstance(x, (ms.Tensor, np.ndarray)))
+        raise TypeError(f"{_said(caller)} got a tuple of tensors of the shapes {shapes}, which is one batch; a single "
+                        f"batch goes into a list: [(x, label)]. {_WANTED}")
     if isinstance(dataset, (ms.Tensor, np.ndarray)):
         raise TypeError(f"{_said(caller)} got one tensor of shape {tuple(dataset.shape)}; a single batch goes into a "
                         f"list: [x]. {_WANTED}")
@@ -80,6 +85,19 @@ def rows_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
             raise TypeError(f"{_said(caller)} needs batches of the network's inputs and the label, but got one tensor "
                             f"of shape {tuple(values[0].shape)}.")
         yield values
+
+
+def shapes_of(batch: Any) -> str:
+    """The shapes of a batch for messages; with the types where one is no usual one.
+
+    >>> shapes_of((np.zeros((2, 3), np.float32), np.zeros(2, np.int32)))
+    '(2, 3), (2,)'
+    >>> shapes_of((np.zeros((2, 3)),))
+    '(2, 3) and the types float64'
+    """
+    shapes = ", ".join(str(tuple(x.shape)) for x in batch)
+    types = [str(x.dtype).lower() for x in batch]
+    return shapes if set(types) <= {"float32", "int32", "int64"} else f"{shapes} and the types {', '.join(types)}"
 
 
 def number_of_batches(dataset: Any) -> int | None:

@@ -13,7 +13,7 @@ from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.norms import batch_norms
 from mindspore_gs.progress import tracked
-from mindspore_gs.pruner.batches import batches_of, check_data, number_of_batches
+from mindspore_gs.pruner.batches import batches_of, check_data, number_of_batches, shapes_of
 
 
 def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell:
@@ -84,9 +84,8 @@ def _run(net: nn.Cell, batch: tuple[ms.Tensor, ...], count: int) -> None:
         for value in net.get_parameters():  # PyNative mode computes behind Python's back and fails later
             value.asnumpy()
     except Exception as error:
-        shapes = ", ".join(str(tuple(x.shape)) for x in batch)
         raise PruningError(f"recalibrate(): {type(net).__name__} cannot be run on batch {count}, whose inputs have the "
-                           f"shapes {shapes}: {first_line(error)}") from error
+                           f"shapes {shapes_of(batch)}: {first_line(error)}") from error
 
 
 def _check_statistics(found: list[np.ndarray], paths: list[str], batch: tuple[ms.Tensor, ...], count: int) -> None:

@@ -18,7 +18,7 @@ from mindspore_gs.masks import Masks
 from mindspore_gs.norms import batch_norms
 from mindspore_gs.progress import tracked
 from mindspore_gs.pruner.allocation import Curve, allowed_widths
-from mindspore_gs.pruner.batches import batches_of
+from mindspore_gs.pruner.batches import batches_of, shapes_of
 from mindspore_gs.pruner.compensation import compensate
 from mindspore_gs.pruner.select import best
 from mindspore_gs.slim.difference import parts
@@ -182,10 +182,9 @@ def _outputs(net: nn.Cell, batch: Batch) -> dict[str, np.ndarray]:
         with nothing_left_behind():
             found = {place: value for place, value in parts(net(*batch)).items() if isinstance(value, np.ndarray)}
     except Exception as error:
-        shapes = ", ".join(str(tuple(x.shape)) for x in batch)
         raise PruningError(f"the scope 'error': {type(net).__name__} cannot be run on a batch whose inputs have the "
-                           f"shapes {shapes}: {first_line(error)}. Give 'data' of what the network takes, each batch a "
-                           "tensor or a tuple of its inputs and the label.") from error
+                           f"shapes {shapes_of(batch)}: {first_line(error)}. Give 'data' of what the network takes, "
+                           "each batch a tensor or a tuple of its inputs and the label.") from error
     strange = [place for place, value in found.items() if not np.isfinite(value).all()]
     if strange or not found:
         what = f"is not finite at {strange[0]}" if strange else "holds no tensor"

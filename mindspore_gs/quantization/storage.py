@@ -187,7 +187,7 @@ def _check_fit(entries: list[_Entry], own: dict[str, tuple[int, ...]], size: int
 def _layers(header: Any, net: nn.Cell, entries: list[_Entry], path: str | os.PathLike) -> dict[str, dict[str, Any]]:
     """The layers, once they are known to be there and to be what the file says."""
     found, packed = header.get("layers"), {entry.name for entry in entries if entry.bits}
-    cells = dict(net.cells_and_names())
+    cells, own = dict(net.cells_and_names()), parameters_by_name(net)
     named = [one.get("weight") if isinstance(one, dict) else None for one in found.values()] if isinstance(
         found, dict) else [None]
     if not all(isinstance(name, str) for name in named) or set(named) != packed:
@@ -196,7 +196,9 @@ def _layers(header: Any, net: nn.Cell, entries: list[_Entry], path: str | os.Pat
         bounds = one.get("input", [-1.0, 1.0, 255])
         right = (isinstance(bounds, list) and len(bounds) == 3 and type(bounds[2]) is int and bounds[2] > 0
                  and all(isinstance(n, (int, float)) and math.isfinite(n) for n in bounds))
-        if where not in cells or not hasattr(cells[where], "weight") or not right:
+        cell = cells.get(where)
+        fits = cell is not None and getattr(cell, "weight", None) is own[one["weight"]]
+        if not fits or not right or ("input" in one and operator_of(cell) is None):
             raise CheckpointError(f"{path} describes a layer {where!r} that the network does not have; it belongs to "
                                   "another network.")
     return found

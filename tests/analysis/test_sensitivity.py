@@ -13,6 +13,7 @@ from mindspore import nn, ops
 from mindspore_gs import ChannelPruner
 from mindspore_gs._cells import copy_network
 from mindspore_gs.analysis import GroupSensitivity, Point, Sensitivity, sensitivity
+from mindspore_gs.analysis.sensitivities import checked_rates
 from mindspore_gs.errors import PruningError
 from tests import networks
 from tests.helpers import image, randomise, same_state, state
@@ -175,6 +176,22 @@ def test_json_csv_and_table(tmp_path, capsys):
     assert all(text in printed for text in ("conv and 1 more", "0.89", "0.7", "whole network: 0.9"))
 
 
+@pytest.mark.parametrize("change", [
+    {"identity": []}, {"baseline": "0.9"}, {"baseline": float("nan")}, {"metric": None}, {"more": 1}, {"groups": 1},
+    {"groups": [{"name": "a", "members": ["a"], "weights": [], "size": 4, "points": []}]},
+    {"groups": [{"name": "a", "members": ["a"], "weights": ["w"], "size": 4,
+                 "points": [{"rate": 0.5, "kept": 2, "value": None}]}]}], ids=lambda change: next(iter(change)))
+def test_a_file_with_other_things_in_it_is_refused(change, tmp_path):
+    file = example((0.89, 0.85, 0.7, 0.1)).to_json(tmp_path / "a.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(PruningError, match="is no file of a sensitivity analysis"):
+        Sensitivity.from_json(file)
+
+
+def test_rates_may_be_an_array():
+    assert checked_rates("sensitivity", np.linspace(0.25, 0.75, 3)) == (0.25, 0.5, 0.75)
+
+
 def test_the_picture(tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra 'plot')")
     from mindspore_gs.analysis.figure import figure_of
@@ -235,6 +252,7 @@ def test_a_pruner_takes_the_rates(net):
 
 @pytest.mark.parametrize("options, error, message", [
     ({"rates": (0.5, 1.0)}, ValueError, r"'rates' must be shares between 0 and 1"),
+    ({"rates": np.zeros((2, 2))}, TypeError, "'rates' must be a list of floats"),
     ({"rates": 0.5}, TypeError, r"'rates' must be a list of floats such as \(0.25, 0.5\), but got 0.5"),
     ({"rates": []}, ValueError, "'rates' must be shares"),
     ({"metric": 3}, TypeError, "'metric' must be a function, but got 3"),

@@ -106,6 +106,11 @@ def test_training_reaches_the_student_and_the_connectors_only(mode):
     assert seen.m == pytest.approx([joint.share_of_mixed_paths(k / 25) for k in range(25)])
     assert (seen.m[0], seen.m[8], seen.m[-1]) == (1.0, 0.5, 0.5)
     assert seen.loss[-1] < 0.9 * seen.loss[8]  # m is the same from there on
+    model.train(5, data, [*joint.callbacks(), seen], dataset_sink_mode=False, initial_epoch=4)
+    assert seen.m[25:] == pytest.approx([joint.share_of_mixed_paths(k / 25) for k in range(20, 25)])
+    seen.m.clear()
+    model.train(10, data, [*joint.callbacks(), seen], dataset_sink_mode=False, initial_epoch=1)
+    assert seen.m == pytest.approx([joint.share_of_mixed_paths(k / 50) for k in range(5, 50)])
     after = [p.asnumpy() for net in (teacher, joint.teacher) for p in net.get_parameters()]
     assert all(np.array_equal(a, b) for a, b in zip(before, after))
 

@@ -57,8 +57,8 @@ def test_mixed_precision_learns_what_single_precision_does(graph_mode):
 
 
 def at_step(callback, step, sink, batches=10, epochs=4):
-    state = SimpleNamespace(cur_step_num=step, batch_num=batches, epoch_num=epochs, dataset_sink_mode=sink,
-                            train_dataset_element=None)
+    state = SimpleNamespace(cur_step_num=step, cur_epoch_num=(step - 1) // batches + 1, batch_num=batches,
+                            epoch_num=epochs, dataset_sink_mode=sink, train_dataset_element=None)
     callback.on_train_step_begin(SimpleNamespace(original_args=lambda: state))
 
 

@@ -184,5 +184,50 @@ def test_what_does_not_fit_is_refused_when_called(mode):
         DistillLoss(nn.Dense(3, 1), nn.CrossEntropyLoss(), nn.Dense(3, 1))(x, LABEL)
     with pytest.raises(ValueError, match="must return a scalar, but returned shape .4"):
         DistillLoss(nn.Dense(3, 4), nn.CrossEntropyLoss(reduction="none"), nn.Dense(3, 4))(x, LABEL)
+    with pytest.raises(ValueError, match="returned no tensor"):
+        DistillLoss(nn.Dense(3, 4), no_loss, nn.Dense(3, 4))(x, LABEL)
+    with pytest.raises(ValueError, match="inputs and the label, but got 1 argument"):
+        DistillLoss(nn.Dense(3, 4), nn.CrossEntropyLoss(), nn.Dense(3, 4))(x)
     with pytest.raises(ValueError, match="must return tuples of the same length"):
         DistillLoss(nn.Dense(3, 4), nn.CrossEntropyLoss(), nn.Dense(3, 4), feature_weight=1.0)(x, LABEL)
+
+
+class Named(nn.Cell):
+    """A dict, or a list, of outputs."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.a = kind, nn.Dense(3, 4)
+
+    def construct(self, x):
+        y = self.a(x)
+        if self.kind == "list":
+            return [y, x]
+        return {"features": x, self.kind: y}
+
+
+def no_loss(out, y):
+    return out, y
+
+
+def named(out, y):
+    return ops.cross_entropy(out["logits"], y)
+
+
+def first(out, y):
+    return ops.cross_entropy(out[0], y)
+
+
+def test_outputs_in_dicts_and_lists(mode):
+    """The logits are the entry of that name, or the first; the loss of the task gets all of it."""
+    x = image(4, 3)
+    student, teacher = randomise(nn.Dense(3, 4), 1), randomise(nn.Dense(3, 4), 2)
+    wanted = float(DistillLoss(student, nn.CrossEntropyLoss(), teacher)(x, LABEL))
+    for kind, task in (("logits", named), ("list", first)):
+        pair = Named(kind), Named(kind)
+        for net, other in zip(pair, (student, teacher)):
+            net.a.weight.set_data(other.weight.value())
+            net.a.bias.set_data(other.bias.value())
+        assert float(DistillLoss(pair[0], task, pair[1])(x, LABEL)) == pytest.approx(wanted, rel=1e-5)
+    with pytest.raises(ValueError, match="under the key 'logits'"):
+        DistillLoss(Named("out"), first, Named("out"))(x, LABEL)

@@ -330,6 +330,26 @@ def test_the_dense_network_runs_in_parts_where_memory_is_short(monkeypatch):
     assert difference < 0.1  # other positions are drawn
 
 
+def test_batches_of_images_of_different_sizes():
+    _, net = pruned(randomise(networks.Identity()), residual="inner")
+    found = compensate(net, [image(32, 3, 8, 8), image(24, 3, 12, 6, seed=1)])
+    assert [layer.name for layer in found.layers][:1] == ["b"] and found.layers[0].after < found.layers[0].before
+
+
+@pytest.mark.parametrize("where", ["stem.weight", "data"])
+def test_numbers_that_are_not_finite_are_refused_and_nothing_changes(where):
+    _, net = pruned(randomise(networks.Identity()), residual="inner")
+    x = image(16, 3, 8, 8).asnumpy().copy()
+    if where == "data":
+        x[0, 0, 0, 0] = np.inf
+    else:
+        net.stem.weight.set_data(ms.Tensor(np.full(net.stem.weight.shape, 1e38, np.float32)))
+    before = {name: p.asnumpy().copy() for name, p in net.parameters_and_names()}
+    with pytest.raises(PruningError, match="is given or returns has NaN or infinite numbers"):
+        compensate(net, [BATCHES[0], x])
+    assert all(np.array_equal(p.asnumpy(), before[name]) for name, p in net.parameters_and_names())
+
+
 def test_no_more_samples_than_asked_for():
     taken = []
 

@@ -76,6 +76,17 @@ def test_taylor_prunes_what_the_loss_does_not_feel():
     np.testing.assert_array_equal(small[1].gamma.asnumpy(), np.delete(gamma, [1, 4]))
 
 
+def test_labels_of_mindspores_own_data_sets():
+    """Cifar10Dataset and MnistDataset give uint32."""
+    scores = []
+    for kind in (np.int32, np.uint32, np.uint8):
+        pruner = ChannelPruner(criterion="taylor", prune_rate=0.5, input_shape=(1, 3, 6, 6),
+                               data=[(x, y.asnumpy().astype(kind)) for x, y in batches(1)])
+        pruner.apply(network())
+        scores.append(np.concatenate([found.scores for found in pruner.rankings]))
+    assert np.array_equal(scores[0], scores[1]) and np.array_equal(scores[0], scores[2])
+
+
 def test_a_loss_of_the_users():
     net = network()
     seen = []
@@ -109,9 +120,12 @@ def test_after_the_knockoff_phase_the_gradients_are_those_of_the_network():
     ({"data": [(image(1, 3, 6, 6) * np.nan, ms.Tensor([0]))]}, PruningError,
      r"observe\(\) found NaN among the network's inputs in batch 1; leave these samples out\."),
     ({"data": [(image(1, 3, 6, 6) * np.inf, ms.Tensor([0]))]}, PruningError, "the gradients of .* are not finite"),
+    ({"data": [(np.zeros((2, 3, 6, 6)), np.array([0, 1]))]}, PruningError,
+     r"have the shapes \(2, 3, 6, 6\), \(2,\) and the types float64, int64: "),
+    ({"data": (image(2, 3, 6, 6), ms.Tensor([0, 1]))}, TypeError, r"a single batch goes into a list: \[\(x, label\)\]"),
     ({"data": iter(batches(1)), "compensate": True}, ValueError, "an iterator can be read only once; give a list"),
     ({"data": batches(1), "loss_fn": 3}, TypeError, "the 'loss_fn' must be a function of the network's output"),
-], ids=["no data", "no label", "empty", "wrong shape", "nan", "infinite", "iterator", "no function"])
+], ids=["no data", "no label", "empty", "wrong shape", "nan", "infinite", "double", "tuple", "iterator", "no function"])
 def test_bad_data(options, error, message):
     net = network()
     before = state(net)

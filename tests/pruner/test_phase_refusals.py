@@ -31,6 +31,8 @@ REFUSALS = {
     "proximal = 1": (lambda: GroupLasso(residual(), pruner(), proximal=1), TypeError, "'proximal' must be 'bool'"),
     "every 0 steps": (lambda: GrowingPenalty(residual(), pruner(), every=0), ValueError, "'every' must be at least 1"),
     "every 0 epochs": (lambda: SoftPruning(residual(), pruner(), every=0), ValueError, "'every' must be at least 1"),
+    "data that is read once": (lambda: SoftPruning(residual(), pruner("apoz", data=iter([]))), ValueError,
+                               "reads its 'data' after each epoch, but an iterator"),
     "nothing to go": (lambda: GrowingPenalty(residual(), pruner(rate=0.0)), ValueError, "chooses no channel to go"),
     "no BatchNorm": (lambda: Slimming(networks.NoConvolution(), ChannelPruner(input_shape=(1, 12))), PruningError,
                      "no BatchNorm with a gamma .* GroupLasso"),

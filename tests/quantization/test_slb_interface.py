@@ -188,6 +188,15 @@ def test_what_cannot_be_searched_is_refused():
         SlbQuantAwareTraining(keep_float=["conv*"]).apply(Chain())
 
 
+def test_weights_of_bfloat16_are_refused():
+    net = nn.SequentialCell(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    net[2].weight.set_dtype(ms.bfloat16)
+    with pytest.raises(PruningError, match="the weight of '2' is of the type bfloat16"):
+        SlbQuantAwareTraining().apply(net)
+    net = SlbQuantAwareTraining(keep_float=["2"]).apply(net)
+    assert [p.ndim for p in net.trainable_params()] == [5, 4]
+
+
 def test_weights_of_zeros_and_nan_are_refused_before_anything_changes():
     for value, what in ((0, "all zero"), (np.nan, "not finite")):
         net = Chain()

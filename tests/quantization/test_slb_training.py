@@ -9,6 +9,7 @@ from mindspore.dataset import GeneratorDataset
 from mindspore.train import Callback, Model
 
 from mindspore_gs import SlbQuantAwareTraining, load_mindir
+from mindspore_gs.quantization.slb import load_float
 from mindspore_gs.quantization.slb.slb_fake_quantizer import SlbActQuantizer
 from tests.helpers import evaluate, image, randomise, relative_difference
 from tests.networks import Identity
@@ -159,3 +160,31 @@ class _Square(nn.Cell):
 
     def construct(self, x):
         return (self.net(x) ** 2).mean()
+
+
+@pytest.mark.parametrize("kind", [ms.float32, ms.float16])
+def test_however_hot_it_gets_the_weights_are_numbers(kind):
+    """A long training with a large factor: T is beyond what half, single and Python's numbers hold."""
+    slb = SlbQuantAwareTraining(epoch_size=2000, t_factor=3.2, quant_dtype=QuantDtype.INT2)
+    net = slb.apply(randomise(Identity()))
+    cell = net.set_train().a
+    hard = net.set_train(False).a.weight.asnumpy()
+    for epoch in (425, 900, 1199, 2000):
+        slb.set_epoch(net, epoch)
+        quantizer = cell.weight_quantizer()
+        logits = net.set_train().trainable_params()[3].astype(kind)
+        assert logits.shape == (6, 8, 3, 3, 4)
+        weight, gradient = ms.value_and_grad(lambda x: quantizer(x).sum())(logits)  # noqa: B023 - called here
+        assert np.isfinite(float(weight)) and np.isfinite(gradient.asnumpy()).all()
+        assert np.abs(cell.weight.asnumpy() - hard).max() < 1e-2
+
+
+def test_the_start_belongs_to_the_temperature_of_the_start(tmp_path):
+    """Before the first epoch, and where the float checkpoint is loaded late."""
+    weight = randomise(Identity(), 7).a.weight.asnumpy()
+    ms.save_checkpoint(randomise(Identity(), 7), str(tmp_path / "float.ckpt"))
+    slb = SlbQuantAwareTraining(quant_dtype=QuantDtype.INT4, t_start_val=3.0, epoch_size=10)
+    early, late = slb.apply(randomise(Identity(), 7)), load_float(slb.apply(Identity()), tmp_path / "float.ckpt")
+    slb.set_epoch(late, 1)
+    for net in (early, late):
+        assert ((net.set_train().a.weight.asnumpy() - weight) ** 2).sum() < 0.01 * (weight ** 2).sum()

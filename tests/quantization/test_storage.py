@@ -105,6 +105,8 @@ FORGED = {
     "type": first_entry(dtype="O"), "name": first_entry(name="conv9.weight"), "true": first_entry(shape=[True]),
     "no entries": lambda header: header.pop("entries"), "no layers": lambda header: header.pop("layers"),
     "other layer": lambda header: header["layers"].update(fc=header["layers"].pop("conv1")),
+    "swapped": lambda header: header["layers"].update(
+        conv1=header["layers"]["conv2"], conv2=header["layers"]["conv1"]),
     "range": lambda header: header["layers"]["conv1"].update(input=[0.0, float("nan"), 255]),
     "twice": lambda header: header["entries"].append(header["entries"][0]),
     "packed bias": lambda header: [e.update(bits=1) for e in header["entries"] if e["name"] == "conv3.bias"],

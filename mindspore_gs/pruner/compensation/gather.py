@@ -99,7 +99,7 @@ class Gathering:
         here: dict[Place, np.ndarray] = {}
 
         def take(place: Place, values: np.ndarray) -> None:
-            here[place] = layer.rows(values, positions, self.target.size) if place == given else \
+            here[place] = layer.rows(values, positions, self.target.sizes[k]) if place == given else \
                 layer.outputs(values, positions)
 
         look(self.work, batch, places, take)

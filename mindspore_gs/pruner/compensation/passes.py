@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._precision import cell_inside
+from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.compensation.patches import as_array
 
 Batch = tuple[ms.Tensor, ...]
@@ -60,6 +61,18 @@ def stop_at(net: nn.Cell, path: str) -> Any:
     return cell_inside(net, path).register_forward_pre_hook(stop)
 
 
+def finite(path: str, values: np.ndarray) -> np.ndarray:
+    """Values at a cell; nothing can be solved for with numbers that are not finite.
+
+    Raises:
+        PruningError: there are such numbers.
+    """
+    if not np.isfinite(values).all():
+        raise PruningError(f"compensate(): what {path!r} is given or returns has NaN or infinite numbers: look for "
+                           "them in the weights and the data, or for a network that overflows.")
+    return values
+
+
 def look(net: nn.Cell, batch: Batch, places: Sequence[Place], take: Callable[[Place, np.ndarray], None]) -> None:
     """Run one pass, and hand over what is at these places, as float32 arrays, in order of execution.
 
@@ -68,6 +81,9 @@ def look(net: nn.Cell, batch: Batch, places: Sequence[Place], take: Callable[[Pl
         batch: inputs of the pass, which ends behind the last place.
         places: where to look.
         take: gets each place with its array; places that are not reached, or that hold no tensor, are left out.
+
+    Raises:
+        PruningError: there are NaN or infinite numbers at one.
     """
     found: set[Place] = set()
     wanted = set(places)
@@ -78,7 +94,7 @@ def look(net: nn.Cell, batch: Batch, places: Sequence[Place], take: Callable[[Pl
         calls[path, output] += 1
         if place in wanted and isinstance(value, ms.Tensor):
             found.add(place)
-            take(place, as_array(value))
+            take(place, finite(path, as_array(value)))
         if wanted <= found:
             raise _EnoughError
 
@@ -122,7 +138,7 @@ def find_stream(net: nn.Cell, batch: Batch, end: str, generator: np.random.Gener
     plain, output = _arguments_behind(net, batch, end, None)
     if output is None:
         return None
-    scale = float(output.std()) or 1.0
+    scale = float(finite(end, output).std()) or 1.0
     noise = (generator.standard_normal(output.shape) * scale).astype(np.float32)
     moved, _ = _arguments_behind(net, batch, end, noise)
     for place, value in plain.items():

@@ -16,7 +16,7 @@ from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.masks import Masks
 from mindspore_gs.norms import batch_norm
 from mindspore_gs.progress import tracked
-from mindspore_gs.pruner.batches import batches_of, check_data
+from mindspore_gs.pruner.batches import batches_of, check_data, shapes_of
 from mindspore_gs.pruner.compensation.consumers import Consumer, find_consumers, moved_norms
 from mindspore_gs.pruner.compensation.gather import NOT_REACHED, Fit, Gathering, factor_behind, weight_of
 from mindspore_gs.pruner.compensation.passes import Batch, Place, find_stream
@@ -121,10 +121,9 @@ def _try(net: nn.Cell, batch: Batch) -> None:
             for value in parts(net(*batch)).values():
                 np.asarray(value)
     except Exception as error:
-        shapes = ", ".join(str(tuple(x.shape)) for x in batch)
         raise PruningError(f"compensate(): {type(net).__name__} cannot be run on a batch whose inputs have the shapes "
-                           f"{shapes}: {first_line(error)}. Give batches of what the network takes, each a tensor or a "
-                           "tuple of its inputs and the label.") from error
+                           f"{shapes_of(batch)}: {first_line(error)}. Give batches of what the network takes, each a "
+                           "tensor or a tuple of its inputs and the label.") from error
 
 
 def _few(net: nn.Cell, batch: Batch) -> Batch:

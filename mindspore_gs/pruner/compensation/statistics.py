@@ -12,7 +12,7 @@ from mindspore_gs._precision import cell_inside
 from mindspore_gs.masks.cells import unmasked
 from mindspore_gs.norms import BatchNorm, batch_norm
 from mindspore_gs.pruner.compensation.consumers import Moved
-from mindspore_gs.pruner.compensation.passes import Batch, hooks, run, stop_at
+from mindspore_gs.pruner.compensation.passes import Batch, finite, hooks, run, stop_at
 
 ENOUGH = 32  # values per channel, below which a mean and a variance say too little
 
@@ -22,11 +22,13 @@ class Moments:
     """Mean and variance of each channel of a BatchNorm's input, from batches that come one by one.
 
     Attributes:
+        path: path of its cell.
         norm: the BatchNorm.
         count: values of each channel so far.
         sums: sum and sum of squares of each channel.
     """
 
+    path: str
     norm: BatchNorm
     count: int = 0
     sums: list[np.ndarray] = field(default_factory=list)
@@ -37,7 +39,7 @@ class Moments:
 
     def add(self, given: ms.Tensor) -> tuple[int, np.ndarray, np.ndarray]:
         """Take a batch in; returns its values for each channel, their mean and their variance."""
-        x = given.float().asnumpy()
+        x = finite(self.path, given.float().asnumpy())
         axis = x.ndim - 1 if getattr(self.norm.inner, "format", "NCHW") == "NHWC" else 1
         others = tuple(k for k in range(x.ndim) if k != axis)
         mean, variance = x.mean(others, dtype=np.float64), x.var(others, dtype=np.float64)
@@ -56,7 +58,7 @@ class Moments:
 
 def moments(net: nn.Cell, paths: Iterable[str], batches: Iterable[Batch]) -> dict[str, Moments]:
     """What the BatchNorms of a network are given; without those that are not reached."""
-    found = {path: Moments(norm) for path in paths if (norm := batch_norm(cell_inside(net, path))) is not None}
+    found = {path: Moments(path, norm) for path in paths if (norm := batch_norm(cell_inside(net, path))) is not None}
     with hooks(*(each.norm.inner.register_forward_pre_hook(each.take) for each in found.values())):
         for batch in batches:
             run(net, batch)
@@ -188,4 +190,4 @@ class Statistics:
     def _measured(self, moved: Moved) -> _Measured:
         norm = batch_norm(cell_inside(self._net, moved.path))
         assert norm is not None
-        return _Measured(moved, Moments(norm), self._dense.get(moved.path), moved.path in self._same)
+        return _Measured(moved, Moments(moved.path, norm), self._dense.get(moved.path), moved.path in self._same)

@@ -44,7 +44,7 @@ class Target:
         consumer: the layer.
         stream: where the residual stream is seen behind it, if its output is added to one.
         wanted: how many positions of each sample are wanted.
-        size: rows and columns of the layer's output.
+        sizes: for each batch, rows and columns of the layer's output.
         positions: for each batch, indices into the output's positions, shape (N, P).
         made: for each batch, the output there, shape (N * P, outputs).
         ends: for each batch, the output of the BatchNorm behind; without a stream none.
@@ -54,7 +54,7 @@ class Target:
     consumer: Consumer
     stream: Place | None
     wanted: int
-    size: tuple[int, ...] = ()
+    sizes: list[tuple[int, ...]] = field(default_factory=list)
     positions: list[np.ndarray] = field(default_factory=list)
     made: list[np.ndarray] = field(default_factory=list)
     ends: list[np.ndarray] = field(default_factory=list)
@@ -67,8 +67,8 @@ class Target:
 
     def draw(self, output: np.ndarray, generator: np.random.Generator) -> None:
         """Draw positions of a batch's output."""
-        self.size = self.consumer.layer.size(output)
-        available = int(np.prod(self.size, dtype=np.int64))
+        self.sizes.append(self.consumer.layer.size(output))
+        available = int(np.prod(self.sizes[-1], dtype=np.int64))
         wanted = min(available, self.wanted)
         self.positions.append(np.stack([generator.choice(available, wanted, replace=False) for _ in output]))
 

@@ -101,7 +101,7 @@ def _forward(net: nn.Cell, loss_fn: Loss) -> Callable[..., Any]:
 
 
 def _cross_entropy(output: Any, label: ms.Tensor) -> Any:
-    return ops.cross_entropy(output.float(), label)
+    return ops.cross_entropy(output.float(), label.astype(ms.int32))  # MindSpore's own data sets have uint32
 
 
 def _check_default_loss(output: Any, label: ms.Tensor) -> None:

@@ -15,7 +15,7 @@ from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.graph.restores import restore_path
 from mindspore_gs.progress import tracked
-from mindspore_gs.pruner.batches import batches_of, check_data, number_of_batches, rows_of
+from mindspore_gs.pruner.batches import batches_of, check_data, number_of_batches, rows_of, shapes_of
 from mindspore_gs.pruner.channels import Evidence
 from mindspore_gs.pruner.evidence.activations import Activations
 from mindspore_gs.pruner.evidence.gates import Gates
@@ -144,6 +144,5 @@ def _clear(net: nn.Cell, batch: tuple[ms.Tensor, ...], count: int) -> Iterator[N
     except PruningError:
         raise
     except Exception as error:
-        shapes = ", ".join(str(tuple(x.shape)) for x in batch)
         raise PruningError(f"{type(net).__name__} or the loss cannot be run on batch {count}, whose inputs and label "
-                           f"have the shapes {shapes}: {first_line(error)}") from error
+                           f"have the shapes {shapes_of(batch)}: {first_line(error)}") from error

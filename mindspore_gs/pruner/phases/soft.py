@@ -1,5 +1,6 @@
 """Soft pruning: filters are set to zero after each epoch, and may come back."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import mindspore as ms
@@ -50,6 +51,9 @@ class SoftPruning(Phase):
     def __init__(self, network: nn.Cell, pruner: ChannelPruner, every: int = 1):
         every = positive(type(self).__name__, "every", every)
         super().__init__(network, pruner)
+        if isinstance(pruner._config.data, Iterator):
+            raise ValueError("For 'SoftPruning', the pruner reads its 'data' after each epoch, but an iterator can be "
+                             "read only once; give it a list of batches or a mindspore.dataset.")
         self.every = every
         self.chosen: dict[Group, np.ndarray] | None = None
 

@@ -56,6 +56,10 @@ def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
             if not any(fnmatchcase(path, pattern) for pattern in config.keep_float)}
     for path, cell in left.items():
         _check_construct(path, cell)
+        if cell.weight.dtype == ms.bfloat16:
+            raise PruningError(f"the weight of {path!r} is of the type bfloat16, which has too few digits for logits; "
+                               "give the network with float32 weights, and mixed precision to the Model, or leave the "
+                               f"layer in float with 'keep_float': [{path!r}].")
         if config.enable_act_quant and operator_of(cell) is None:
             raise PruningError(f"the input of {path!r} cannot be rounded, because a {type(cell).__name__} does not "
                                "hold the operator that it computes with. Leave 'enable_act_quant' False, or the layer "
@@ -166,6 +170,7 @@ def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.
         if id(parameter) not in shared:
             logits, scale = starts[id(parameter)]
             quantizer = SlbFakeQuantizerPerLayer(config.bits)
+            quantizer.set_temperature(config.t_start_val)
             _name(quantizer, f"{place}_weight_quantizer.")
             kind = parameter.dtype
             shared[id(parameter)] = quantizer, ms.Parameter(ms.Tensor(scale, kind), name=f"{place}weight_scale",

@@ -1,6 +1,9 @@
 """The temperature of SLB from epoch to epoch, as pure functions."""
 
 from dataclasses import dataclass
+from math import inf, log10
+
+_LARGEST = 300  # power of ten that a float holds
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,10 @@ class Schedule:
 
     def temperature(self, epoch: int) -> float:
         """T in an epoch, counted from 1."""
-        return self.t_start_val * self.t_factor ** max(0, min(epoch, self.last) - self.first)
+        steps = max(0, min(epoch, self.last) - self.first)
+        if steps * log10(self.t_factor) > _LARGEST:
+            return inf
+        return self.t_start_val * self.t_factor ** steps
 
     def begun(self, epoch: int) -> bool:
         """Whether the distributions sharpen in this epoch, or have done so."""

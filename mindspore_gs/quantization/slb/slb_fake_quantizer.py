@@ -9,6 +9,9 @@ from mindspore import Parameter, nn, ops
 
 from mindspore_gs.quantization.slb.values import BITS, candidates
 
+_SHARPEST = 30000.0  # half precision holds it; logits that are 0.001 apart are one candidate by then
+_LARGEST = 1e38  # of the temperatures that float32 holds
+
 
 class SlbFakeQuantizerPerLayer(nn.Cell):
     r"""Turn the logits of a layer into its weights.
@@ -58,7 +61,7 @@ class SlbFakeQuantizerPerLayer(nn.Cell):
         """
         if not t > 0:
             raise ValueError(f"For '{type(self).__name__}', the temperature must be > 0, but got {t!r}.")
-        self.temperature.set_data(ms.Tensor([t], ms.float32))
+        self.temperature.set_data(ms.Tensor([min(t, _LARGEST)], ms.float32))
 
     def set_temperature_end_flag(self, ended=True):
         """From now on training takes the likeliest candidates, too. With False it takes the mean again."""
@@ -83,7 +86,9 @@ def weights_of(logits, values, temperature, ended, training):
     if not training:
         return hard
     ended = ops.cast(ended, logits.dtype)
-    soft = (ops.softmax(logits * ops.cast(temperature, logits.dtype), -1) * values).sum(-1)
+    below = logits - ops.stop_gradient(logits.max(-1, keepdims=True))  # the likeliest is 0, and stays so times any T
+    sharp = ops.cast(ops.minimum(temperature, _SHARPEST), logits.dtype)
+    soft = (ops.softmax(below * sharp, -1) * values).sum(-1)
     return hard * ended + soft * (1 - ended)
 
 
