@@ -13,10 +13,11 @@ from mindspore_gs.errors import first_line
 from mindspore_gs.slim.difference import parts, relative_difference
 
 Outputs = dict[tuple[str, type], Any]
+Rounded = tuple[nn.Cell, tuple[Any, ...], int]  # a network and its inputs, one of them moved by so many roundings
 
 
 def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, ...], tolerance: float,
-                     allowances: Sequence[tuple[nn.Cell, tuple[ms.Tensor, ...]]] = (), factor: float = 0.0) -> str:
+                     allowances: Sequence[Rounded] = (), factor: float = 0.0) -> str:
     """Path of the first cell whose output differs.
 
     Outputs are compared where they have the same shape, or where they have it without the channels of zeros.
@@ -26,8 +27,8 @@ def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, .
         small: the slim one.
         inputs: what both are called with.
         tolerance: the relative difference that is allowed anyway.
-        allowances: the masked network, rounded, with its inputs, rounded: what each of its cells moves by, times
-            ``factor``, is allowed as well.
+        allowances: the masked network and its inputs, moved by roundings: what each of its cells moves by for each
+            of them, times ``factor``, is allowed as well.
         factor: see there.
 
     Returns:
@@ -41,22 +42,21 @@ def first_difference(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, .
 
 
 def compare_cells(masked: nn.Cell, small: nn.Cell, inputs: tuple[ms.Tensor, ...],
-                  allowances: Sequence[tuple[nn.Cell, tuple[ms.Tensor, ...]]] = ()
-                  ) -> dict[tuple[str, type], tuple[float | None, float]]:
+                  allowances: Sequence[Rounded] = ()) -> dict[tuple[str, type], tuple[float | None, float]]:
     """For each cell of the slim network, in the order in which they finish, how far its output is from the masked one.
 
     Returns:
         By path and class: the difference, or None where the outputs cannot be compared, and how far the masked
-        network's own output moves when it is rounded.
+        network's own output moves by one rounding.
     """
     with in_mode(ms.PYNATIVE_MODE):
         expected, got = outputs_of(masked, inputs), outputs_of(small, inputs)
-        moved = [outputs_of(net, values) for net, values in allowances]
+        moved = [(outputs_of(net, values), steps) for net, values, steps in allowances]
     found = {}
     for place, value in got.items():
         if place in expected:
-            movement = max((relative_difference(other[place], expected[place]) for other in moved if place in other),
-                           default=0.0)
+            movement = max((relative_difference(other[place], expected[place]) / steps for other, steps in moved
+                            if place in other), default=0.0)
             found[place] = (_comparable_difference(value, expected[place]), movement)
     return found
 

@@ -15,7 +15,7 @@ from mindspore_gs._cells import copy_network, evaluating, in_mode
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ParityError, first_line
 from mindspore_gs.progress import tracked
-from mindspore_gs.slim.blame import compare_cells, failure, first_difference
+from mindspore_gs.slim.blame import Rounded, compare_cells, failure, first_difference
 from mindspore_gs.slim.difference import INFINITE, differences, relative_difference
 
 __all__ = ["check_equal", "compare", "first_difference", "random_inputs", "relative_difference", "tolerance_of"]
@@ -113,14 +113,14 @@ class Verdict:
         random: outputs that are random whatever the seed, and how far the network is from itself there.
         movement: how far the network's outputs move by one rounding.
         tolerance: what is allowed anyway.
-        rounded: the network and its inputs, moved by one rounding.
+        rounded: the network and its inputs, moved by roundings, and by how many.
     """
 
     found: Mapping[str, float]
     random: Mapping[str, float]
     movement: Mapping[str, float]
     tolerance: float
-    rounded: tuple[tuple[nn.Cell, tuple[Any, ...]], ...] = ()
+    rounded: tuple[Rounded, ...] = ()
 
     def _allowed(self, place: str) -> float:
         return max(self.tolerance, min(FACTOR * self.movement.get(place, 0.0), LIMIT))
@@ -189,18 +189,22 @@ def compare(net: nn.Cell, other: Callable[[], Any] | None, inputs: tuple[Any, ..
     verdict = Verdict(found, random, {place: near.get(place, INFINITE) for place in found}, tolerance, rounded)
     if not verdict.different:
         return verdict
-    far = _movement(run, view, tuple(_rounded(net, inputs, FACTOR, seeds=2)))
-    movement = {place: max(moved, far.get(place, INFINITE) / FACTOR) for place, moved in verdict.movement.items()}
-    return Verdict(found, random, movement, tolerance, rounded)
+    further = tuple(_rounded(net, inputs, FACTOR, seeds=2))
+    far = _movement(run, view, further)
+    movement = {place: max(moved, far.get(place, INFINITE)) for place, moved in verdict.movement.items()}
+    return Verdict(found, random, movement, tolerance, (*rounded, *further))
 
 
-def _movement(run: Callable[[], Any], view: Callable[[Any], Any],
-              rounded: Iterable[tuple[nn.Cell, tuple[Any, ...]]]) -> dict[str, float]:
-    """How far each output moves at most, from what ``run`` returns."""
+def _movement(run: Callable[[], Any], view: Callable[[Any], Any], rounded: Iterable[Rounded]) -> dict[str, float]:
+    """How far each output moves at most from what ``run`` returns, for each rounding."""
+    found: dict[str, float] = {}
     with in_mode(ms.PYNATIVE_MODE):
         here = _run_seeded(run)
-        moved = [differences(view(_run_seeded(lambda: twin(*values))), here) for twin, values in rounded]  # noqa: B023
-    return {place: max(m.get(place, INFINITE) for m in moved) for m in moved for place in m}
+        for twin, values, steps in rounded:
+            moved = differences(view(_run_seeded(lambda: twin(*values))), here)  # noqa: B023
+            found = {place: max(found.get(place, 0.0), moved.get(place, INFINITE) / steps)
+                     for place in {*found, *moved}}
+    return found
 
 
 def _without_chance(run: Callable[[], Any], other: Callable[[], Any] | None, found: Mapping[str, float],
@@ -219,16 +223,17 @@ def _without_chance(run: Callable[[], Any], other: Callable[[], Any] | None, fou
 
 
 def _rounded(net: nn.Cell, inputs: tuple[Any, ...], steps: int = 1,
-             seeds: int = 1) -> Iterator[tuple[nn.Cell, tuple[Any, ...]]]:
+             seeds: int = 1) -> Iterator[Rounded]:
     """The network with its inputs so many roundings up, and down, and with weights moved either way, drawn by seeds."""
     for towards in (np.inf, -np.inf):
-        yield net, tuple(_next(value, towards, steps) if isinstance(value, ms.Tensor) else value for value in inputs)
+        moved = tuple(_next(value, towards, steps) if isinstance(value, ms.Tensor) else value for value in inputs)
+        yield net, moved, steps
     for seed in range(seeds):
         twin, signs = copy_network(net), np.random.default_rng(seed)
         for parameter in twin.get_parameters():
             either = np.where(signs.random(parameter.shape) < 0.5, np.inf, -np.inf)
             parameter.set_data(_next(parameter, either, steps))
-        yield twin, inputs
+        yield twin, inputs, steps
 
 
 def _next(value: ms.Tensor, towards: Any, steps: int = 1) -> ms.Tensor:
@@ -265,10 +270,15 @@ def _seeded(seed: int = 0) -> Iterator[None]:
 
 
 def _check_layers(masked: nn.Cell, small: nn.Cell, inputs: tuple[Any, ...], verdict: Verdict) -> None:
-    """All layers that can be compared agree, and the last one with parameters can be, or the outputs prove nothing."""
+    """All layers that can be compared agree, and the last one with parameters can be, or the outputs prove nothing.
+
+    A cell with parameters and cells of its own, such as a head that ranks its boxes, is like the network in this: if
+    rounding explains its difference, its cells have to agree instead.
+    """
     found = compare_cells(masked, small, inputs, verdict.rounded)
     cells = dict(small.cells_and_names())
-    layers = {place: value for place, value in found.items() if list(cells[place[0]].get_parameters(expand=False))}
+    layers = {place: value for place, value in found.items() if list(cells[place[0]].get_parameters(expand=False))
+              and not (list(cells[place[0]].cells()) and _unknown(*value))}
     agree = [difference is None or difference <= max(verdict.tolerance, min(FACTOR * movement, LIMIT))
              for difference, movement in layers.values()]
     movement = max(verdict.movement[place] for place in verdict.unknown)
@@ -281,6 +291,11 @@ def _check_layers(masked: nn.Cell, small: nn.Cell, inputs: tuple[Any, ...], verd
     raise ParityError("whether the slim network equals the masked one is unknown: one rounding of its inputs or "
                       f"weights moves the masked network's own output by {movement:.1e}, and {where}. Pass inputs of "
                       "the usual scale, or trained weights, or check=False.")
+
+
+def _unknown(difference: float | None, movement: float) -> bool:
+    """Whether two outputs differ by more than rounding may excuse, and no further than rounding moves them."""
+    return difference is not None and LIMIT < difference <= FACTOR * movement
 
 
 def _half_precision(net: nn.Cell) -> list[str]:

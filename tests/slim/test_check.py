@@ -142,18 +142,20 @@ class Step(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.conv = nn.Conv2d(3, 1, 1, weight_init="ones")
+        self.conv, self.shift = nn.Conv2d(3, 1, 1, weight_init="ones"), ms.Parameter(ms.Tensor([0.0], ms.float32))
         self.limit = 9 + 3e-6  # 9 is the output, and one rounding of it 1e-6
 
     def construct(self, x):
-        return ops.cast(self.conv(x) > self.limit, ms.float32)
+        return ops.cast(self.conv(x) + self.shift > self.limit, ms.float32)
 
 
+@pytest.mark.parametrize("whole", [lambda step: step, nn.SequentialCell])
 @pytest.mark.parametrize(("roundings", "same"), [(5, True), (500, False)])
-def test_a_decision_that_some_roundings_change(roundings, same):
-    masked, small = Step(), Step()
+def test_a_decision_that_some_roundings_change(whole, roundings, same):
+    masked, step = whole(Step()), Step()
+    small = whole(step)
     for _ in range(roundings):
-        small.conv.weight.set_data(ms.Tensor(np.nextafter(small.conv.weight.asnumpy(), np.float32(np.inf))))
+        step.conv.weight.set_data(ms.Tensor(np.nextafter(step.conv.weight.asnumpy(), np.float32(np.inf))))
     x = ms.Tensor(np.full((1, 3, 2, 2), 3, np.float32))
     assert relative_difference(small(x), masked(x)) == 1
     if same:
