@@ -52,8 +52,8 @@ def introduction(command: str) -> list[str]:
             "the networks; *no group* are entries that belong to no channel of a layer, such as LayerNorm's.",
             "- **parameters**, **MACs**: after / before, with half of every free group removed.",
             "- **masked - slim**, **slim - MindIR**: largest difference of an output over the largest output.",
-            "- **SCOP keep, couple**: what came of SCOP with these policies. Where rounding moves an output further than "
-            "that, as it does a ranking (YOLOv10), *equal* means that all layers are.",
+            "- **SCOP keep, couple**: what came of SCOP with these policies. Where rounding moves an output further "
+            "than that, as it does a ranking (YOLOv10), *equal* means that all layers are.",
             "- **seconds**: export, grouping, and everything including five compilations. Each network ran in a "
             "process of its own, on machines that others used too.",
             "- **commit**: of the package that the row was made with; a plus where it had been changed since. A row "
