@@ -5,7 +5,7 @@ import numpy as np
 
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import PrunePlan, relative_difference, slim
-from tests.helpers import randomise
+from tests.helpers import image, randomise
 
 
 def silence(net, name, gone, axis=0):
@@ -23,6 +23,15 @@ def slim_by_group(build, inputs, name, gone, seed=0):
     group = next(g for g in graph.groups() if name in g.members)
     plan = PrunePlan.from_groups(graph, {group: [k not in gone for k in range(group.size)]})
     return slim(net, plan), randomise(build(), seed)
+
+
+def assert_each_by_itself(build, shape, gone=(0, 3, 6)):
+    """Channels of ``conv``, which has eight and a BatchNorm behind it, go by themselves, and nothing else changes."""
+    small, full = slim_by_group(build, (shape,), "conv", set(gone))
+    for name in ("bn.gamma", "bn.beta"):
+        silence(full, name, gone)
+    assert small.conv.weight.shape == (8 - len(gone), 6, 3, 3)
+    assert_same(small, full, image(2, *shape[1:]))
 
 
 def assert_same(small, full, *inputs):

@@ -13,9 +13,10 @@ from mindspore_gs._cells.names import (
     remember_names,
     restore_names,
 )
+from mindspore_gs._cells.outputs import tensors_in, wait_for
 from mindspore_gs._cells.replace import replace_cell, replace_everywhere
 
 __all__ = ["NORMS", "as_inputs", "constructor_names", "copy_network", "evaluating", "every_cell",
            "forget_compilation", "get_cell", "in_mode", "keeping_names", "name_prefix", "names_in",
            "names_in_methods", "owners", "owners_by_name", "parameters_by_name", "remember_names", "replace_cell",
-           "replace_everywhere", "restore_names"]
+           "replace_everywhere", "restore_names", "tensors_in", "wait_for"]

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,16 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs._cells import wait_for
 from mindspore_gs._config import boolean
 from mindspore_gs._export_inputs import ExportInputs
 from mindspore_gs._files import path_with_suffix
-from mindspore_gs.errors import ExportError, TraceError, first_line
+from mindspore_gs.errors import ExportError, TraceError
 from mindspore_gs.export.batch import FixedBatchError, with_open_batch
 from mindspore_gs.export.files import exporting
+from mindspore_gs.export.onnx_judge import Judge
 from mindspore_gs.export.onnx_model import build_model
-from mindspore_gs.export.proof import first_doubt, refuse, tensors_of
-from mindspore_gs.export.tanh import has_tanh, with_tanh_of_mindspore
+from mindspore_gs.export.proof import refuse
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.ir import Graph
 from mindspore_gs.norms import batch_norm
@@ -140,8 +140,9 @@ def _write_equal(net: nn.Cell, inputs: ExportInputs, path: Path, wishes: _Wishes
 
 def _first_doubt(net: nn.Cell, path: Path, inputs: ExportInputs) -> tuple[Verdict | None, int | None]:
     """What is wrong with the file, and at which batch where it has to take any."""
+    judge = Judge(net, path)
     for probe in inputs.probes:
-        doubt = _doubt(net, path, (probe,))
+        doubt = judge.doubt(probe)
         if doubt is not None:
             return doubt, next(len(x) for x in probe if x.shape) if inputs.open_batch else None
     return None, None
@@ -196,23 +197,24 @@ def _opened(net: nn.Cell, candidate: nn.Cell, graph: Graph, inputs: ExportInputs
     if opened is not None:
         others = ((batch, opened.with_batch(batch)) for batch in _OTHERS if batch != inputs.batch)
         tried += [(batch, probe) for batch, probe in others if _takes(net, probe)]
-    return next((why for why in (_why_not(net, path, *each) for each in tried) if why), None)
+    judge = Judge(net, path)
+    return next((why for why in (_why_not(judge, *each) for each in tried) if why), None)
 
 
 def _takes(net: nn.Cell, probe: tuple[ms.Tensor, ...]) -> bool:
     """Whether a network runs with another batch: code such as ``x[1]`` takes no single sample, and no file has to."""
     try:
-        tensors = tensors_of(net(*probe))
-        return all(tensor.asnumpy() is not None for tensor in tensors)  # PyNative mode fails no earlier than here
+        wait_for(net(*probe))
     except Exception as error:
         _log.debug("%s takes no inputs of the shapes %s: %s", type(net).__name__, [x.shape for x in probe], error)
         return False
+    return True
 
 
-def _why_not(net: nn.Cell, path: Path, batch: int | None, probe: tuple[ms.Tensor, ...]) -> str | None:
+def _why_not(judge: Judge, batch: int | None, probe: tuple[ms.Tensor, ...]) -> str | None:
     """What goes wrong with a file of an open batch at one batch, or None."""
     try:
-        doubt = _doubt(net, path, (probe,))
+        doubt = judge.doubt(probe)
     except ExportError as error:
         return f"with batch {batch}, {str(error).partition('. ')[0].rstrip('.')}"
     if doubt is None:
@@ -226,45 +228,3 @@ def _weights(net: nn.Cell, graph: Graph) -> Mapping[str, np.ndarray]:
     if unknown:
         raise ExportError(f"the traced network reads the parameter {unknown[0]!r}, which is none of its own")
     return {name: values[name].asnumpy() for name in graph.parameters}
-
-
-def _doubt(net: nn.Cell, path: Path, probes: Sequence[tuple[ms.Tensor, ...]]) -> Verdict | None:
-    """What :func:`first_doubt` finds; None where onnxruntime is not installed."""
-    try:
-        import onnxruntime
-    except ImportError:
-        _log.warning("the ONNX file has not been run: onnxruntime is not installed")
-        return None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ExportError(f"onnxruntime cannot load the file: {first_line(error)}") from error
-    kinds = ("Float16",) if _in_half_precision(path) else ()
-    doubt = first_doubt(net, partial(_run, session), probes, kinds)
-    if doubt is None or not doubt.different or not has_tanh(path):
-        return doubt
-    session = onnxruntime.InferenceSession(with_tanh_of_mindspore(path), options, providers=["CPUExecutionProvider"])
-    again = first_doubt(net, partial(_run, session), probes, kinds)
-    if again is None:
-        _log.warning("%s: the ONNX file differs by %.1e, because MindSpore's tanh on a CPU is right to 1e-4 only; with "
-                     "that tanh it is equal.", type(net).__name__, doubt.worst)
-    return again
-
-
-def _in_half_precision(path: Path) -> bool:
-    """Whether the network's code converts anything to float16 on the way; engines round there each in its own way."""
-    import onnx
-
-    nodes = onnx.load(path).graph.node
-    return any(attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT16
-               for node in nodes if node.op_type == "Cast" for attribute in node.attribute)
-
-
-def _run(session: Any, tensors: tuple[ms.Tensor, ...]) -> Any:
-    names = [entry.name for entry in session.get_inputs()]
-    try:
-        return session.run(None, dict(zip(names, (x.asnumpy() for x in tensors))))
-    except Exception as error:
-        raise ExportError(f"onnxruntime cannot run the file: {first_line(error)}") from error

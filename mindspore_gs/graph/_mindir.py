@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
-from mindspore_gs._cells import copy_network, evaluating, in_mode
+from mindspore_gs._cells import copy_network, evaluating, in_mode, wait_for
 from mindspore_gs._checkpoint_file import DamagedError
 from mindspore_gs._files import scratch_folder
 from mindspore_gs._scratch import nothing_left_behind
@@ -112,18 +112,10 @@ def _runs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> bool | None:
         return None
     with in_mode(ms.PYNATIVE_MODE):
         try:
-            _wait_for(twin(*inputs))
+            wait_for(twin(*inputs))
         except Exception:  # whatever it is, MindSpore's words about the export are what the user gets to read
             return False
     return True
-
-
-def _wait_for(value: Any) -> None:
-    """Errors of operators come when their numbers are asked for."""
-    if isinstance(value, ms.Tensor):
-        value.astype(ms.float32).asnumpy()
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ():
-        _wait_for(item)
 
 
 def write_canonical(path: Path) -> None:

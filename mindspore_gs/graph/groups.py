@@ -195,6 +195,11 @@ class ChannelGraph:
                      if not self._coupled.residual.isdisjoint(group.weights) else group
                      for group in self._coupled_groups)
 
+    def ids_of(self, group: Group) -> np.ndarray:
+        """The ids of all positions in parameters that belong to a group's channels."""
+        offsets = self.channels.offsets
+        return np.concatenate([(offsets[s.parameter, s.axis] + s.indices).reshape(-1) for s in group.slices])
+
     def silencers(self, group: Group) -> tuple[Slice, ...]:
         """The slices that a mask must silence so that the channels of a group are zero.
 

@@ -17,7 +17,6 @@ from mindspore_gs._cells import constructor_names, copy_network, get_cell, owner
 from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph._mindir import export_graph
-from mindspore_gs.graph.flow import Channels
 from mindspore_gs.graph.groups import ChannelGraph, Group
 from mindspore_gs.graph.ids import NONE
 from mindspore_gs.graph.ir import Graph
@@ -98,7 +97,7 @@ def _free(graph: ChannelGraph, groups: Iterable[Group]) -> np.ndarray:
     free = np.zeros(graph.channels.size, bool)
     for group in groups:
         if group.blocked_by is None and group.size > 1:
-            free[_ids(graph.channels, group)] = True
+            free[graph.ids_of(group)] = True
     return free
 
 
@@ -306,11 +305,7 @@ def _shrinking(graph: ChannelGraph, sites: Collection[Site] | None = None) -> di
         if sites is None or site in sites:
             asked[question.ids] = True
     return {group: np.arange(group.size) % 2 == 1 for group in graph.groups()
-            if group.blocked_by is None and group.size > 1 and asked[_ids(channels, group)].any()}
-
-
-def _ids(channels: Channels, group: Group) -> np.ndarray:
-    return np.concatenate([(channels.offsets[s.parameter, s.axis] + s.indices).reshape(-1) for s in group.slices])
+            if group.blocked_by is None and group.size > 1 and asked[graph.ids_of(group)].any()}
 
 
 def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> bool:

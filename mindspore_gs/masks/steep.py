@@ -1,13 +1,13 @@
 """Functions without a finite slope at zero, such as a square root: they make a masked channel's gradient NaN."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, in_mode
+from mindspore_gs._cells import copy_network, in_mode, tensors_in
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group
@@ -29,7 +29,7 @@ def check_slopes(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> 
         PruningError: names the operator, the layers in front of it, and what to do.
     """
     found = [(node, group) for group in groups if group.size > 1
-             for ids, node in graph.channels.steep if np.isin(ids, _ids(graph, group)).any()]
+             for ids, node in graph.channels.steep if np.isin(ids, graph.ids_of(group)).any()]
     if not found:
         return
     choice = {group: np.arange(group.size) % 2 == 0 for _, group in found}
@@ -51,25 +51,13 @@ def check_slopes(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> 
         f"the channels without training in between: prune(net, ...), or add {layers} to 'ignore'.")
 
 
-def _ids(graph: ChannelGraph, group: Group) -> np.ndarray:
-    offsets = graph.channels.offsets
-    return np.concatenate([(offsets[s.parameter, s.axis] + s.indices).reshape(-1) for s in group.slices])
-
-
 def _has_numbers(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> bool:
     """Whether all gradients of a sum of what the network returns in training mode are finite."""
     weights = net.set_train(True).trainable_params()
 
     def total(*given: ms.Tensor) -> Any:
-        return sum((part.astype(ms.float32) ** 2).mean() for part in _numbers(net(*given)))
+        return sum((part.astype(ms.float32) ** 2).mean() for part in tensors_in(net(*given))
+                   if part.is_floating_point())
 
     gradients = ms.grad(total, grad_position=None, weights=weights)(*inputs)
     return all(np.isfinite(gradient.float().asnumpy()).all() for gradient in gradients)
-
-
-def _numbers(value: Any) -> Iterator[ms.Tensor]:
-    """The tensors of floating-point numbers in an output."""
-    if isinstance(value, ms.Tensor):
-        yield from [value] if value.is_floating_point() else []
-    for item in value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ():
-        yield from _numbers(item)

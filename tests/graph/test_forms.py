@@ -4,11 +4,11 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mindspore_gs import prune
+from mindspore_gs import ChannelPruner, export_mindir, load_mindir, prune
 from mindspore_gs.graph import trace
 from tests import forms
-from tests.by_hand import assert_same, reasons, silence, slim_by_group
-from tests.helpers import image, randomise
+from tests.by_hand import assert_each_by_itself, assert_same, reasons, silence, slim_by_group
+from tests.helpers import evaluate, image, randomise, relative_difference
 
 SHAPE = (1, 3, 8, 8)
 
@@ -16,21 +16,26 @@ SHAPE = (1, 3, 8, 8)
 @pytest.mark.parametrize("build", [forms.Permuted, forms.Extreme, forms.Thresholded, forms.Noisy,
                                    forms.OnTheSphere])
 def test_each_channel_by_itself(build):
-    _assert_free(build)
+    assert_each_by_itself(build, SHAPE)
 
 
 @pytest.mark.parametrize("how", ["expand_as", "broadcast_to", "tile", "repeat"])
 def test_a_gate_that_is_expanded_has_as_many_channels_as_what_it_gates(how):
-    _assert_free(lambda: forms.Expanded(how))
+    assert_each_by_itself(lambda: forms.Expanded(how), SHAPE)
 
 
-def _assert_free(build):
-    gone = {0, 3, 6}
-    small, full = slim_by_group(build, (SHAPE,), "conv", gone)
-    for name in ("bn.gamma", "bn.beta"):
-        silence(full, name, gone)
-    assert small.conv.weight.shape == (5, 6, 3, 3)
-    assert_same(small, full, image(2, *SHAPE[1:]))
+@pytest.mark.parametrize("build", [forms.Permuted, lambda: forms.Expanded("expand_as"), forms.ReadFromTheRight],
+                         ids=["views", "gate", "transposed"])
+def test_their_files_compute_what_the_slim_networks_do(build, tmp_path):
+    net = randomise(build())
+    x = image(2, 5, 6) if isinstance(net, forms.ReadFromTheRight) else image(2, *SHAPE[1:])
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=tuple(x.shape))
+    masked = pruner.apply(net)
+    small = pruner.convert(masked)
+    expected = evaluate(masked, x)
+    assert relative_difference(evaluate(small, x), expected) <= 1e-5
+    loaded = load_mindir(export_mindir(small, x, tmp_path / "small"))
+    assert relative_difference(loaded(x), expected) <= 1e-5
 
 
 @pytest.mark.parametrize("build, reason", [

@@ -7,7 +7,7 @@ from mindspore import nn
 
 from mindspore_gs.graph import trace
 from tests import operators, unusual
-from tests.by_hand import assert_same, reasons, silence, slim_by_group
+from tests.by_hand import assert_each_by_itself, assert_same, reasons, silence, slim_by_group
 from tests.helpers import image, relative_difference
 
 SHAPE = (1, 3, 8, 8)
@@ -18,12 +18,7 @@ FREE = (operators.Reflected, operators.Edged, operators.RowOfZeros, operators.Fi
 
 @pytest.mark.parametrize("build", FREE)
 def test_each_channel_by_itself(build):
-    gone = {0, 3, 6}
-    small, full = slim_by_group(build, (SHAPE,), "conv", gone)
-    for name in ("bn.gamma", "bn.beta"):
-        silence(full, name, gone)
-    assert small.conv.weight.shape == (5, 6, 3, 3)
-    assert_same(small, full, image(2, *SHAPE[1:]))
+    assert_each_by_itself(build, SHAPE)
 
 
 @pytest.mark.parametrize("build, silent", [

@@ -36,9 +36,7 @@ class Phase:
     """
 
     def __init__(self, network: nn.Cell, pruner: ChannelPruner):
-        if type(pruner) is not ChannelPruner:
-            raise TypeError(f"For '{type(self).__name__}', the 'pruner' must be a ChannelPruner, but got "
-                            f"'{type(pruner).__name__}'. Give one, such as ChannelPruner(prune_rate=0.5).")
+        self._check_pruner(pruner)
         check_cell(pruner, network)
         self.network, self.pruner = network, pruner
         self.graph, self.residual, self.groups = pruner.prepare(network)
@@ -46,6 +44,12 @@ class Phase:
         remember_names(network)
         self._parameters = parameters_by_name(network)
         self._precision, self._over = precision_of(network), False
+
+    def _check_pruner(self, pruner: ChannelPruner) -> None:
+        """Refuse a pruner that the phase cannot work with."""
+        if type(pruner) is not ChannelPruner:
+            raise TypeError(f"For '{type(self).__name__}', the 'pruner' must be a ChannelPruner, but got "
+                            f"'{type(pruner).__name__}'. Give one, such as ChannelPruner(prune_rate=0.5).")
 
     def callbacks(self) -> list[Callback]:
         """Callbacks that carry the phase out in ``Model.train``."""

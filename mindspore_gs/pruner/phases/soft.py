@@ -51,11 +51,14 @@ class SoftPruning(Phase):
     def __init__(self, network: nn.Cell, pruner: ChannelPruner, every: int = 1):
         every = positive(type(self).__name__, "every", every)
         super().__init__(network, pruner)
+        self.every = every
+        self.chosen: dict[Group, np.ndarray] | None = None
+
+    def _check_pruner(self, pruner: ChannelPruner) -> None:
+        super()._check_pruner(pruner)
         if isinstance(pruner._config.data, Iterator):
             raise ValueError("For 'SoftPruning', the pruner reads its 'data' after each epoch, but an iterator can be "
                              "read only once; give it a list of batches or a mindspore.dataset.")
-        self.every = every
-        self.chosen: dict[Group, np.ndarray] | None = None
 
     def prune(self) -> dict[Group, np.ndarray]:
         """Choose, and set the filters to zero: the one line that a training loop of your own needs after each epoch.

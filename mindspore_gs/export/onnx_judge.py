@@ -1,0 +1,84 @@
+"""Does an ONNX file compute what the network computes? As far as onnxruntime can tell."""
+
+import logging
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+from mindspore import nn
+
+from mindspore_gs.errors import ExportError, first_line
+from mindspore_gs.export.proof import first_doubt
+from mindspore_gs.export.tanh import has_tanh, with_tanh_of_mindspore
+from mindspore_gs.slim.check import Verdict
+
+_log = logging.getLogger("mindspore_gs")
+
+
+class Judge:
+    """Compares a file with the network. The file is loaded once, when it is run for the first time."""
+
+    def __init__(self, net: nn.Cell, path: Path):
+        self.net, self.path = net, path
+
+    def doubt(self, probe: tuple[ms.Tensor, ...]) -> Verdict | None:
+        """What :func:`first_doubt` finds on a set of inputs; None where onnxruntime is not installed."""
+        if self._session is None:
+            return None
+        doubt = self._found(self._session, probe)
+        if doubt is None or not doubt.different or not has_tanh(self.path):
+            return doubt
+        again = self._found(self._session_with_tanh, probe)
+        if again is None:
+            _log.warning("%s: the ONNX file differs by %.1e, because MindSpore's tanh on a CPU is right to 1e-4 only; "
+                         "with that tanh it is equal.", type(self.net).__name__, doubt.worst)
+        return again
+
+    def _found(self, session: Any, probe: tuple[ms.Tensor, ...]) -> Verdict | None:
+        return first_doubt(self.net, partial(_run, session), (probe,), self._kinds)
+
+    @cached_property
+    def _kinds(self) -> tuple[str, ...]:
+        return ("Float16",) if _in_half_precision(self.path) else ()
+
+    @cached_property
+    def _session(self) -> Any:
+        try:
+            import onnxruntime  # noqa: F401
+        except ImportError:
+            _log.warning("the ONNX file has not been run: onnxruntime is not installed")
+            return None
+        try:
+            return _loaded(str(self.path))
+        except Exception as error:
+            raise ExportError(f"onnxruntime cannot load the file: {first_line(error)}") from error
+
+    @cached_property
+    def _session_with_tanh(self) -> Any:
+        return _loaded(with_tanh_of_mindspore(self.path))
+
+
+def _loaded(model: str | bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _in_half_precision(path: Path) -> bool:
+    """Whether the network's code converts anything to float16 on the way; engines round there each in its own way."""
+    import onnx
+
+    nodes = onnx.load(path).graph.node
+    return any(attribute.name == "to" and attribute.i == onnx.TensorProto.FLOAT16
+               for node in nodes if node.op_type == "Cast" for attribute in node.attribute)
+
+
+def _run(session: Any, tensors: tuple[ms.Tensor, ...]) -> Any:
+    names = [entry.name for entry in session.get_inputs()]
+    try:
+        return session.run(None, dict(zip(names, (x.asnumpy() for x in tensors))))
+    except Exception as error:
+        raise ExportError(f"onnxruntime cannot run the file: {first_line(error)}") from error
