@@ -13,6 +13,7 @@ from mindspore_gs._cells import every_cell, forget_compilation, get_cell, keepin
 from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs._precision import Precision, holder, precision_of, restore_precision
 from mindspore_gs._recompute import take_all_recompute
+from mindspore_gs._versions import remember_trainable
 from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.scop.batch import BatchLayout, find_layout
 from mindspore_gs.pruner.scop.cells import KfConv2d
@@ -92,7 +93,7 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
     _name_scales(net, phase.layers)
     replace_everywhere(net, {conv: phase.layers[path] for path, (conv, _) in found.items()}
                        | {bn: hole for hole, bn in phase.holes})
-    _freeze(p for p, _ in phase.trainable)
+    _freeze([p for p, _ in phase.trainable])
     setattr(net, _PHASE, phase)
     with keeping_names(net if generator is None else generator):
         net.knockoff_generator, net.knockoff_reuse = generator, reuse
@@ -216,6 +217,7 @@ def _numbered(path: str) -> Iterator[str]:
     return (f"{path}_{k}" for k in count(1))
 
 
-def _freeze(parameters: Iterable[ms.Parameter]) -> None:
+def _freeze(parameters: Sequence[ms.Parameter]) -> None:
+    remember_trainable(parameters)
     for parameter in parameters:
         parameter.requires_grad = False
