@@ -5,7 +5,6 @@ import pytest
 from mindspore import Tensor, mint, nn, ops
 
 from mindspore_gs import export_onnx
-from mindspore_gs.errors import ExportError
 from tests.export.exported import Layers
 from tests.export.run_onnx import worst_difference, worst_of_batches
 from tests.helpers import image, randomise
@@ -180,10 +179,20 @@ def test_the_tanh_of_a_file_is_the_true_one(tmp_path, caplog):
 
 
 class Bits(nn.Cell):
+    def __init__(self, dtype, largest):
+        super().__init__()
+        self.dtype, self.largest = dtype, largest
+
     def construct(self, x):
-        return ops.bitwise_and((x * 9).astype(ms.int32), 3)
+        x = (x * 1000).astype(self.dtype) * self.largest
+        y = 5 - x - x
+        first = ops.bitwise_or(ops.bitwise_and(x, y), ops.bitwise_xor(x, 12345))
+        return first, ops.bitwise_and(x > 0, y > 0), ops.invert(x.astype(ms.int16))
 
 
-def test_bits_of_integers_have_no_rule(tmp_path):
-    with pytest.raises(ExportError, match=r"BitwiseAnd \(Default\) works on the bits of int32"):
-        export_onnx(Bits(), SHAPE, tmp_path / "net")
+@pytest.mark.parametrize(("dtype", "largest"), [(ms.int16, 3), (ms.int32, 123457), (ms.int64, 2 ** 48 + 77)],
+                         ids=["int16", "int32", "int64"])
+def test_bits_of_integers(tmp_path, dtype, largest):
+    net = Bits(dtype, largest)
+    path = export_onnx(net, SHAPE, tmp_path / "net")
+    assert worst_difference(path, net, image(*SHAPE)) == 0 == worst_difference(path, net, -image(*SHAPE))

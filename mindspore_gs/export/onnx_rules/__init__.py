@@ -7,6 +7,7 @@ output. An operator without a rule is an error.
 from mindspore_gs.export.onnx_rules import (
     activations,
     arithmetic,
+    bits,
     control,
     diagonals,
     elementwise,
@@ -24,6 +25,6 @@ from mindspore_gs.export.onnx_rules import (
 )
 from mindspore_gs.export.onnx_rules.registry import apply_rule, onnx_rule, operators
 
-__all__ = ["activations", "apply_rule", "arithmetic", "control", "diagonals", "elementwise", "layout", "normalise",
-           "onnx_rule", "operators", "padding", "pooling", "products", "recurrent", "reductions", "regions", "resize",
-           "select", "windows"]
+__all__ = ["activations", "apply_rule", "arithmetic", "bits", "control", "diagonals", "elementwise", "layout",
+           "normalise", "onnx_rule", "operators", "padding", "pooling", "products", "recurrent", "reductions",
+           "regions", "resize", "select", "windows"]

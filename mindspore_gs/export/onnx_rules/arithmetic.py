@@ -246,14 +246,3 @@ def _sum_of_powers(node: Node, writer: Writer) -> str:
 def _hypotenuse(node: Node, writer: Writer) -> str:
     x, y = _operands(node, writer)
     return writer.add("Sqrt", writer.add("Add", writer.add("Mul", x, x), writer.add("Mul", y, y)))
-
-
-_BITS = {"BitwiseAnd": "And", "BitwiseOr": "Or", "BitwiseXor": "Xor"}
-
-
-@onnx_rule(*_BITS, *(f"{name}{kind}" for name in _BITS for kind in ("Tensor", "Scalar")))
-def _bits(node: Node, writer: Writer) -> str:
-    """Of truth values; ONNX has those of integers from opset 18 on."""
-    if node.dtype != "bool":
-        raise ExportError(f"{node} works on the bits of {node.dtype}, which opset 17 has no form for")
-    return writer.add(_BITS[node.op.removesuffix("Tensor").removesuffix("Scalar")], *_operands(node, writer))
