@@ -13,6 +13,7 @@ from mindspore_gs._cells import (
     get_cell,
     in_mode,
     names_in_methods,
+    same_values,
 )
 from mindspore_gs._mixin import calls_super, original_class
 from mindspore_gs._scratch import nothing_left_behind
@@ -106,7 +107,7 @@ def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
 def _run(net: nn.Cell, graph: ChannelGraph) -> None:
     inputs = random_inputs(graph.inputs)
     try:
-        with evaluating(net), nothing_left_behind():
+        with evaluating(net), same_values(net), nothing_left_behind():
             for array in parts(net(*inputs)).values():
                 np.asarray(array)
     except Exception as error:

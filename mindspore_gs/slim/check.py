@@ -11,7 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, evaluating, in_mode
+from mindspore_gs._cells import copy_network, evaluating, in_mode, same_values
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ParityError, first_line
 from mindspore_gs.progress import tracked
@@ -78,7 +78,7 @@ def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequenc
 
 
 def _check_on(masked: nn.Cell, small: nn.Cell, inputs: tuple[Any, ...], locate: bool) -> float:
-    with evaluating(masked), evaluating(small), nothing_left_behind():
+    with evaluating(masked), evaluating(small), same_values(masked, small), nothing_left_behind():
         expected = masked(*inputs)
         try:
             got = small(*inputs)
