@@ -3,9 +3,10 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, export_mindir, export_onnx
+from mindspore_gs.errors import PruningError
 from mindspore_gs.slim import relative_difference
 
 
@@ -36,6 +37,39 @@ class SilentSwitch(Gated):
 
     def construct(self, x):
         return self.head(self.features(x).mean((2, 3)))
+
+
+class Collecting(nn.Cell):
+    """Graph mode appends to a new list in each run, PyNative mode to the one that is there."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.head = nn.Conv2d(8, 5, 1)
+        self.outputs = []
+
+    def construct(self, x):
+        outputs = self.outputs
+        outputs.append(self.head(ops.relu(self.conv(x))))
+        return outputs[0]
+
+
+class Branching(nn.Cell):
+    """Goes the way that the numbers of channels tell it to go."""
+
+    def __init__(self):
+        super().__init__()
+        self.few = nn.Conv2d(3, 8, 3)
+        self.many = nn.Conv2d(8, 16, 3)
+        self.narrow = nn.Conv2d(16, 8, 1)
+        self.head = nn.Conv2d(8, 5, 1)
+
+    def construct(self, x):
+        few = ops.relu(self.few(x))
+        many = ops.relu(self.many(few))
+        if few.shape[1] < many.shape[1]:
+            many = self.narrow(many)
+        return self.head(few + many)
 
 
 @pytest.fixture(name="images")
@@ -81,3 +115,26 @@ def test_set_train_may_return_nothing(images, tmp_path, criterion):
         net.set_train(True)
         net(images)
         assert PrunerFtCompressAlgo(prune_rate=0.5).apply(net) is not None
+
+
+def test_lists_that_a_network_appends_to_are_as_they_were(images):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    net = Collecting()
+    masked = ChannelPruner(prune_rate=0.5, input_shape=images).apply(net)
+    small = ChannelPruner().convert(masked)
+    assert not masked.outputs and not small.outputs
+    other = Tensor(images.asnumpy() + 1)
+    first, second = (small.set_train(False)(value).asnumpy() for value in (images, other))
+    assert not np.allclose(first, second)
+    assert relative_difference(second, masked.set_train(False)(other).asnumpy()) < 1e-5
+
+
+def test_a_choice_that_goes_another_way_is_refused_at_once(images):
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    net = Branching()
+    small = ChannelPruner().convert(ChannelPruner(prune_rate=0.5, input_shape=images).apply(Branching()))
+    assert small.many.out_channels == 8
+    pruner = ChannelPruner(prune_rate=0.0, rates={"many": 0.75}, input_shape=images)
+    with pytest.raises(PruningError, match="'Branching' compares sizes"):
+        pruner.apply(net)
+    assert ChannelPruner(prune_rate=0.5, input_shape=images).apply(net) is net

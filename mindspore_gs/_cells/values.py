@@ -1,7 +1,9 @@
-"""Values that a network changes while it runs: a gate that it normalises, a counter, a moving average of its own."""
+"""Values that a network changes while it runs: a gate that it normalises, a counter, a list that it appends to."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -14,7 +16,9 @@ def remember_values(*nets: nn.Cell, every: bool = False) -> Callable[[], None]:
     """Note down what these networks may change while they run; the function that comes back puts it there again.
 
     MindSpore's own layers change nothing in evaluation mode, other than a BatchNorm with ``use_batch_statistics=True``,
-    so their weights are not copied.
+    so their weights are not copied. Of cells of the user's, lists, dicts and sets get what they held, and attributes
+    that were set anew get their old value: Graph mode, which runs no Python, would take a tensor that PyNative mode has
+    put into a list for a constant.
 
     Args:
         nets: the networks.
@@ -23,8 +27,15 @@ def remember_values(*nets: nn.Cell, every: bool = False) -> Callable[[], None]:
     kept = [(tensor, tensor.asnumpy().copy() if tensor.dtype != ms.bfloat16 else tensor.copy())
             for net in nets for _, cell in net.cells_and_names() if every or _may_write(cell)
             for tensor in (*cell._params.values(), *cell._buffers.values()) if tensor is not None]
+    attributes = [(cell, dict(_own(cell))) for cell in _users(nets)]
+    contents = [(value, value.copy()) for _, held in attributes for value in held.values()
+                if type(value) in (list, dict, set)]
 
     def back() -> None:
+        for cell, held in attributes:
+            _set_back(cell, held)
+        for value, copy in contents:
+            _fill(value, copy)
         for tensor, value in kept:
             if isinstance(value, np.ndarray) and np.array_equal(tensor.asnumpy(), value, equal_nan=_has_nan(value)):
                 continue
@@ -41,6 +52,36 @@ def same_values(*nets: nn.Cell) -> Iterator[None]:
         yield
     finally:
         back()
+
+
+def _users(nets: tuple[nn.Cell, ...]) -> list[nn.Cell]:
+    return [cell for net in nets for _, cell in net.cells_and_names()
+            if not original_class(cell).__module__.startswith("mindspore.")]
+
+
+def _own(cell: nn.Cell) -> dict[str, Any]:
+    """The attributes of a cell that are not MindSpore's own."""
+    return {name: value for name, value in vars(cell).items()
+            if name not in _mindspores_own() and not name.startswith("_")}
+
+
+@cache
+def _mindspores_own() -> frozenset[str]:
+    return frozenset(vars(nn.Cell()))
+
+
+def _set_back(cell: nn.Cell, held: dict[str, Any]) -> None:
+    for name, value in _own(cell).items():
+        if name not in held:
+            vars(cell).pop(name)
+        elif value is not held[name]:
+            vars(cell)[name] = held[name]
+
+
+def _fill(value: Any, copy: Any) -> None:
+    """Give a list, dict or set what its copy holds."""
+    value.clear()
+    (value.extend if isinstance(value, list) else value.update)(copy)
 
 
 def _may_write(cell: nn.Cell) -> bool:

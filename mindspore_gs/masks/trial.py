@@ -1,12 +1,13 @@
 """Try a network out before anything is done to it: mask, make slim, and compare, on copies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import (
+    compares_sizes,
     constructor_names,
     copy_network,
     evaluating,
@@ -50,6 +51,34 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
     raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {problem} The channels of "
                        f"{layers or 'these layers together'} are concerned; add them to 'ignore' to prune the rest.") \
         from problem
+
+
+def try_choice(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndarray]) -> None:
+    """Try these very channels where code of the user's compares sizes, such as ``if a.shape[1] < b.shape[1]``.
+
+    Half of every group, which :func:`try_out` removes, may take another way there. Other networks cost nothing.
+
+    Args:
+        net: the network in its original form; it stays as it is.
+        graph: its channel graph.
+        choice: for each group whether each channel stays.
+
+    Raises:
+        PruningError: says what goes wrong, and what to do.
+    """
+    found = [path for path, cell in net.cells_and_names() if compares_sizes(cell)]
+    removed = {group: keep for group, keep in choice.items() if not keep.all()}
+    if not found or not removed:
+        return
+    with in_mode(ms.PYNATIVE_MODE), step("trial of the choice"):
+        problem = _problem_of(net, graph, removed, locate=True)
+    if problem is not None:
+        where = ", ".join(repr(path or type(net).__name__) for path in found)
+        raise PruningError(
+            f"{type(net).__name__} cannot lose the channels that were chosen, though it can lose others: {problem} The "
+            f"code of {where} compares sizes; with these numbers of channels it may go another way. Remove the same "
+            "share of channels from the layers whose sizes are compared ('prune_rate', or 'rates'), or add them to "
+            "'ignore'.") from problem
 
 
 def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
@@ -125,8 +154,12 @@ def _run(net: nn.Cell, graph: ChannelGraph) -> None:
 def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], locate: bool = False) -> PruningError | None:
     """What goes wrong when half of these groups' channels go, and in which cell, if ``locate``."""
     choice = {group: _half(group.size) for group in groups if group.size > 1}
-    if not choice:
-        return None
+    return _problem_of(net, graph, choice, locate) if choice else None
+
+
+def _problem_of(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndarray],
+                locate: bool = False) -> PruningError | None:
+    """What goes wrong when these channels go."""
     masked = copy_network(net)
     Masks.attach(masked, graph, choice).set(choice)
     plan = PrunePlan.from_groups(graph, choice)

@@ -19,7 +19,7 @@ from mindspore_gs.errors import CheckpointError, PlanError, PruningError, Target
 from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
 from mindspore_gs.masks import Masks, masked_groups
 from mindspore_gs.masks.masks import strip
-from mindspore_gs.masks.trial import check_trainable, try_out
+from mindspore_gs.masks.trial import check_trainable, try_choice, try_out
 from mindspore_gs.pruner.channels import Channels, Evidence, channels_of, score
 from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
@@ -185,7 +185,9 @@ class ChannelPruner(CompAlgo):
         check_cell(self, network)
         prepared = self.prepare(network)
         check_trainable(network, prepared[0], prepared[2])
-        return self._masked(network, *prepared)
+        choice = self._choose(network, prepared[0], prepared[2], {})
+        try_choice(network, prepared[0], choice)
+        return self._masked(network, *prepared, choice)
 
     def _masked(self, network: nn.Cell, graph: ChannelGraph, residual: str, groups: tuple[Group, ...],
                 choice: Mapping[Group, np.ndarray] | None = None) -> nn.Cell:
