@@ -186,8 +186,8 @@ class PrunerFtCompressAlgo(ChannelPruner):
                          "criterion='l1', which needs no knockoff phase.", config.criterion)
             return
         _log.warning("The knockoff scales of %s are all 0.5, as they began: no gradient has reached them, as in front "
-                     "of stop_gradient(), so which of their channels go is left to chance. Add them to 'ignore', or take "
-                     "criterion='l1'.", ", ".join(map(repr, unmoved)))
+                     "of stop_gradient(), so which of their channels go is left to chance. Add them to 'ignore', or "
+                     "take criterion='l1'.", ", ".join(map(repr, unmoved)))
 
     def _record(self, network: nn.Cell) -> Record:
         record = record_of(network)
