@@ -25,7 +25,9 @@ def compares_sizes(cell: nn.Cell) -> bool:
 
 
 def _compares(value: Any) -> bool:
-    return any(step.opname in _COMPARISONS for step in dis.get_instructions(inspect.unwrap(value)))
+    value = value.fget if isinstance(value, property) else value
+    code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
+    return code is not None and any(step.opname in _COMPARISONS for step in dis.get_instructions(code))
 
 
 def names_in_methods(cell: nn.Cell) -> frozenset[str]:

@@ -16,9 +16,8 @@ def remember_values(*nets: nn.Cell, every: bool = False) -> Callable[[], None]:
     """Note down what these networks may change while they run; the function that comes back puts it there again.
 
     MindSpore's own layers change nothing in evaluation mode, other than a BatchNorm with ``use_batch_statistics=True``,
-    so their weights are not copied. Of cells of the user's, lists, dicts and sets get what they held, and attributes
-    that were set anew get their old value: Graph mode, which runs no Python, would take a tensor that PyNative mode has
-    put into a list for a constant.
+    so their weights are not copied. Lists, dicts and sets of the user's cells get what they held: Graph mode, which
+    runs no Python, would take a tensor that PyNative mode has put into a list for a constant.
 
     Args:
         nets: the networks.
@@ -27,13 +26,9 @@ def remember_values(*nets: nn.Cell, every: bool = False) -> Callable[[], None]:
     kept = [(tensor, tensor.asnumpy().copy() if tensor.dtype != ms.bfloat16 else tensor.copy())
             for net in nets for _, cell in net.cells_and_names() if every or _may_write(cell)
             for tensor in (*cell._params.values(), *cell._buffers.values()) if tensor is not None]
-    attributes = [(cell, dict(_own(cell))) for cell in _users(nets)]
-    contents = [(value, value.copy()) for _, held in attributes for value in held.values()
-                if type(value) in (list, dict, set)]
+    contents = [(value, value.copy()) for cell in _users(nets) for value in _containers(cell)]
 
     def back() -> None:
-        for cell, held in attributes:
-            _set_back(cell, held)
         for value, copy in contents:
             _fill(value, copy)
         for tensor, value in kept:
@@ -59,23 +54,15 @@ def _users(nets: tuple[nn.Cell, ...]) -> list[nn.Cell]:
             if not original_class(cell).__module__.startswith("mindspore.")]
 
 
-def _own(cell: nn.Cell) -> dict[str, Any]:
-    """The attributes of a cell that are not MindSpore's own."""
-    return {name: value for name, value in vars(cell).items()
-            if name not in _mindspores_own() and not name.startswith("_")}
+def _containers(cell: nn.Cell) -> list[Any]:
+    """The lists, dicts and sets that a cell holds, but for MindSpore's own."""
+    return [value for name, value in vars(cell).items()
+            if type(value) in (list, dict, set) and name not in _mindspores_own() and not name.startswith("_")]
 
 
 @cache
 def _mindspores_own() -> frozenset[str]:
-    return frozenset(vars(nn.Cell()))
-
-
-def _set_back(cell: nn.Cell, held: dict[str, Any]) -> None:
-    for name, value in _own(cell).items():
-        if name not in held:
-            vars(cell).pop(name)
-        elif value is not held[name]:
-            vars(cell)[name] = held[name]
+    return frozenset(vars(nn.Cell())) | {"parallel_parameter_name_list", "parameter_layout_dict"}
 
 
 def _fill(value: Any, copy: Any) -> None:
