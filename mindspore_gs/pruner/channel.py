@@ -38,7 +38,7 @@ from mindspore_gs.pruner.widths import Target, numbers_kept
 from mindspore_gs.record import has_record, record_of
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
-from mindspore_gs.slim.check import check_equal
+from mindspore_gs.slim.check import check_equal, inputs_for
 from mindspore_gs.slim.slimming import slice_network
 
 
@@ -229,7 +229,7 @@ class ChannelPruner(CompAlgo):
         plan = self.plan(masked)
         check_finite(masked, f"{type(self).__name__}.convert()")
         small = slice_network(Masks(masked).detached(), plan)
-        check_equal(masked, small, plan.inputs)
+        check_equal(masked, small, inputs_for(masked, record_of(masked).graph))
         return small
 
     def shrink(self, network: nn.Cell) -> nn.Cell:
