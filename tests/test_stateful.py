@@ -59,8 +59,8 @@ class Branching(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.few = nn.Conv2d(3, 8, 3)
-        self.many = nn.Conv2d(8, 16, 3)
+        self.few = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+        self.many = nn.SequentialCell(nn.Conv2d(8, 16, 3), nn.BatchNorm2d(16))
         self.narrow = nn.Conv2d(16, 8, 1)
         self.head = nn.Conv2d(8, 5, 1)
 
@@ -133,8 +133,17 @@ def test_a_choice_that_goes_another_way_is_refused_at_once(images):
     ms.set_context(mode=ms.PYNATIVE_MODE)
     net = Branching()
     small = ChannelPruner().convert(ChannelPruner(prune_rate=0.5, input_shape=images).apply(Branching()))
-    assert small.many.out_channels == 8
-    pruner = ChannelPruner(prune_rate=0.0, rates={"many": 0.75}, input_shape=images)
+    assert small.many[0].out_channels == 8
+    pruner = ChannelPruner(prune_rate=0.0, rates={"many.0": 0.75}, input_shape=images)
     with pytest.raises(PruningError, match="'Branching' compares sizes"):
         pruner.apply(net)
     assert ChannelPruner(prune_rate=0.5, input_shape=images).apply(net) is net
+
+
+def test_so_it_is_behind_knockoffs(images):
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    net = PrunerKfCompressAlgo(input_shape=images, residual="couple").apply(Branching())
+    with pytest.raises(PruningError, match="'Branching' compares sizes"):
+        PrunerFtCompressAlgo(rates={"many.0": 0.75}).apply(net)
+    small = PrunerFtCompressAlgo().convert(PrunerFtCompressAlgo(prune_rate=0.5).apply(net))
+    assert small.many[0].out_channels == 8

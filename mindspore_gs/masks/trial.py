@@ -55,6 +55,11 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
         from problem
 
 
+def comparing(net: nn.Cell) -> list[str]:
+    """Paths of the cells whose code compares sizes; the network itself goes by its class."""
+    return [path or type(net).__name__ for path, cell in net.cells_and_names() if compares_sizes(cell)]
+
+
 def try_choice(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndarray]) -> None:
     """Try these very channels where code of the user's compares sizes, such as ``if a.shape[1] < b.shape[1]``.
 
@@ -68,14 +73,14 @@ def try_choice(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndar
     Raises:
         PruningError: says what goes wrong, and what to do.
     """
-    found = [path for path, cell in net.cells_and_names() if compares_sizes(cell)]
+    found = comparing(net)
     removed = {group: keep for group, keep in choice.items() if not keep.all()}
     if not found or not removed:
         return
     with in_mode(ms.PYNATIVE_MODE), step("trial of the choice"):
         problem = _problem_of(net, graph, removed, inputs_for(net, graph), locate=True)
     if problem is not None:
-        where = ", ".join(repr(path or type(net).__name__) for path in found)
+        where = ", ".join(map(repr, found))
         raise PruningError(
             f"{type(net).__name__} cannot lose the channels that were chosen, though it can lose others: {problem} The "
             f"code of {where} compares sizes; with these numbers of channels it may go another way. Remove the same "

@@ -19,7 +19,7 @@ from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
 from mindspore_gs.masks import MaskedConv2dbn, Masks, masked_groups
-from mindspore_gs.masks.trial import check_trainable, try_out
+from mindspore_gs.masks.trial import check_trainable, comparing, try_choice, try_out
 from mindspore_gs.pruner.channel import ChannelPruner, free_groups
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.scop.callback import KfCallback
@@ -168,6 +168,10 @@ class PrunerFtCompressAlgo(ChannelPruner):
         self._warn_if_untrained(found)
         evidence = {"kfscale": _by_weight(record.graph, found)}
         choice = self._choose(network, record.graph, record.groups, evidence)
+        if comparing(network):
+            plain = self._dense(network)
+            restore_names(plain)
+            try_choice(plain, record.graph, choice)
         network = self._mask(network, choice)
         self._compensate(network)
         return network
