@@ -73,7 +73,8 @@ def _convolution(cell: Any, groups: int | None) -> None:
 
 @_resizes(nn.Conv1dTranspose, nn.Conv2dTranspose)
 def _transposed_convolution(cell: Any, groups: int | None) -> None:
-    cell.in_channels, cell.out_channels = cell.weight.shape[:2]
+    cell.group = cell.group if groups is None else groups
+    cell.in_channels, cell.out_channels = cell.weight.shape[0], cell.weight.shape[1] * cell.group
     _rebuild(cell, _TRANSPOSED, cell.in_channels)
 
 

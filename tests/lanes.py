@@ -13,6 +13,8 @@ LONG = (
     "tests/examples/test_golden_stick_scop.py::test_a_mistake_is_one_line",
     "tests/pruner/test_knockoff_training.py::test_no_warning_where_scales_move",
     "tests/slim/test_keep_dense.py::test_each_dense_layer_loses_channels_by_itself",
+    "tests/test_stateful.py::test_a_choice_that_goes_another_way", "tests/test_stateful.py::test_checks_leave",
+    "tests/test_stateful.py::test_set_train_may_return_nothing",
     "tests/test_report.py::test_the_report_agrees_with_the_slim_network",
     "tests/analysis/test_iterative.py",
     "tests/analysis/test_sensitivity.py::test_each_point_is_the_accuracy_of_the_slim_network",

@@ -38,6 +38,12 @@ def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
                 cell.set_train(training)
 
 
+def switched(net: nn.Cell, training: bool = False) -> nn.Cell:
+    """The network itself, in this mode; a ``set_train`` of the user's own may return nothing."""
+    net.set_train(training)
+    return net
+
+
 @contextmanager
 def _deep_enough(cells: int) -> Iterator[None]:
     """MindSpore stops at 1,000 calls within calls, and a loop over layers makes some for each of them."""

@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, get_cell, owners_by_name
+from mindspore_gs._cells import copy_network, get_cell, owners_by_name, switched
 from mindspore_gs.distill.operators import ACTIVATIONS, TAKES_TUPLE, Filled, Item, Joined, Total, operator_cell
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph
@@ -251,7 +251,7 @@ def _check(net: nn.Cell, program: Program, shape: tuple[int, ...]) -> None:
     """The program is the network, in evaluation and in training, for another size of the batch."""
     x = ms.Tensor(np.random.default_rng(0).normal(size=(shape[0] + 1, *shape[1:])), ms.float32)
     for training in (False, True):
-        twin, other = copy_network(net).set_train(training), copy_network(net).set_train(training)
+        twin, other = (switched(copy_network(net), training) for _ in range(2))
         try:
             difference = _distance(program.cell(other, (program.output,))(x)[0], twin(x))
         except (RuntimeError, TypeError, ValueError) as error:

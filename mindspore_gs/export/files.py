@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mindspore import nn
 
-from mindspore_gs._cells import evaluating
+from mindspore_gs._cells import evaluating, same_values
 from mindspore_gs._files import scratch_folder, whole_file
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ExportError, PruningError, first_line
@@ -36,7 +36,8 @@ def exporting(net: nn.Cell, path: Path, how: str = "") -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder() as folder:
             place = folder / ("network" + path.suffix)
-            with step(f"writing and comparing {path.name}"), evaluating(net), nothing_left_behind():
+            with (step(f"writing and comparing {path.name}"), evaluating(net), same_values(net),
+                  nothing_left_behind()):
                 yield place
             put(place, path)
     except ExportError as error:

@@ -8,6 +8,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import nn
 
+from mindspore_gs._cells import switched
 from mindspore_gs._checkpoint_file import DamagedError
 from mindspore_gs._export_inputs import ExportInputs
 from mindspore_gs._files import checked_path, path_with_suffix, scratch_folder
@@ -61,7 +62,7 @@ def export_mindir(net: nn.Cell, inputs: Any, file_name: str | os.PathLike) -> Pa
 def _write_equal(net: nn.Cell, inputs: ExportInputs, path: Path) -> None:
     """Write the network with its BatchNorms folded, or as it is where that is not equal."""
     doubt = None
-    for candidate in (fold_batch_norm(net, *inputs.probes[0]).set_train(False), net):
+    for candidate in (switched(fold_batch_norm(net, *inputs.probes[0])), net):
         ms.export(candidate, *inputs.exported, file_name=str(path.with_suffix("")), file_format="MINDIR")
         write_canonical(path)
         doubt = first_doubt(net, lambda probe: load_mindir(path)(*probe), inputs.probes)

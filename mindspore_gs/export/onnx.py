@@ -11,7 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import wait_for
+from mindspore_gs._cells import switched, wait_for
 from mindspore_gs._config import boolean
 from mindspore_gs._export_inputs import ExportInputs
 from mindspore_gs._files import path_with_suffix
@@ -151,7 +151,7 @@ def _first_doubt(net: nn.Cell, path: Path, inputs: ExportInputs) -> tuple[Verdic
 def _candidates(net: nn.Cell, inputs: ExportInputs, fold: bool) -> Iterator[nn.Cell]:
     """The folded network, where there is something to fold, and the network itself."""
     if fold and any(batch_norm(cell) is not None for _, cell in net.cells_and_names()):
-        yield folded(net, *inputs.probes[0]).set_train(False)
+        yield switched(folded(net, *inputs.probes[0]))
     yield net
 
 

@@ -101,6 +101,7 @@ class ChannelGraph:
         resizes: attributes of the user's cells that hold a number of channels and must follow it.
         own_layers: weights of convolutions that cells of the user's own hold.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
+        given: what the network was traced with, where the user gave tensors; None where there are only shapes.
     """
 
     graph: Graph
@@ -114,6 +115,7 @@ class ChannelGraph:
     resizes: tuple[Resize, ...] = ()
     own_layers: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
+    given: tuple[ms.Tensor, ...] | None = None
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
         return self

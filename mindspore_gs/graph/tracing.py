@@ -1,9 +1,11 @@
 """Trace a network into a channel graph, and find out which channels go together."""
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import as_inputs
@@ -54,7 +56,9 @@ def trace(net: nn.Cell, *inputs: Any, norms: str = "keep") -> ChannelGraph:
         raise ValueError(f"'norms' must be one of {NORMS}, but got {norms!r}.")
     with step(f"tracing {type(net).__name__}"):
         graph, tensors = _exported(net, inputs)
-        return settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors, norms), tensors)
+        found = settle(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors, norms), tensors)
+    numbers = any(isinstance(value, (ms.Tensor, np.ndarray)) for value in inputs)
+    return replace(found, given=tensors) if numbers else found
 
 
 def trace_deployed(net: nn.Cell, *inputs: Any) -> ChannelGraph:

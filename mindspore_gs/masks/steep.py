@@ -7,12 +7,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, in_mode, tensors_in
+from mindspore_gs._cells import copy_network, in_mode, switched, tensors_in
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.masks.masks import Masks
-from mindspore_gs.slim.check import random_inputs
+from mindspore_gs.slim.check import as_tensors, inputs_for
 
 
 def check_slopes(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
@@ -35,7 +35,7 @@ def check_slopes(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> 
     choice = {group: np.arange(group.size) % 2 == 0 for _, group in found}
     masked = copy_network(net)
     Masks.attach(masked, graph, choice).set(choice)
-    inputs = random_inputs(graph.inputs)
+    inputs = as_tensors(inputs_for(net, graph))
     with in_mode(ms.PYNATIVE_MODE), nothing_left_behind():
         try:
             trains = _has_numbers(copy_network(net), inputs)
@@ -53,7 +53,7 @@ def check_slopes(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> 
 
 def _has_numbers(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> bool:
     """Whether all gradients of a sum of what the network returns in training mode are finite."""
-    weights = net.set_train(True).trainable_params()
+    weights = switched(net, True).trainable_params()
 
     def total(*given: ms.Tensor) -> Any:
         return sum((part.astype(ms.float32) ** 2).mean() for part in tensors_in(net(*given))

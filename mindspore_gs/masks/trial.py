@@ -1,18 +1,21 @@
 """Try a network out before anything is done to it: mask, make slim, and compare, on copies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import (
+    compares_sizes,
     constructor_names,
     copy_network,
     evaluating,
     get_cell,
     in_mode,
     names_in_methods,
+    same_values,
 )
 from mindspore_gs._mixin import calls_super, original_class
 from mindspore_gs._scratch import nothing_left_behind
@@ -23,7 +26,7 @@ from mindspore_gs.masks.masks import Masks, masked_by_value, masked_values
 from mindspore_gs.masks.steep import check_slopes
 from mindspore_gs.progress import step
 from mindspore_gs.slim import PrunePlan
-from mindspore_gs.slim.check import check_equal, random_inputs
+from mindspore_gs.slim.check import as_tensors, check_equal, inputs_for, random_inputs
 from mindspore_gs.slim.difference import parts
 from mindspore_gs.slim.slimming import slice_network
 
@@ -40,15 +43,49 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
         PruningError: names the layers whose channels cannot be removed, the cell that shows it, and what to do.
     """
     with in_mode(ms.PYNATIVE_MODE), step("trial of all layers"):
-        _run(net, graph)
-        if _problem(net, graph, groups) is None:
+        inputs = inputs_for(net, graph)
+        _run(net, graph, inputs)
+        if _problem(net, graph, groups, inputs) is None:
             return
-        guilty = _guilty(net, graph, groups)
-        problem = _problem(net, graph, guilty[:1] or groups, locate=True)
+        guilty = _guilty(net, graph, groups, inputs)
+        problem = _problem(net, graph, guilty[:1] or groups, inputs, locate=True)
     layers = ", ".join(repr(member) for group in guilty for member in group.members)
     raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {problem} The channels of "
                        f"{layers or 'these layers together'} are concerned; add them to 'ignore' to prune the rest.") \
         from problem
+
+
+def comparing(net: nn.Cell) -> list[str]:
+    """Paths of the cells whose code compares sizes; the network itself goes by its class."""
+    return [path or type(net).__name__ for path, cell in net.cells_and_names() if compares_sizes(cell)]
+
+
+def try_choice(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndarray]) -> None:
+    """Try these very channels where code of the user's compares sizes, such as ``if a.shape[1] < b.shape[1]``.
+
+    Half of every group, which :func:`try_out` removes, may take another way there. Other networks cost nothing.
+
+    Args:
+        net: the network in its original form; it stays as it is.
+        graph: its channel graph.
+        choice: for each group whether each channel stays.
+
+    Raises:
+        PruningError: says what goes wrong, and what to do.
+    """
+    found = comparing(net)
+    removed = {group: keep for group, keep in choice.items() if not keep.all()}
+    if not found or not removed:
+        return
+    with in_mode(ms.PYNATIVE_MODE), step("trial of the choice"):
+        problem = _problem_of(net, graph, removed, inputs_for(net, graph), locate=True)
+    if problem is not None:
+        where = ", ".join(map(repr, found))
+        raise PruningError(
+            f"{type(net).__name__} cannot lose the channels that were chosen, though it can lose others: {problem} The "
+            f"code of {where} compares sizes; with these numbers of channels it may go another way. Remove the same "
+            "share of channels from the layers whose sizes are compared ('prune_rate', or 'rates'), or add them to "
+            "'ignore'.") from problem
 
 
 def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
@@ -103,11 +140,10 @@ def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
     return sorted(names[name] for name in masked_values(masked) if names[name] in read and name not in found)
 
 
-def _run(net: nn.Cell, graph: ChannelGraph) -> None:
-    inputs = random_inputs(graph.inputs)
+def _run(net: nn.Cell, graph: ChannelGraph, inputs: Any) -> None:
     try:
-        with evaluating(net), nothing_left_behind():
-            for array in parts(net(*inputs)).values():
+        with evaluating(net), same_values(net), nothing_left_behind():
+            for array in parts(net(*as_tensors(inputs))).values():
                 np.asarray(array)
     except Exception as error:
         given = ", ".join(f"{kind} of shape {shape}" for shape, kind in graph.inputs)
@@ -121,16 +157,21 @@ def _run(net: nn.Cell, graph: ChannelGraph) -> None:
             from error
 
 
-def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], locate: bool = False) -> PruningError | None:
+def _problem(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], inputs: Any,
+             locate: bool = False) -> PruningError | None:
     """What goes wrong when half of these groups' channels go, and in which cell, if ``locate``."""
     choice = {group: _half(group.size) for group in groups if group.size > 1}
-    if not choice:
-        return None
+    return _problem_of(net, graph, choice, inputs, locate) if choice else None
+
+
+def _problem_of(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndarray], inputs: Any,
+                locate: bool = False) -> PruningError | None:
+    """What goes wrong when these channels go."""
     masked = copy_network(net)
     Masks.attach(masked, graph, choice).set(choice)
     plan = PrunePlan.from_groups(graph, choice)
     try:
-        check_equal(masked, slice_network(net, plan), plan.inputs, locate)
+        check_equal(masked, slice_network(net, plan), inputs, locate)
     except PruningError as error:
         return error
     return None
@@ -141,16 +182,17 @@ def _half(size: int) -> np.ndarray:
     return np.arange(size) % 2 == 0
 
 
-def _guilty(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> list[Group]:
+def _guilty(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], inputs: Any) -> list[Group]:
     """The groups that cannot lose channels, each tried by itself where the half that it is in fails.
 
     Args:
         net: the network.
         graph: its channel graph.
         groups: groups that fail together.
+        inputs: what the networks are compared on.
     """
     if len(groups) == 1:
         return list(groups)
     middle = len(groups) // 2
-    halves = [half for half in (groups[:middle], groups[middle:]) if _problem(net, graph, half) is not None]
-    return [group for half in halves for group in _guilty(net, graph, half)]
+    halves = [half for half in (groups[:middle], groups[middle:]) if _problem(net, graph, half, inputs) is not None]
+    return [group for half in halves for group in _guilty(net, graph, half, inputs)]

@@ -19,7 +19,7 @@ from mindspore_gs.errors import CheckpointError, PlanError, PruningError, Target
 from mindspore_gs.graph import RESIDUAL_POLICIES, ChannelGraph, Group, trace
 from mindspore_gs.masks import Masks, masked_groups
 from mindspore_gs.masks.masks import strip
-from mindspore_gs.masks.trial import check_trainable, try_out
+from mindspore_gs.masks.trial import check_trainable, try_choice, try_out
 from mindspore_gs.pruner.channels import Channels, Evidence, channels_of, score
 from mindspore_gs.pruner.compensation import Compensation, compensate
 from mindspore_gs.pruner.config import ChannelConfig
@@ -38,7 +38,7 @@ from mindspore_gs.pruner.widths import Target, numbers_kept
 from mindspore_gs.record import has_record, record_of
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
-from mindspore_gs.slim.check import check_equal
+from mindspore_gs.slim.check import check_equal, inputs_for
 from mindspore_gs.slim.slimming import slice_network
 
 
@@ -185,7 +185,9 @@ class ChannelPruner(CompAlgo):
         check_cell(self, network)
         prepared = self.prepare(network)
         check_trainable(network, prepared[0], prepared[2])
-        return self._masked(network, *prepared)
+        choice = self._choose(network, prepared[0], prepared[2], {})
+        try_choice(network, prepared[0], choice)
+        return self._masked(network, *prepared, choice)
 
     def _masked(self, network: nn.Cell, graph: ChannelGraph, residual: str, groups: tuple[Group, ...],
                 choice: Mapping[Group, np.ndarray] | None = None) -> nn.Cell:
@@ -227,7 +229,7 @@ class ChannelPruner(CompAlgo):
         plan = self.plan(masked)
         check_finite(masked, f"{type(self).__name__}.convert()")
         small = slice_network(Masks(masked).detached(), plan)
-        check_equal(masked, small, plan.inputs)
+        check_equal(masked, small, inputs_for(masked, record_of(masked).graph))
         return small
 
     def shrink(self, network: nn.Cell) -> nn.Cell:

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, in_mode
+from mindspore_gs._cells import copy_network, in_mode, switched
 from mindspore_gs._ranks import mean_over_ranks
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
@@ -68,7 +68,7 @@ def error_curves(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], sco
     """
     fitted, held_out = _split(data, compensated)
     with in_mode(ms.PYNATIVE_MODE):
-        masked = copy_network(net).set_train(False)
+        masked = switched(copy_network(net))
         if not compensated and min(_number(batch) for batch in held_out) >= ENOUGH:
             for norm in batch_norms(masked).values():
                 norm.follow_batch()
@@ -141,7 +141,7 @@ def _repaired(masked: nn.Cell, fitted: Sequence[Batch], seed: int) -> nn.Cell:
     """A copy whose layers make up for what is masked; a label that does not exist takes the last place."""
     twin = copy_network(masked)
     compensate(twin, [(*batch, batch[0]) for batch in fitted], SAMPLES, seed)
-    return twin.set_train(False)
+    return switched(twin)
 
 
 class _Judge:

@@ -11,14 +11,16 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, evaluating, in_mode
+from mindspore_gs._cells import copy_network, evaluating, in_mode, same_values
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ParityError, first_line
+from mindspore_gs.graph import ChannelGraph
 from mindspore_gs.progress import tracked
 from mindspore_gs.slim.blame import Rounded, compare_cells, failure, first_difference
-from mindspore_gs.slim.difference import INFINITE, differences, relative_difference
+from mindspore_gs.slim.difference import INFINITE, differences, parts, relative_difference
 
-__all__ = ["check_equal", "compare", "first_difference", "random_inputs", "relative_difference", "tolerance_of"]
+__all__ = ["as_tensors", "check_equal", "compare", "first_difference", "inputs_for", "random_inputs",
+           "relative_difference", "tolerance_of"]
 
 _log = logging.getLogger("mindspore_gs")
 
@@ -42,6 +44,33 @@ def random_inputs(specification: Specification, seed: int = 0) -> tuple[ms.Tenso
         values = draw(shape) if "Float" in kind else np.zeros(shape)
         tensors.append(ms.Tensor(values.astype(np.float32)).astype(dtype))
     return tuple(tensors)
+
+
+def inputs_for(net: nn.Cell, graph: ChannelGraph) -> Specification | tuple[ms.Tensor, ...]:
+    """What two networks are compared on: (shape, type) pairs for random numbers, or the tensors that the user gave.
+
+    Random numbers show more than zeros do, but a network may take none: boxes with the index of their image.
+
+    Args:
+        net: the network.
+        graph: its channel graph.
+    """
+    if graph.given is None:
+        return graph.inputs
+    try:
+        with in_mode(ms.PYNATIVE_MODE), evaluating(net), same_values(net), nothing_left_behind():
+            for array in parts(net(*random_inputs(graph.inputs))).values():
+                np.asarray(array)
+    except Exception:
+        return graph.given
+    return graph.inputs
+
+
+def as_tensors(inputs: Specification | Sequence[ms.Tensor], seed: int = 0) -> tuple[ms.Tensor, ...]:
+    """Tensors as they are; random ones for (shape, type) pairs."""
+    if all(isinstance(value, ms.Tensor) for value in inputs):
+        return tuple(inputs)
+    return random_inputs(inputs, seed)
 
 
 def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequence[ms.Tensor],
@@ -78,8 +107,13 @@ def check_equal(masked: nn.Cell, small: nn.Cell, inputs: Specification | Sequenc
 
 
 def _check_on(masked: nn.Cell, small: nn.Cell, inputs: tuple[Any, ...], locate: bool) -> float:
-    with evaluating(masked), evaluating(small), nothing_left_behind():
-        expected = masked(*inputs)
+    with evaluating(masked), evaluating(small), same_values(masked, small), nothing_left_behind():
+        try:
+            expected = masked(*inputs)
+        except Exception as error:
+            raise ParityError("the networks cannot be compared: the masked one does not run on the inputs of the "
+                              f"comparison ({first_line(error)}). Trace it with tensors that it takes, or pass "
+                              "check=False.") from error
         try:
             got = small(*inputs)
             found = differences(got, expected)

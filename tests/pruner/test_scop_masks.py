@@ -1,9 +1,11 @@
 """The masked network that comes out of SCOP."""
 
+import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn, ops
 
-from mindspore_gs import PrunerFtCompressAlgo
+from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
 from mindspore_gs.pruner.scop.scop_pruner import KfConv2d, MaskedConv2dbn
 from tests import networks
 from tests.helpers import evaluate, image, masked, randomise, relative_difference
@@ -60,3 +62,26 @@ def test_trained_scales_are_no_warning(caplog):
     cell.kfscale.set_data(cell.kfscale + 0.1)
     PrunerFtCompressAlgo({"prune_rate": 0.5}).apply(net)
     assert "No knockoff scale" not in caplog.text
+
+
+class HalfFrozen(nn.Cell):
+    """No gradient reaches its first two convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.front = nn.SequentialCell(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(),
+                                       nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+        self.back = nn.SequentialCell(nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 2, 1))
+
+    def construct(self, x):
+        return self.back(ops.stop_gradient(self.front(x)))
+
+
+def test_scales_that_no_gradient_reaches_are_named(caplog):
+    net = PrunerKfCompressAlgo(input_shape=(1, 3, 6, 6)).apply(HalfFrozen()).set_train(True)
+    x, scales = ms.Tensor(np.random.rand(4, 3, 6, 6).astype(np.float32)), net.trainable_params()
+    nn.SGD(scales, 0.1)(ms.grad(lambda value: (net(value) ** 2).mean(), None, scales)(x))
+    with caplog.at_level("WARNING", logger="mindspore_gs"):
+        PrunerFtCompressAlgo(prune_rate=0.5).apply(net)
+    said = [record.getMessage() for record in caplog.records]
+    assert any("'front.3'" in text and "'back.0'" not in text and "no gradient has reached" in text for text in said)

@@ -70,12 +70,15 @@ def _tie_groups(ids: np.ndarray, weight: str, groups: int, channels: Channels, n
 
 @channel_rule("Conv2DTranspose", "Conv2DBackpropInput", "Conv3DTranspose", weights=True)
 def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    """Its weight has the input's channels first. With groups, nothing is removed."""
+    """Its weight has the input's channels first. With groups, only a depthwise one loses channels."""
     x, w = flows[:2]
     if w.parameter is None:
         return _computed(node, x, w, 1, channels)
     x = _apart_in_space(node, x, w, channels)
-    if int(node.attrs.get("group", 1)) != 1:
+    groups = int(node.attrs.get("group", node.attrs.get("groups", 1)))
+    if groups == x.shape[1] == node.shape[1] != 1:
+        return _depthwise_transposed(node, x, w.parameter, groups, channels)
+    if groups != 1:
         channels.refuse(x, Blocked.GROUPED_TRANSPOSED, node)
         channels.block(channels.parameter_ids(w.parameter, 1), Blocked.GROUPED_TRANSPOSED, node)
         return channels.plain(node)
@@ -83,6 +86,15 @@ def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) ->
     _ask_about_own(node, w.parameter, channels.parameter_ids(w.parameter, 0), channels)
     channels.consume_with(channels.consume(x, 1, node), channels.parameter_ids(w.parameter, 0), node)
     return _product(node, w.parameter, 1, 1, channels)
+
+
+def _depthwise_transposed(node: Node, x: Flow, weight: str, groups: int, channels: Channels) -> Flow:
+    """One filter for each channel, and so one row of the weight: inputs and outputs are the same channels."""
+    outputs = channels.parameter_ids(weight, 0)
+    _ask_about_own(node, weight, outputs, channels)
+    channels.grouped[weight] = groups
+    channels.consume_with(channels.vector(x, 1, node), outputs, node)
+    return _product(node, weight, 0, 1, channels)
 
 
 @channel_rule("MatMul", "BatchMatMul", "BatchMatMulExt", "MatMulExt", weights=True)

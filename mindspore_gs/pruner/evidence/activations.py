@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network
+from mindspore_gs._cells import copy_network, switched
 from mindspore_gs._precision import cell_inside
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group
@@ -32,7 +32,7 @@ class Activations:
     """
 
     def __init__(self, net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], kinds: Sequence[str]):
-        self._kinds, self._twin = kinds, copy_network(net).set_train(False)
+        self._kinds, self._twin = kinds, switched(copy_network(net))
         self._generator = np.random.default_rng(_SEED)
         self._seen: list[tuple[Source, Any]] = []
         watched: dict[str, list[tuple[Source, Any]]] = {}

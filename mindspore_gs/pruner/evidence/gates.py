@@ -7,7 +7,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn, ops
 
-from mindspore_gs._cells import copy_network, in_mode, owners_by_name
+from mindspore_gs._cells import copy_network, in_mode, owners_by_name, switched
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role
 
@@ -36,7 +36,7 @@ class Gates:
         self._graph, self._loss_fn = graph, loss_fn
         self._parts = {group: graph.silencers(group) for group in groups}
         self._names = list(dict.fromkeys(part.parameter for found in self._parts.values() for part in found))
-        self._twin = copy_network(net).set_train(False)
+        self._twin = switched(copy_network(net))
         owned = owners_by_name(self._twin)
         self._weights = [getattr(owned[name][0][1], owned[name][0][2]) for name in self._names]
         for weight in self._weights:

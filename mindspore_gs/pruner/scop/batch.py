@@ -16,6 +16,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
+from mindspore_gs._cells import remember_values
 from mindspore_gs._random import same_random_numbers
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.pruner.scop.statistics import statistics_frozen
@@ -99,12 +100,14 @@ def _shape_without(value: Any, axis: int) -> tuple[int, ...]:
 
 @contextmanager
 def _observing(net: nn.Cell, layers: Mapping[str, nn.Cell]) -> Iterator[Callable[[list[Any]], _Seen]]:
-    """A function that runs ``net`` in training mode, operator by operator, always with the same random numbers."""
+    """A function that runs ``net`` in training mode, operator by operator, with the same values and random numbers."""
     seen: dict[str, list[Any]] = {}
+    values_back = remember_values(net, every=True)
     hooks = [cell.register_forward_pre_hook(_recorder(seen, path)) for path, cell in layers.items()]
 
     def forward(inputs: list[Any]) -> _Seen:
         seen.update({path: [] for path in layers})
+        values_back()  # a network may keep something from one run to the next
         ms.set_seed(1)
         try:
             output = net(*inputs)
@@ -116,9 +119,10 @@ def _observing(net: nn.Cell, layers: Mapping[str, nn.Cell]) -> Iterator[Callable
         return _Seen(dict(seen), _arrays(output), _holds_named_tuple(output))
 
     try:
-        with _same_values(net), same_random_numbers(), _operator_by_operator(), statistics_frozen(net), _training(net):
+        with same_random_numbers(), _operator_by_operator(), statistics_frozen(net), _training(net):
             yield forward
     finally:
+        values_back()
         for hook in hooks:
             hook.remove()
 
@@ -158,21 +162,6 @@ def _operator_by_operator() -> Iterator[None]:
         if switch is not None:
             os.environ["MS_JIT"] = switch
         ms.set_context(mode=mode)
-
-
-@contextmanager
-def _same_values(net: nn.Cell) -> Iterator[None]:
-    """Parameters and buffers that a forward pass changes get their values back."""
-    kept = [(tensor, tensor.asnumpy().copy() if tensor.dtype != ms.bfloat16 else tensor.copy())
-            for _, cell in net.cells_and_names()
-            for tensor in (*cell._params.values(), *cell._buffers.values()) if tensor is not None]
-    try:
-        yield
-    finally:
-        for tensor, value in kept:
-            if isinstance(value, np.ndarray) and np.array_equal(tensor.asnumpy(), value):
-                continue
-            tensor.assign_value(ms.Tensor(value, tensor.dtype))
 
 
 def _batch(inputs: Sequence[Any], axis: int, samples: int, changed: int | None = None) -> list[Any]:

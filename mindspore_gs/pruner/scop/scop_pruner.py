@@ -5,6 +5,7 @@ that of MindSpore Golden Stick.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import mindspore as ms
@@ -18,7 +19,7 @@ from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
 from mindspore_gs.masks import MaskedConv2dbn, Masks, masked_groups
-from mindspore_gs.masks.trial import check_trainable, try_out
+from mindspore_gs.masks.trial import check_trainable, comparing, try_choice, try_out
 from mindspore_gs.pruner.channel import ChannelPruner, free_groups
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.scop.callback import KfCallback
@@ -164,22 +165,33 @@ class PrunerFtCompressAlgo(ChannelPruner):
         record = self._record(network)
         check_finite(network, f"{type(self).__name__}.apply()")
         found = scales(network)
-        self._warn_if_untrained(list(found.values()))
+        self._warn_if_untrained(found)
         evidence = {"kfscale": _by_weight(record.graph, found)}
         choice = self._choose(network, record.graph, record.groups, evidence)
+        if comparing(network):
+            plain = self._dense(network)
+            restore_names(plain)
+            try_choice(plain, record.graph, choice)
         network = self._mask(network, choice)
         self._compensate(network)
         return network
 
-    def _warn_if_untrained(self, found: list[np.ndarray]) -> None:
+    def _warn_if_untrained(self, found: Mapping[str, np.ndarray]) -> None:
         """Scales that were never trained say nothing. Without a rate nothing is chosen by them, as in an evaluation."""
         config = self._config
         asked = config.prune_rate or config.target is not None or any(config.rates.values())
         reads = getattr(CRITERIA.get(config.criterion) if isinstance(config.criterion, str) else None, "phase", False)
-        if asked and reads and all((scale == 0.5).all() for scale in found):
+        unmoved = [path for path, scale in found.items() if (scale == 0.5).all()]
+        if not asked or not reads or not unmoved:
+            return
+        if len(unmoved) == len(found):
             _log.warning("No knockoff scale has been trained: all of them are 0.5, as they began, and the criterion %r "
                          "reads them. Train the network that PrunerKfCompressAlgo.apply() returned first, or take "
                          "criterion='l1', which needs no knockoff phase.", config.criterion)
+            return
+        _log.warning("The knockoff scales of %s are all 0.5, as they began: no gradient has reached them, as in front "
+                     "of stop_gradient(), so which of their channels go is left to chance. Add them to 'ignore', or "
+                     "take criterion='l1'.", ", ".join(map(repr, unmoved)))
 
     def _record(self, network: nn.Cell) -> Record:
         record = record_of(network)

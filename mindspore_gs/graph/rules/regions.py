@@ -1,0 +1,34 @@
+"""Channel rules of operators that read a map at places that data name: boxes, indices of pixels."""
+
+from typing import Any
+
+from mindspore_gs.graph.blocked import Blocked
+from mindspore_gs.graph.flow import Channels, Flow
+from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.rules.registry import channel_rule, flatten, refused
+
+
+@channel_rule("ROIAlign")
+def _regions(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Averages of parts of each channel's map: (N, C, H, W) and boxes (R, 5) make (R, C, h, w)."""
+    x = flows[0]
+    if x.ids.size > x.ids.shape[1]:  # channels along samples or space
+        return _fixed(node, flows, channels)
+    _fixed(node, flows[1:], channels)
+    return x.with_ids(node.shape, x.ids)
+
+
+@channel_rule("GatherNd")
+def _pixels(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Slices of the axes behind the first k: (*K, *rest) and indices (*places, k) make (*places, *rest)."""
+    x, indices = flows[:2]
+    depth = int(indices.shape[-1])
+    if x.parameter is not None or any(n > 1 for n in x.ids.shape[:depth]):
+        return _fixed(node, flows, channels)
+    _fixed(node, flows[1:], channels)
+    ids = x.ids.reshape((1,) * (len(indices.shape) - 1) + x.ids.shape[depth:])
+    return x.with_ids(node.shape, ids)
+
+
+def _fixed(node: Node, flows: list[Any], channels: Channels) -> Any:
+    return refused(node, flatten(flows), Blocked.FIXED_OPERAND, channels)
