@@ -13,7 +13,7 @@ from mindspore_gs.distill.operators import ACTIVATIONS
 from mindspore_gs.distill.program import Program, program_of
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
-from mindspore_gs.record import has_record
+from mindspore_gs.record import has_record, refuse_forms, set_form
 
 _BATCH = 3
 
@@ -88,6 +88,9 @@ def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None, owner: str) ->
     if has_record(net):
         raise PruningError(f"{owner}: {type(net).__name__} has knockoffs or masks; call convert() of its pruner first, "
                            "and give the small network.")
+    refuse_forms(owner, net, {
+        "searched": "call convert() of SlbQuantAwareTraining first.",
+        "rounded": "take the shortcuts out first, and apply SLB to the network without them."})
     check_finite(net, owner)
     shape = tuple(input_shape) if input_shape is not None else trace(net).examples()[0]
     graph = trace(net, (_BATCH, *shape[1:]))
@@ -171,6 +174,7 @@ def straightened(net: nn.Cell, residual: Residual, projection: str) -> nn.Cell:
     idle = {step.path for step in residual.program.steps if step.path is not None and step.path not in used}
     replace_everywhere(student, {get_cell(student, path): nn.Identity() for path in idle})
     mix_in(student, Straight)
+    set_form(student, "plain")
     student._gs_held = (copies(plain).cell(student, (plain.output,)),)
     return student
 

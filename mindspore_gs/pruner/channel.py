@@ -35,7 +35,7 @@ from mindspore_gs.pruner.reconstruction import error_curves
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import Ranking, best, check_something_goes, number_kept
 from mindspore_gs.pruner.widths import Target, numbers_kept
-from mindspore_gs.record import has_record, record_of
+from mindspore_gs.record import has_record, record_of, refuse_forms
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal
@@ -292,6 +292,9 @@ class ChannelPruner(CompAlgo):
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
+        refuse_forms(type(self).__name__, network, {
+            "searched": "call convert() of SlbQuantAwareTraining first, or prune before SLB.",
+            "rounded": "prune the float network first, and apply SLB to the small one."})
         check_finite(network, f"{type(self).__name__}.apply()")
         graph = trace(network, *(self._config.input_shape or ()), norms=self._config.norms)
         residual = self._config.residual or "keep"

@@ -22,6 +22,7 @@ from mindspore_gs.quantization.slb.slb_quant import (
     SlbLayer,
 )
 from mindspore_gs.quantization.slb.values import best_scales, logits_for
+from mindspore_gs.record import set_form
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d,
                 *(getattr(mint.nn, name) for name in ("Conv1d", "Conv2d", "Conv3d") if hasattr(mint.nn, name)))
@@ -162,9 +163,10 @@ def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.
         if id(cell.weight) not in starts:
             starts[id(cell.weight)] = start_of(path, cell.weight.asnumpy(), config)
     shared: dict[int, tuple[Any, Any]] = {}
+    logits_of: dict[int, ms.Parameter] = {}
     prefix = name_prefix(net)
-    for path, cell in layers.items():
-        parameter = cell.weight
+    weights = [cell.weight for cell in layers.values()]  # alive until all are replaced, so that no id is used twice
+    for (path, cell), parameter in zip(layers.items(), weights):
         dimensions = starts[id(parameter)][0].ndim - 1
         place = prefix + (f"{path}." if path else "")
         if id(parameter) not in shared:
@@ -175,13 +177,21 @@ def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.
             kind = parameter.dtype
             shared[id(parameter)] = quantizer, ms.Parameter(ms.Tensor(scale, kind), name=f"{place}weight_scale",
                                                             requires_grad=False)
-            parameter.set_data(ms.Tensor(logits, kind), slice_shape=True)
+            logits_of[id(parameter)] = _reshaped(parameter, logits)
+        cell._params["weight"] = logits_of[id(parameter)]
         _make_searched(cell, dimensions, *shared[id(parameter)])
         if config.enable_act_quant:
             _observe(cell, place)
     setattr(net, MARK, True)
     forget_compilation(net)
     return net
+
+
+def _reshaped(parameter: ms.Parameter, values: np.ndarray) -> ms.Parameter:
+    """A new parameter of the same name and type: PyNative mode goes on with the old shape of one that has run."""
+    found = parameter.clone()
+    found.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
+    return found
 
 
 def start_of(path: str, weight: np.ndarray, config: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -211,6 +221,7 @@ def _make_searched(cell: nn.Cell, dimensions: int, quantizer: nn.Cell, scale: ms
     for inner, own in with_names:
         inner.name = own
     vars(cell)[LOGITS] = parameter
+    set_form(cell, "searched")
     dense = issubclass(original_class(cell), DENSE)
     mix_in(cell, DenseSlbQuant if dense else Conv2dSlbQuant, weight=SearchedWeight(dimensions))
     quantizer.set_train(training)
