@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import mint, nn
 
-from mindspore_gs._cells import forget_compilation, name_prefix, parameters_by_name
+from mindspore_gs._cells import every_cell, forget_compilation, name_prefix, parameters_by_name
 from mindspore_gs._mixin import mix_in, original_class
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, trace
@@ -33,6 +33,11 @@ MARK = "slb_network"
 def slb_layers(net: nn.Cell) -> dict[str, Any]:
     """The cells with searched weights by path."""
     return {path: cell for path, cell in net.cells_and_names() if isinstance(cell, SlbLayer)}
+
+
+def searched_logits(net: nn.Cell) -> list[ms.Parameter]:
+    """The logits of the searched layers, wherever in the network they are."""
+    return [vars(cell)[LOGITS] for cell in every_cell(net) if isinstance(cell, SlbLayer)]
 
 
 def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
@@ -188,9 +193,13 @@ def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.
 
 
 def _reshaped(parameter: ms.Parameter, values: np.ndarray) -> ms.Parameter:
-    """A new parameter of the same name and type: PyNative mode goes on with the old shape of one that has run."""
+    """A new parameter of the same name and type: PyNative mode goes on with the old shape of one that has run.
+
+    The old one gets the new shape as well, so that an optimizer which was made before fails and does not train nothing.
+    """
     found = parameter.clone()
-    found.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
+    for each in (found, parameter):
+        each.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
     return found
 
 
