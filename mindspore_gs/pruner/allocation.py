@@ -141,7 +141,7 @@ class _Search:
         return np.concatenate([np.asarray(self._cost(part), dtype=float)
                                for part in np.array_split(kept, -(-len(kept) // _CHUNK))])
 
-    def every_one(self, floor: float) -> list[int]:
+    def every_one(self, floor: float = 0.0) -> list[int]:
         """The best of all combinations."""
         counts = [len(widths) for widths in self.options.widths]
         places = np.stack([grid.ravel() for grid in np.meshgrid(*map(np.arange, counts), indexing="ij")], axis=1)

@@ -92,7 +92,7 @@ def _beside(path: Path, near: np.ndarray, share: Share, target: float) -> np.nda
     around = [widths[max(0, k - STEPS):k + STEPS + 1] for widths, k in
               ((widths, int(np.flatnonzero(widths == kept)[0])) for widths, kept in zip(places, near))]
     trials = {tuple(near)}
-    for g, h in combinations(range(min(len(near), WIDEST)), 2) if len(near) > 1 else [(0, 0)]:
+    for g, h in combinations(range(min(len(near), WIDEST)), 2):  # on a path of one group nothing is beside it
         for pair in product(around[g], around[h]):
             trial = near.copy()
             trial[[g, h]] = pair
@@ -237,7 +237,7 @@ def meet_least_error(options: Options, cost: Costs, target: Target, aside: bool 
         found = int(cost(kept)) / dense
         if abs(found - target.share) <= max(CLOSE, more):
             return kept
-    if aside and options.few():
+    if aside and options.few() and least <= target.share + TOLERANCE:
         kept = least_error(options, cost, (target.share + TOLERANCE) * dense, (target.share - TOLERANCE) * dense)
         nearest = int(cost(kept)) / dense
         if abs(nearest - target.share) <= TOLERANCE:

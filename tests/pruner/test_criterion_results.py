@@ -7,6 +7,7 @@ from mindspore import nn, ops
 
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
+from mindspore_gs.pruner.batches import batches_of
 from mindspore_gs.pruner.channels import channels_of, score
 from mindspore_gs.pruner.evidence import observe
 
@@ -71,3 +72,14 @@ def test_samples_without_a_label_are_left_out(case):
     some = np.where(LABELS == 2, -100, LABELS)
     found = [observe(*case, [(IMAGES[rows], some[rows])])["gradient"]["0.weight"] for rows in (slice(None), some >= 0)]
     np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_infinite_inputs_are_refused_and_masks_are_not():
+    """A convolution makes NaN of them, and a ReLU zeros of that."""
+    image = IMAGES.copy()
+    image[0, 0, 0, 0] = np.inf
+    for wrong in (image, -image, np.full_like(image, np.inf)):
+        with pytest.raises(PruningError, match="infinite numbers.*batch 1"):
+            list(batches_of("observe", [wrong]))
+    mask = np.where(np.tri(4) > 0, 0, -np.inf).astype(np.float32)
+    assert len(list(batches_of("observe", [(IMAGES, mask, LABELS)]))[0]) == 2
