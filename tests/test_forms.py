@@ -83,6 +83,9 @@ def test_networks_in_between_are_refused_with_the_way_out(tmp_path):
             call()
     with pytest.raises(PruningError, match="convert"):
         save_pruned(low_bits().apply(prune(Residual(), prune_rate=0.5, inputs=SHAPE)), tmp_path / "small")
+    kept = prune(Residual(), prune_rate=0.5, residual="keep", inputs=SHAPE)
+    with pytest.raises(PruningError, match="was pruned with residual='keep'"):
+        plain_network(kept, SHAPE)
     slb = low_bits(enable_act_quant=True)
     rounded = slb.convert(slb.apply(Residual()))
     assert set(forms_of(rounded).values()) == {"rounded"}
