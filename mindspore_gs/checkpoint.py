@@ -1,6 +1,7 @@
 """One file for a slim network: its weights and the plan that rebuilds its architecture."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -15,12 +16,17 @@ from mindspore_gs._files import checked_path, whole_file
 from mindspore_gs._finite import check_finite, check_finite_values
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import CheckpointError, PlanError, first_line
-from mindspore_gs.record import has_record
+from mindspore_gs.record import FORMS, forms_of, has_record, refuse_forms
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.fits import check_made_by
 from mindspore_gs.slim.slimming import slice_network
 
 _PLAN = "mindspore_gs.plan"
+_FORMS = "mindspore_gs.forms"
+_BUILDERS = {
+    "plain": "lambda: plain_network(build(), shape)",
+    "rounded": "lambda: load_quantized(build, \"full.slb\")",
+}
 _INSTEAD = {
     "slim": "load_pruned() reads this file.",
     "knockoff": "Load it into the knockoff network, and apply PrunerFtCompressAlgo to that.",
@@ -162,7 +168,7 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
     Raises:
         TypeError: ``net`` is not a Cell, ``path`` is no path, or ``plan`` is no plan.
         ValueError: ``path`` is empty or a folder.
-        PruningError: a number of the network is not finite.
+        PruningError: a number of the network is not finite, or its weights are still searched by SLB.
         CheckpointError: ``net`` is not slim (it is dense, a knockoff network or a masked one), or the file
             cannot be written, or ``plan`` is another network's.
     """
@@ -171,6 +177,9 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
     if has_record(net):
         raise CheckpointError(f"{type(net).__name__} has knockoffs or masks; save the network that convert() returns. "
                               "mindspore.save_checkpoint saves a masked network.")
+    refuse_forms("save_pruned()", net, {
+        "searched": "give it what convert() of SlbQuantAwareTraining returns. mindspore.save_checkpoint saves a "
+                    "network that is searched."})
     if plan is not None and not isinstance(plan, PrunePlan):
         raise TypeError(f"for save_pruned(), 'plan' must be a PrunePlan or None, but got {type(plan).__name__!r}.")
     if plan is not None:
@@ -184,8 +193,9 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
     path = checked_path("save_pruned()", "path", path)
     path = checked_path("save_pruned()", "path", path if path.suffix == ".ckpt" else f"{path}.ckpt")
     entries = [{"name": name, "data": ms.Tensor(p.asnumpy(), p.dtype)} for name, p in parameters_by_name(net).items()]
-    text = np.frombuffer(plan.to_json().encode(), np.uint8)
-    entries.append({"name": _PLAN, "data": ms.Tensor(text.astype(np.int32))})
+    entries.append({"name": _PLAN, "data": _as_numbers(plan.to_json())})
+    if forms_of(net):
+        entries.append({"name": _FORMS, "data": _as_numbers(" ".join(forms_of(net).values()))})
     try:
         with whole_file(path) as draft, nothing_left_behind():
             ms.save_checkpoint(entries, str(draft), crc_check=True)
@@ -211,7 +221,8 @@ def load_pruned(constructor: Callable[[], nn.Cell], path: str | os.PathLike) -> 
     """Rebuild a slim network from the constructor of the original one and the file of :func:`save_pruned`.
 
     Args:
-        constructor: builds the original network at full width; its weights do not matter.
+        constructor: builds the original network at full width; its weights do not matter. Of a network without
+            shortcuts it builds that, such as ``lambda: plain_network(build(), shape)``.
         path: the file.
 
     Returns:
@@ -233,7 +244,8 @@ def load_pruned(constructor: Callable[[], nn.Cell], path: str | os.PathLike) -> 
         raise CheckpointError(f"the constructor must build the original network, but {type(net).__name__} has "
                               "knockoffs or masks.")
     try:
-        plan = PrunePlan.from_json(_plan_text(values[_PLAN].asnumpy()))
+        _check_forms(net, values, path)
+        plan = PrunePlan.from_json(_text(values[_PLAN].asnumpy()))
         small = slice_network(net, plan.since(vars(net).get("prune_plan")))
         small.prune_plan = plan
     except PlanError as error:
@@ -241,8 +253,23 @@ def load_pruned(constructor: Callable[[], nn.Cell], path: str | os.PathLike) -> 
     return load_parameters(small, values, path)
 
 
-def _plan_text(numbers: np.ndarray) -> str:
-    """The JSON of a plan, which a file holds as one number for each byte."""
+def _check_forms(net: nn.Cell, values: Mapping[str, ms.Tensor], path: str | os.PathLike) -> None:
+    """Refuse a constructor of the network as it was before the package took out shortcuts or put in rounding."""
+    if _FORMS not in values:
+        return
+    missing = Counter(_text(values[_FORMS].asnumpy()).split()) - Counter(forms_of(net).values())
+    for form in missing:
+        raise CheckpointError(f"{path} holds {FORMS.get(form, form)}, which the constructor does not build; give one "
+                              f"that does, such as {_BUILDERS.get(form, 'the one of the network that was saved')}.")
+
+
+def _as_numbers(text: str) -> ms.Tensor:
+    """Text as what a checkpoint can hold, one number for each byte."""
+    return ms.Tensor(np.frombuffer(text.encode(), np.uint8).astype(np.int32))
+
+
+def _text(numbers: np.ndarray) -> str:
+    """What :func:`_as_numbers` was given."""
     if numbers.ndim != 1 or numbers.dtype.kind != "i" or numbers.min() < 0 or numbers.max() > 255:
         raise PlanError("the plan inside is no text.")
     try:

@@ -63,3 +63,48 @@ def set_record(net: nn.Cell, record: Record) -> None:
 def drop_record(net: nn.Cell) -> None:
     """Take the record off again."""
     delattr(net, _ATTRIBUTE)
+
+
+_FORM = "_gs_form"
+FORMS = {
+    "plain": "a network without its shortcuts",
+    "searched": "weights that are searched by SlbQuantAwareTraining",
+    "rounded": "layers that round their inputs",
+}
+
+
+def set_form(cell: nn.Cell, form: str) -> None:
+    """Note on a cell that the package has made something of it that its constructor does not build.
+
+    Args:
+        cell: the cell.
+        form: a key of :data:`FORMS`.
+    """
+    vars(cell)[_FORM] = form
+
+
+def drop_form(cell: nn.Cell) -> None:
+    """Take the note off again."""
+    vars(cell).pop(_FORM)
+
+
+def forms_of(net: nn.Cell) -> dict[str, str]:
+    """The notes on the cells of a network, by path."""
+    return {path: vars(cell)[_FORM] for path, cell in net.cells_and_names() if _FORM in vars(cell)}
+
+
+def refuse_forms(owner: str, net: nn.Cell, remedies: dict[str, str]) -> None:
+    """Refuse a network in which a cell has been made into something.
+
+    Args:
+        owner: who refuses it.
+        net: the network.
+        remedies: what to do, for each form that is refused.
+
+    Raises:
+        PruningError: there is such a cell.
+    """
+    for path, form in forms_of(net).items():
+        if form in remedies:
+            where = f" ({path!r})" if path else ""
+            raise PruningError(f"{owner}: {type(net).__name__} has {FORMS[form]}{where}; {remedies[form]}")

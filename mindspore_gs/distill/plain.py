@@ -13,7 +13,8 @@ from mindspore_gs.distill.operators import ACTIVATIONS
 from mindspore_gs.distill.program import Program, program_of
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
-from mindspore_gs.record import has_record
+from mindspore_gs.record import has_record, refuse_forms, set_form
+from mindspore_gs.slim import RestoreChannels
 
 _BATCH = 3
 
@@ -88,6 +89,14 @@ def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None, owner: str) ->
     if has_record(net):
         raise PruningError(f"{owner}: {type(net).__name__} has knockoffs or masks; call convert() of its pruner first, "
                            "and give the small network.")
+    refuse_forms(owner, net, {
+        "searched": "call convert() of SlbQuantAwareTraining first.",
+        "rounded": "take the shortcuts out first, and apply SLB to the network without them."})
+    kept = [path for path, cell in net.cells_and_names() if isinstance(cell, RestoreChannels)]
+    if kept:
+        raise PruningError(f"{owner}: {type(net).__name__} was pruned with residual='keep', and {kept[0]!r} puts the "
+                           "channels of a shortcut back in place. Prune it with 'couple' or 'inner', or take the "
+                           "shortcuts out first.")
     check_finite(net, owner)
     shape = tuple(input_shape) if input_shape is not None else trace(net).examples()[0]
     graph = trace(net, (_BATCH, *shape[1:]))
@@ -171,6 +180,7 @@ def straightened(net: nn.Cell, residual: Residual, projection: str) -> nn.Cell:
     idle = {step.path for step in residual.program.steps if step.path is not None and step.path not in used}
     replace_everywhere(student, {get_cell(student, path): nn.Identity() for path in idle})
     mix_in(student, Straight)
+    set_form(student, "plain")
     student._gs_held = (copies(plain).cell(student, (plain.output,)),)
     return student
 

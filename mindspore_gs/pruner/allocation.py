@@ -81,6 +81,10 @@ class Options:
         """The largest width of each group, or the smallest."""
         return self.pick([0 if wide else -1] * len(self.widths))
 
+    def few(self) -> bool:
+        """Whether all combinations can be tried."""
+        return bool(np.prod([float(len(widths)) for widths in self.widths]) <= ALL)
+
     def error(self, chosen: Sequence[int]) -> float:
         """The sum of the errors."""
         return float(sum(error[place] for error, place in zip(self.errors, chosen)))
@@ -95,13 +99,14 @@ def allowed_widths(size: int, round_to: int, min_channels: int) -> np.ndarray:
     return np.append(size, removals(size, round_to, min_channels)[0])
 
 
-def least_error(options: Options, cost: Costs, budget: float) -> np.ndarray:
+def least_error(options: Options, cost: Costs, budget: float, floor: float = 0.0) -> np.ndarray:
     """Channels that each group keeps, so that the errors add up to least and the cost is within the budget.
 
     Args:
         options: the widths that each group may have.
         cost: the cost of widths, shape (candidates, groups), as one number for each candidate.
         budget: what it may be.
+        floor: what it must be at least, where all combinations are tried; the widest is returned where none is between.
 
     Raises:
         ValueError: the smallest widths cost more than the budget.
@@ -115,8 +120,8 @@ def least_error(options: Options, cost: Costs, budget: float) -> np.ndarray:
     if not options.widths:
         return options.widest()
     search = _Search(options, cost, budget)
-    if np.prod([float(len(widths)) for widths in options.widths]) <= ALL:
-        return options.pick(search.every_one())
+    if options.few():
+        return options.pick(search.every_one(floor))
     return options.pick(search.exchanged(search.linearised()))
 
 
@@ -136,12 +141,13 @@ class _Search:
         return np.concatenate([np.asarray(self._cost(part), dtype=float)
                                for part in np.array_split(kept, -(-len(kept) // _CHUNK))])
 
-    def every_one(self) -> list[int]:
+    def every_one(self, floor: float = 0.0) -> list[int]:
         """The best of all combinations."""
         counts = [len(widths) for widths in self.options.widths]
         places = np.stack([grid.ravel() for grid in np.meshgrid(*map(np.arange, counts), indexing="ij")], axis=1)
         errors = sum(error[places[:, k]] for k, error in enumerate(self.options.errors))
-        return places[np.where(self.cost(places) <= self.budget, errors, np.inf).argmin()].tolist()
+        costs = self.cost(places)
+        return places[np.where((costs <= self.budget) & (costs >= floor), errors, np.inf).argmin()].tolist()
 
     def linearised(self) -> list[int]:
         """The best that was within the budget, of the knapsacks around the widths found last."""

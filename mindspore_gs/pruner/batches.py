@@ -63,7 +63,7 @@ def batches_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
 
     Raises:
         TypeError: a batch holds other things than tensors.
-        PruningError: there is NaN among the inputs.
+        PruningError: there is NaN among the inputs, or infinite numbers that are no mask.
     """
     for values in _rows(caller, dataset):
         yield values[:-1] if len(values) > 1 else values
@@ -78,7 +78,7 @@ def rows_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
 
     Raises:
         TypeError: a batch holds other things than tensors, or has no label.
-        PruningError: there is NaN among the inputs.
+        PruningError: there is NaN among the inputs, or infinite numbers that are no mask.
     """
     for values in _rows(caller, dataset):
         if len(values) < 2:
@@ -133,12 +133,17 @@ def _rows(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
 
 
 def _refuse_nan(caller: str, number: int, inputs: tuple[Any, ...]) -> None:
-    """Behind a ReLU NaN is 0 on some devices, so that nothing else would show it."""
+    """Behind a ReLU NaN is 0 on some devices, so that nothing else would show it, nor infinity, which becomes NaN.
+
+    A mask of zeros and -infinity that is added in front of a softmax is none of that.
+    """
     for value in inputs:
         array = value if isinstance(value, np.ndarray) else _as_array(value)
-        if array is not None and np.isnan(array).any():
-            raise PruningError(f"{_said(caller)} found NaN among the network's inputs in batch {number}; leave these "
-                               "samples out.")
+        if array is None or np.isfinite(array).all() or (array[array != -np.inf] == 0).all():
+            continue
+        what = "NaN" if np.isnan(array).any() else "infinite numbers"
+        raise PruningError(f"{_said(caller)} found {what} among the network's inputs in batch {number}; leave these "
+                           "samples out.")
 
 
 def _as_array(value: ms.Tensor) -> np.ndarray | None:

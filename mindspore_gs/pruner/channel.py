@@ -35,7 +35,7 @@ from mindspore_gs.pruner.reconstruction import error_curves
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import Ranking, best, check_something_goes, number_kept
 from mindspore_gs.pruner.widths import Target, numbers_kept
-from mindspore_gs.record import has_record, record_of
+from mindspore_gs.record import has_record, record_of, refuse_forms
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal, inputs_for
@@ -98,7 +98,9 @@ class ChannelPruner(CompAlgo):
     - ``scope="layer"``: the rate r in :math:`k_l = C_l - int(r C_l)`, the number of channels that layer l of
       :math:`C_l` channels keeps, whose cost is nearest to the target. Where that is farther away than 0.01, because
       many layers lose a channel at the same rate, they lose it one after the other, in order of execution; where one
-      would lead away from the target, or past it by more than 0.01, its layer loses no more.
+      would lead away from the target, or past it by more than 0.01, its layer loses no more. Where the target is
+      still not met, in a network of few narrow layers, up to two layers keep a few channels more or less; so it is with
+      ``"global"`` and ``"isomorphic"``.
     - ``scope="global"``: channels go in the order of :math:`s_j / c_j` (:math:`s_j c_j` where the score
       :math:`s_j` is negative): the score over the mean magnitude of its layer's, and what one channel of the layer
       costs in the dense network. Expensive layers come down to ``min_channels``; give a floor such as 4, since
@@ -294,6 +296,9 @@ class ChannelPruner(CompAlgo):
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
+        refuse_forms(type(self).__name__, network, {
+            "searched": "call convert() of SlbQuantAwareTraining first, or prune before SLB.",
+            "rounded": "prune the float network first, and apply SLB to the small one."})
         check_finite(network, f"{type(self).__name__}.apply()")
         graph = trace(network, *(self._config.input_shape or ()), norms=self._config.norms)
         residual = self._config.residual or "keep"
@@ -361,10 +366,10 @@ class ChannelPruner(CompAlgo):
                 return self._meeting_target(network, graph, groups, scores, own, (round_to, config.min_channels))
             except TargetError:  # finer multiples may meet it
                 continue
-        return self._meeting_target(network, graph, groups, scores, own, (finest, config.min_channels))
+        return self._meeting_target(network, graph, groups, scores, own, (finest, config.min_channels), aside=True)
 
     def _meeting_target(self, network: nn.Cell, graph: ChannelGraph, groups: list[Group], scores: list[np.ndarray],
-                        own: list[float | None], rounding: tuple[int, int]) -> list[int]:
+                        own: list[float | None], rounding: tuple[int, int], aside: bool = False) -> list[int]:
         """How many channels each group keeps, in given multiples, so that the target is met."""
         config = self._config
         fixed = [None if rate is None else number_kept(group.size, rate, *rounding) for group, rate in zip(groups, own)]
@@ -373,7 +378,7 @@ class ChannelPruner(CompAlgo):
         curves = error_curves(self._dense(network), graph, groups, scores, config.data, fixed, rounding,
                               config.compensate, config.seed) if config.scope == "error" else ()
         return numbers_kept(config.target, config.scope, CostModel(graph, groups), scores, fixed, *rounding, measure,
-                            kinds, curves)
+                            kinds, curves, aside)
 
     def _compensate(self, network: nn.Cell) -> None:
         """Repair a masked network, if that is asked for. Data parallel processes all get what the first one finds."""

@@ -134,15 +134,29 @@ def score(criterion: Criterion, channels: Channels) -> np.ndarray:
         PruningError: a number is not finite.
     """
     given = criterion(channels)
-    try:
-        scores = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"the criterion must return one number for each of the {channels.size} channels of "
-                        f"{channels.name!r}, but returned {type(given).__name__!r}.") from error
+    scores = _as_numbers(given)
+    if scores is None:
+        raise TypeError(f"the criterion must return one real number for each of the {channels.size} channels of "
+                        f"{channels.name!r}, but returned {type(given).__name__!r}"
+                        f"{f' of {given.dtype}' if isinstance(given, np.ndarray) else ''}.")
     if scores.shape != (channels.size,):
         raise ValueError(f"the criterion must give one number for each of the {channels.size} channels of "
                          f"{channels.name!r}, but gave shape {scores.shape}.")
-    if not np.isfinite(scores).all():
-        raise PruningError(f"the scores of {channels.name!r} are not finite; its weights or its knockoff scales are "
-                           "not. The training before has diverged: lower its learning rate.")
+    wrong = np.flatnonzero(~np.isfinite(scores))
+    if len(wrong):
+        raise PruningError(f"the criterion gives {len(wrong)} of the {channels.size} channels of {channels.name!r} no "
+                           f"finite number (channel {wrong[0]}: {scores[wrong[0]]}). Return finite numbers; if it "
+                           "reads knockoff scales, the training of these has diverged: lower its learning rate.")
     return scores
+
+
+def _as_numbers(given: object) -> np.ndarray | None:
+    """What a criterion returned, in float64; None where it is not made of real numbers."""
+    try:
+        found = np.asarray(given) if not hasattr(given, "asnumpy") else np.asarray(given, dtype=np.float64)
+        if found.dtype.kind not in "biufO" or isinstance(given, dict):
+            return None
+        numbers: np.ndarray = found.astype(np.float64)
+        return numbers
+    except (TypeError, ValueError):
+        return None

@@ -32,7 +32,7 @@ def check_optimizer(net: nn.Cell, optimizer: Any) -> None:
         Traceback (most recent call last):
         mindspore_gs.errors.PruningError: none of the 2 parameters of the SGD is one of the 2 trainable parameters ...
     """
-    parameters = _parameters(optimizer)
+    parameters = parameters_of(optimizer)
     trainable = net.trainable_params()
     if not parameters or {id(p) for p in parameters} & {id(p) for p in trainable}:
         return
@@ -61,7 +61,8 @@ def optimizer_of(state: Any) -> Any:
     return state.get("optimizer") or getattr(state.get("train_network"), "optimizer", None)
 
 
-def _parameters(optimizer: Any) -> list[Any]:
+def parameters_of(optimizer: Any) -> list[Any]:
+    """The parameters that an optimizer trains; empty where they are unknown."""
     groups = getattr(optimizer, "param_groups", None)
     if groups:
         return [parameter for group in groups for parameter in group["params"]]

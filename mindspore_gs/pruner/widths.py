@@ -15,6 +15,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
 
@@ -31,6 +32,8 @@ SCOPES = ("layer", "global", "isomorphic", "error")
 TOLERANCE = 0.02
 CLOSE = 0.01
 CANDIDATES = 8
+STEPS = 3  # of a group's widths that are tried on each side of the path
+WIDEST = 16  # groups that are tried in pairs: a network of more has finer steps than the tolerance
 
 Share = Callable[[np.ndarray], float]
 Costs = Callable[[np.ndarray], np.ndarray]
@@ -49,13 +52,14 @@ class Target:
     engine: str | Callable = "mindspore"
 
 
-def meet(path: Path, share: Share, target: Target) -> np.ndarray:
+def meet(path: Path, share: Share, target: Target, aside: bool = False) -> np.ndarray:
     """Follow a path until the target is met.
 
     Args:
         path: the removals in order.
         share: what is left of the dense network, in (0, 1], for the channels that each group keeps.
         target: what shall be left.
+        aside: whether widths beside the path will do, where none on it is near enough. Default: False.
 
     Returns:
         Channels that each group keeps, shape (groups,).
@@ -70,10 +74,31 @@ def meet(path: Path, share: Share, target: Target) -> np.ndarray:
     if abs(share(best) - target.share) > CLOSE and 0 < index < len(stops):
         broken = _one_at_a_time(path, stops[index - 1], share, target.share)
         best = min(best, broken, key=lambda kept: abs(share(kept) - target.share))
+    if abs(share(best) - target.share) > TOLERANCE and aside:
+        best = _beside(path, best, share, target.share)
     if abs(share(best) - target.share) > TOLERANCE:
         low, high = share(path.after(stops[-1])), share(path.start)
         raise _unreachable(target, low, high, share(best))
     return best
+
+
+def _beside(path: Path, near: np.ndarray, share: Share, target: float) -> np.ndarray:
+    """The widths nearest to the target with at most two groups up to :data:`STEPS` steps from where they are.
+
+    Of those within :data:`CLOSE`, the ones that move the fewest channels. In a network of few narrow layers one channel
+    is more than the tolerance, and only such a combination may meet the target.
+    """
+    places = [np.append(path.start[g], path.kept[path.groups == g]) for g in range(len(near))]
+    around = [widths[max(0, k - STEPS):k + STEPS + 1] for widths, k in
+              ((widths, int(np.flatnonzero(widths == kept)[0])) for widths, kept in zip(places, near))]
+    trials = {tuple(near)}
+    for g, h in combinations(range(min(len(near), WIDEST)), 2):  # on a path of one group nothing is beside it
+        for pair in product(around[g], around[h]):
+            trial = near.copy()
+            trial[[g, h]] = pair
+            trials.add(tuple(trial))
+    return min((np.array(trial) for trial in sorted(trials)),
+               key=lambda kept: (max(abs(share(kept) - target), CLOSE), np.abs(kept - near).sum()))
 
 
 def _one_at_a_time(path: Path, first: int, share: Share, target: float) -> np.ndarray:
@@ -150,7 +175,7 @@ def _between(slow: tuple[int, float, float], fast: tuple[int, float, float], tar
 
 def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[np.ndarray],
                  fixed: Sequence[int | None], round_to: int, min_channels: int, measure: Share,
-                 kinds: Sequence[str] = (), curves: Sequence[Curve | None] = ()) -> list[int]:
+                 kinds: Sequence[str] = (), curves: Sequence[Curve | None] = (), aside: bool = False) -> list[int]:
     """How many channels each group keeps.
 
     Args:
@@ -163,6 +188,7 @@ def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[
         measure: share of the latency that is left for the channels that each group keeps; for "latency" only.
         kinds: what each group is like; for "isomorphic" only.
         curves: error of each group over the channels that it keeps; for "error" only.
+        aside: whether widths beside the scope's path will do, where none on it is near enough.
 
     Raises:
         TargetError: the target cannot be met.
@@ -178,7 +204,7 @@ def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[
         if target.kind == "latency":
             cheaper = Cheaper.measured(options, measure)
             return meet_latency(cheaper, cheaper.share, measure, target, "foretold").tolist()
-        return meet_least_error(options, cost, target).tolist()
+        return meet_least_error(options, cost, target, aside).tolist()
     if scope == "layer":
         path = layer_path(model.sizes.tolist(), fixed, round_to, min_channels)
     else:
@@ -188,14 +214,15 @@ def numbers_kept(target: Target, scope: str, model: CostModel, scores: Sequence[
     if target.kind == "latency":
         with step("timing candidates, at most so many", CANDIDATES) as search:
             return meet_latency(path, share, search.counting(measure), target).tolist()
-    return meet(path, share, target).tolist()
+    return meet(path, share, target, aside).tolist()
 
 
-def meet_least_error(options: Options, cost: Costs, target: Target) -> np.ndarray:
+def meet_least_error(options: Options, cost: Costs, target: Target, aside: bool = False) -> np.ndarray:
     """The widths of least error that leave no more than the target.
 
     Where the best ones leave less by more than :data:`CLOSE`, because widths are coarse, as much more than the target
-    is allowed, first :data:`CLOSE` and then :data:`TOLERANCE`.
+    is allowed, first :data:`CLOSE` and then :data:`TOLERANCE`. Last, with ``aside``, what leaves less than that is not
+    looked at, where all combinations can be tried.
 
     Raises:
         TargetError: no widths are within 0.02 of the target; says what can be reached.
@@ -209,6 +236,11 @@ def meet_least_error(options: Options, cost: Costs, target: Target) -> np.ndarra
         kept = least_error(options, cost, (target.share + more) * dense)
         found = int(cost(kept)) / dense
         if abs(found - target.share) <= max(CLOSE, more):
+            return kept
+    if aside and options.few() and least <= target.share + TOLERANCE:
+        kept = least_error(options, cost, (target.share + TOLERANCE) * dense, (target.share - TOLERANCE) * dense)
+        nearest = int(cost(kept)) / dense
+        if abs(nearest - target.share) <= TOLERANCE:
             return kept
     raise _unreachable(target, least, most, found)
 

@@ -17,10 +17,11 @@ from mindspore_gs._files import checked_path, path_with_suffix
 from mindspore_gs.errors import CheckpointError
 from mindspore_gs.quantization import container
 from mindspore_gs.quantization.packing import pack, packed_size, unpack
-from mindspore_gs.quantization.slb.convert import GRID, converted, quantized_layers
+from mindspore_gs.quantization.slb.convert import GRID, Grid, converted, quantized_layers
 from mindspore_gs.quantization.slb.layers import operator_of, round_input, slb_layers
 from mindspore_gs.quantization.slb.slb_quant import FixedRounding, RoundingOperator
 from mindspore_gs.quantization.slb.values import BITS, candidates, nearest
+from mindspore_gs.record import has_record, set_form
 
 _TYPES = ("float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8")
 _SUFFIX = ".slb"
@@ -67,12 +68,15 @@ def save_quantized(net: nn.Cell, path: str | os.PathLike) -> Path:
     if not isinstance(net, nn.Cell):
         raise TypeError(f"save_quantized() takes a mindspore.nn.Cell, but got {type(net).__name__!r}.")
     path = path_with_suffix("save_quantized()", "path", path, _SUFFIX)
+    if has_record(net):
+        raise CheckpointError(f"{type(net).__name__} has masks, which the file does not hold; save the network that "
+                              "convert() of its pruner returns.")
     net = converted(net) if slb_layers(net) else net
     layers = quantized_layers(net)
     if not layers:
         raise CheckpointError(f"{type(net).__name__} has no low-bit weights; save the network that "
                               "SlbQuantAwareTraining.convert() returned.")
-    grids = {id(cell.weight): (where, *vars(cell)[GRID]) for where, cell in layers.items()}
+    grids = {id(cell.weight): (where, vars(cell)[GRID].bits, vars(cell)[GRID].scale) for where, cell in layers.items()}
     entries, parts = [], []
     for name, parameter in parameters_by_name(net).items():
         entry, data = _packed(name, parameter, grids) if id(parameter) in grids else _as_it_is(name, parameter)
@@ -144,9 +148,10 @@ def load_quantized(constructor: Callable[[], nn.Cell], path: str | os.PathLike) 
         start += entry.size
     for where, found in layers.items():
         cell: Any = get_cell(net, where)
-        vars(cell)[GRID] = scales[found["weight"]]
+        vars(cell)[GRID] = Grid(*scales[found["weight"]])
         if "input" in found:
             round_input(cell, FixedRounding(*found["input"]))
+            set_form(cell, "rounded")
     forget_compilation(net)
     return net
 

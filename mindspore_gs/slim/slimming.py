@@ -19,6 +19,7 @@ from mindspore_gs._finite import check_finite
 from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph.restores import places_name, restore_path
+from mindspore_gs.slim.alongside import Alongside
 from mindspore_gs.slim.cells import RestoreChannels
 from mindspore_gs.slim.check import check_equal
 from mindspore_gs.slim.fits import check_against
@@ -127,8 +128,9 @@ def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
             continue
         holders = owned[keep.parameter]
         _slice_parameter(getattr(holders[0][1], holders[0][2]), keep)
-        for path, cell, _ in holders:
+        for path, cell, attribute in holders:
             touched[id(cell)] = (cell, path)
+            _slice_alongside(cell, attribute, keep)
     groups = {id(cell): count for weight, count in plan.grouped.items() for _, cell, _ in owned[weight]}
     for key, (cell, _) in touched.items():
         resize_cell(cell, groups.get(key))
@@ -151,6 +153,12 @@ def _places(net: nn.Cell) -> dict[str, tuple[int, ...]]:
 def _slice_places(net: nn.Cell, path: str, keep: Keep) -> None:
     old = get_cell(net, path)
     replace_cell(net, path, RestoreChannels(old.size, tuple(old.indices[k] for k in keep.indices), old.axis))
+
+
+def _slice_alongside(cell: nn.Cell, attribute: str, keep: Keep) -> None:
+    for name, value in vars(cell).items():
+        if isinstance(value, Alongside) and attribute == "weight":
+            vars(cell)[name] = value.kept(keep.axis, keep.indices)
 
 
 def _slice_parameter(parameter: ms.Parameter, keep: Keep) -> None:

@@ -11,11 +11,21 @@ from hypothesis import strategies as some
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, engines, summary
 from mindspore_gs._cells import copy_network
 from mindspore_gs.cost import CostModel
-from mindspore_gs.errors import PruningError
+from mindspore_gs.errors import PruningError, TargetError
 from mindspore_gs.graph import trace
+from mindspore_gs.pruner.allocation import Options
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import number_kept
-from mindspore_gs.pruner.widths import CLOSE, Target, global_path, layer_path, meet, meet_latency, numbers_kept
+from mindspore_gs.pruner.widths import (
+    CLOSE,
+    Target,
+    global_path,
+    layer_path,
+    meet,
+    meet_latency,
+    meet_least_error,
+    numbers_kept,
+)
 from tests import networks
 from tests.helpers import evaluate, example_network, image, randomise, relative_difference, same_state, state
 
@@ -321,3 +331,29 @@ def test_slim_candidates_are_exported_and_run_against_the_dense_network(scope, r
     assert abs(measured[-1][1] / measured[-1][0] - 0.6) <= 0.02
     assert relative_difference(evaluate(ft.convert(net), image(*SHAPE)), evaluate(net, image(*SHAPE))) < 1e-5
     assert relative_difference(evaluate(net, image(*SHAPE)), dense) > 1e-3
+
+
+def product_of_widths(kept):
+    """A layer from 6 channels to 8, as a share."""
+    return float(np.prod(kept)) / 48
+
+
+@pytest.mark.parametrize("share", [0.35, 0.45, 0.65])
+def test_widths_beside_the_path_where_single_channels_are_coarse(share):
+    """Uniform rates miss each of these by more than 0.02, and some pair of widths does not."""
+    path = layer_path([6, 8], [None, None], 1, 1)
+    with pytest.raises(TargetError):
+        meet(path, product_of_widths, Target("macs", share))
+    kept = meet(path, product_of_widths, Target("macs", share), aside=True)
+    assert abs(product_of_widths(kept) - share) <= 0.02
+
+
+def test_least_error_takes_what_is_near_the_target_where_the_best_leaves_less():
+    curve = np.array([0.9, 0.5, 0.4, 0.3, 0.2, 0.0])
+    options = Options.of([6, 8], [(np.arange(1, 7), curve), (np.arange(1, 9), np.zeros(8))], [None, None], 1, 1)
+
+    def cost(kept):
+        return np.asarray(kept).prod(axis=-1)
+
+    found = meet_least_error(options, cost, Target("macs", 0.6), aside=True)
+    assert abs(cost(found) / 48 - 0.6) <= 0.02

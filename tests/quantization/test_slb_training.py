@@ -9,6 +9,7 @@ from mindspore.dataset import GeneratorDataset
 from mindspore.train import Callback, Model
 
 from mindspore_gs import SlbQuantAwareTraining, load_mindir
+from mindspore_gs.errors import PruningError
 from mindspore_gs.quantization.slb import load_float
 from mindspore_gs.quantization.slb.slb_fake_quantizer import SlbActQuantizer
 from tests.helpers import evaluate, image, randomise, relative_difference
@@ -188,3 +189,12 @@ def test_the_start_belongs_to_the_temperature_of_the_start(tmp_path):
     slb.set_epoch(late, 1)
     for net in (early, late):
         assert ((net.set_train().a.weight.asnumpy() - weight) ** 2).sum() < 0.01 * (weight ** 2).sum()
+
+
+def test_an_optimizer_that_was_made_before_apply_is_refused():
+    net = nn.SequentialCell(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    early = nn.SGD(net.trainable_params(), 0.1)
+    slb = SlbQuantAwareTraining(epoch_size=1, has_trained_epoch=0)
+    model = Model(slb.apply(net), nn.CrossEntropyLoss(), early)
+    with pytest.raises(PruningError, match=r"made before apply\(\)"):
+        model.train(1, data(), slb.callbacks(model, data()), dataset_sink_mode=False)

@@ -13,6 +13,7 @@ from mindspore_gs.graph import ChannelGraph, Group, Role
 
 Batch = tuple[ms.Tensor, ...]
 Loss = Callable[..., Any]
+_IGNORED = -100  # the label that cross entropy leaves out
 
 
 class Gates:
@@ -46,11 +47,12 @@ class Gates:
                            for kind in kinds}
         self._sums = {kind: {group: np.zeros(group.size) for group in groups} for kind in kinds}
         self._counts = dict.fromkeys(kinds, 0)
+        self._classes: int | None = None
 
     def take(self, batch: Batch) -> None:
         """Run a batch of inputs and a label, forwards and backwards."""
-        if self._loss_fn is None and not any(self._counts.values()):
-            _check_default_loss(self._twin(*batch[:-1]), batch[-1])
+        if self._loss_fn is None:
+            self._check_labels(batch)
         for kind, sums in self._sums.items():
             with in_mode(self._mode(kind)):
                 for part in _samples(batch) if kind == "fisher" else (batch,):
@@ -64,8 +66,23 @@ class Gates:
                       if not np.isfinite(total).all()):
             raise PruningError(f"the gradients of {group.name!r} are not finite: look for NaN or infinite numbers in "
                                "the weights and the data, or for a loss that overflows.")
+        if self._sums and not any(total.any() for sums in self._sums.values() for total in sums.values()):
+            raise PruningError("every gradient is zero, so the loss says nothing about the channels. Let 'loss_fn' "
+                               "depend on the network's output, and give it data on which the network errs.")
         return {kind: self._by_weight({group: total / self._counts[kind] for group, total in sums.items()})
                 for kind, sums in self._sums.items()}
+
+    def _check_labels(self, batch: Batch) -> None:
+        """Refuse what cross entropy does not take, or takes for another class."""
+        if self._classes is None:
+            output = self._twin(*batch[:-1])
+            _check_default_loss(output, batch[-1])
+            self._classes = int(output.shape[1])
+        labels = batch[-1].asnumpy()
+        wrong = labels[((labels < 0) | (labels >= self._classes)) & (labels != _IGNORED)]
+        if len(wrong):
+            raise PruningError(f"the label {wrong[0]} is no class of a network with {self._classes} outputs, which are "
+                               f"0 to {self._classes - 1}. Correct the labels, or give 'loss_fn'.")
 
     def _mode(self, kind: str) -> int:
         """Sample by sample, a compiled network is far faster. It compiles, since it was traced; a loss may not."""
@@ -73,7 +90,12 @@ class Gates:
 
     def _gates(self, kind: str, batch: Batch) -> Iterator[tuple[Group, np.ndarray]]:
         """For each group the gradient of the gate of each channel."""
-        found = self._gradients[kind](*batch)[1]
+        loss, found = self._gradients[kind](*batch)
+        if not isinstance(loss, ms.Tensor):
+            raise PruningError(f"'loss_fn' must return one tensor, the loss, but returned {type(loss).__name__!r}.")
+        if not np.isfinite(_array(loss)).all():
+            raise PruningError(f"the loss is {float(_array(loss).sum())}: look for NaN or infinite numbers in the data "
+                               "and the labels, for an empty batch, or for a loss that overflows.")
         products = {name: value * _array(gradient) for name, value, gradient in zip(self._names, self._values, found)}
         for group, parts in self._parts.items():
             yield group, _gate(products, parts, group.size)

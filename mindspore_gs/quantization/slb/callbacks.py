@@ -7,7 +7,7 @@ from mindspore.train import Callback
 
 from mindspore_gs._cells import every_cell
 from mindspore_gs.errors import PruningError
-from mindspore_gs.quantization.slb.layers import MARK, quantizers
+from mindspore_gs.quantization.slb.layers import MARK, quantizers, searched_logits
 from mindspore_gs.quantization.slb.schedule import Schedule
 
 
@@ -38,6 +38,21 @@ class TemperatureScheduler(Callback):
     def __init__(self, model: Any, schedule: Schedule, has_trained_epoch: int = 0):
         super().__init__()
         self.model, self.schedule, self.has_trained_epoch = model, schedule, has_trained_epoch
+
+    def on_train_begin(self, run_context: Any) -> None:
+        """Refuse an optimizer that was made before ``apply``.
+
+        Raises:
+            PruningError: it trains none of the logits.
+        """
+        from mindspore_gs.pruner.optimizers import optimizer_of, parameters_of
+
+        optimizer = optimizer_of(run_context.original_args())
+        trained = {id(p) for p in parameters_of(optimizer)}
+        logits = {id(p) for p in searched_logits(self.model.train_network) if p.requires_grad}
+        if trained and logits and not logits & trained:
+            raise PruningError(f"this {type(optimizer).__name__} trains none of the searched weights: it was made "
+                               "before apply(). Make it afterwards, from the trainable_params() of the network.")
 
     def on_train_epoch_begin(self, run_context: Any) -> None:
         """Set temperature and flag."""

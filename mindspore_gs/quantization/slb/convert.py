@@ -1,5 +1,6 @@
 """From searched weights to plain cells."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import mindspore as ms
@@ -12,8 +13,27 @@ from mindspore_gs.errors import PruningError
 from mindspore_gs.quantization.slb.layers import MARK, leave_input, round_input, slb_layers
 from mindspore_gs.quantization.slb.slb_quant import LOGITS, Conv2dSlbQuant, DenseSlbQuant, FixedRounding
 from mindspore_gs.quantization.slb.values import candidates
+from mindspore_gs.record import drop_form, set_form
+from mindspore_gs.slim.alongside import Alongside
 
 GRID = "slb_grid"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid(Alongside):
+    """Where the weights of a converted layer lie: on scale times candidate.
+
+    Attributes:
+        bits: of a weight.
+        scale: one number for each output channel.
+    """
+
+    bits: int
+    scale: np.ndarray
+
+    def kept(self, axis: int, indices: tuple[int, ...]) -> "Grid":
+        """Without the scales of output channels that are gone."""
+        return Grid(self.bits, self.scale[list(indices)]) if axis == 0 else self
 
 
 def converted(net: nn.Cell) -> nn.Cell:
@@ -47,10 +67,12 @@ def _plain(cell: Any, weights: dict[int, tuple[np.ndarray, np.ndarray, int]]) ->
     take_out(cell, Conv2dSlbQuant if has(cell, Conv2dSlbQuant) else DenseSlbQuant)
     parameter.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
     del cell._weight_quantizer, cell.weight_scale
-    vars(cell)[GRID] = bits, scale
+    vars(cell)[GRID] = Grid(bits, scale)
+    drop_form(cell)
     if quantizer is not None:
         low, high, _, _ = quantizer.range()
         round_input(cell, FixedRounding(low, high, quantizer.top))
+        set_form(cell, "rounded")
 
 
 def quantized_layers(net: nn.Cell) -> dict[str, Any]:

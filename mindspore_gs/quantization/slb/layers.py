@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import mint, nn
 
-from mindspore_gs._cells import forget_compilation, name_prefix, parameters_by_name
+from mindspore_gs._cells import every_cell, forget_compilation, name_prefix, parameters_by_name
 from mindspore_gs._mixin import mix_in, original_class
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, trace
@@ -22,6 +22,7 @@ from mindspore_gs.quantization.slb.slb_quant import (
     SlbLayer,
 )
 from mindspore_gs.quantization.slb.values import best_scales, logits_for
+from mindspore_gs.record import set_form
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d,
                 *(getattr(mint.nn, name) for name in ("Conv1d", "Conv2d", "Conv3d") if hasattr(mint.nn, name)))
@@ -32,6 +33,11 @@ MARK = "slb_network"
 def slb_layers(net: nn.Cell) -> dict[str, Any]:
     """The cells with searched weights by path."""
     return {path: cell for path, cell in net.cells_and_names() if isinstance(cell, SlbLayer)}
+
+
+def searched_logits(net: nn.Cell) -> list[ms.Parameter]:
+    """The logits of the searched layers, wherever in the network they are."""
+    return [vars(cell)[LOGITS] for cell in every_cell(net) if isinstance(cell, SlbLayer)]
 
 
 def chosen_layers(net: nn.Cell, config: Any) -> dict[str, nn.Cell]:
@@ -162,9 +168,10 @@ def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.
         if id(cell.weight) not in starts:
             starts[id(cell.weight)] = start_of(path, cell.weight.asnumpy(), config)
     shared: dict[int, tuple[Any, Any]] = {}
+    logits_of: dict[int, ms.Parameter] = {}
     prefix = name_prefix(net)
-    for path, cell in layers.items():
-        parameter = cell.weight
+    weights = [cell.weight for cell in layers.values()]  # alive until all are replaced, so that no id is used twice
+    for (path, cell), parameter in zip(layers.items(), weights):
         dimensions = starts[id(parameter)][0].ndim - 1
         place = prefix + (f"{path}." if path else "")
         if id(parameter) not in shared:
@@ -175,13 +182,25 @@ def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.
             kind = parameter.dtype
             shared[id(parameter)] = quantizer, ms.Parameter(ms.Tensor(scale, kind), name=f"{place}weight_scale",
                                                             requires_grad=False)
-            parameter.set_data(ms.Tensor(logits, kind), slice_shape=True)
+            logits_of[id(parameter)] = _reshaped(parameter, logits)
+        cell._params["weight"] = logits_of[id(parameter)]
         _make_searched(cell, dimensions, *shared[id(parameter)])
         if config.enable_act_quant:
             _observe(cell, place)
     setattr(net, MARK, True)
     forget_compilation(net)
     return net
+
+
+def _reshaped(parameter: ms.Parameter, values: np.ndarray) -> ms.Parameter:
+    """A new parameter of the same name and type: PyNative mode goes on with the old shape of one that has run.
+
+    The old one gets the new shape as well, so that an optimizer which was made before fails and does not train nothing.
+    """
+    found = parameter.clone()
+    for each in (found, parameter):
+        each.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
+    return found
 
 
 def start_of(path: str, weight: np.ndarray, config: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -211,6 +230,7 @@ def _make_searched(cell: nn.Cell, dimensions: int, quantizer: nn.Cell, scale: ms
     for inner, own in with_names:
         inner.name = own
     vars(cell)[LOGITS] = parameter
+    set_form(cell, "searched")
     dense = issubclass(original_class(cell), DENSE)
     mix_in(cell, DenseSlbQuant if dense else Conv2dSlbQuant, weight=SearchedWeight(dimensions))
     quantizer.set_train(training)
