@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import constructor_names, owners_by_name
+from mindspore_gs._mixin import original_class
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
@@ -273,10 +274,17 @@ def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
 
 
 def _convolution(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
-    """Path of the Conv2d, where it is one plain cell and nothing else reads its weight."""
+    """Path of the Conv2d, where it is one cell that computes no more than that, and nothing else reads its weight."""
     held = owned.get(uses[0].weight, [])
     alone = len(held) == 1 and len(graph.consumers_of(uses[0].weight)) == len(uses)
-    return held[0][0] if alone and type(held[0][1]) is nn.Conv2d else None
+    return held[0][0] if alone and _is_conv2d(held[0][1]) else None
+
+
+def _is_conv2d(cell: nn.Cell) -> bool:
+    """Whether it is nn.Conv2d, or a class derived from it that has another constructor and the same ``construct``."""
+    kind = original_class(cell)
+    same = kind is type(cell) and issubclass(kind, nn.Conv2d) and "construct" not in vars(cell)
+    return same and (kind.construct, kind.__call__) == (nn.Conv2d.construct, nn.Conv2d.__call__)
 
 
 def _norm(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
