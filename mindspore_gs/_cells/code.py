@@ -1,6 +1,8 @@
-"""Which names occur in the code of a user's cells."""
+"""Which names occur in the code of a user's cells, and which are compared."""
 
+import dis
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from mindspore import nn
@@ -17,6 +19,27 @@ def names_in_methods(cell: nn.Cell) -> frozenset[str]:
     """The names in the code of a cell's methods, but for ``__init__`` and what MindSpore and this package put there."""
     values = [value for kind in type(cell).__mro__ for name, value in vars(kind).items() if name != "__init__"]
     return frozenset().union(*(names_in(value) for value in values if not _module_of(value).startswith("mindspore")))
+
+
+def compared_in_methods(cell: nn.Cell) -> frozenset[str]:
+    """The names of attributes that stand right beside a ``==`` or ``!=`` in the code of a cell's methods.
+
+    Only in methods that also ask for a shape.
+    """
+    methods = [value for kind in type(cell).__mro__ for name, value in vars(kind).items()
+               if name != "__init__" and "shape" in names_in(value) and not _module_of(value).startswith("mindspore")]
+    return frozenset(name for method in methods for name in _compared(inspect.unwrap(method).__code__))
+
+
+_OPERANDS = 6  # the most instructions that one comparison is away from the names in it: x.shape[1] == self.channels
+
+
+def _compared(code: Any) -> Iterator[str]:
+    before: list[Any] = []
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "COMPARE_OP" and instruction.argval in ("==", "!="):
+            yield from (each.argval for each in before[-_OPERANDS:] if each.opname == "LOAD_ATTR")
+        before = [] if instruction.opname == "COMPARE_OP" or "JUMP" in instruction.opname else [*before, instruction]
 
 
 def _module_of(value: Any) -> str:

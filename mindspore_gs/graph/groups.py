@@ -100,6 +100,7 @@ class ChannelGraph:
             each of them.
         readings: answers to what MindIR does not tell, found by a second trace (see ``questions.py``).
         resizes: attributes of the user's cells that hold a number of channels and must follow it.
+        checked: those of them that MindIR shows nothing of, because code only compares them with a shape.
         own_layers: weights of convolutions that cells of the user's own hold.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
     """
@@ -113,6 +114,7 @@ class ChannelGraph:
     others: tuple[Graph, ...] = ()
     readings: Mapping[Site, Reading] = field(default_factory=dict)
     resizes: tuple[Resize, ...] = ()
+    checked: tuple[Resize, ...] = ()
     own_layers: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
 

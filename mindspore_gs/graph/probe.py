@@ -17,6 +17,7 @@ from mindspore_gs._cells import constructor_names, copy_network, get_cell, owner
 from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph._mindir import export_graph
+from mindspore_gs.graph.checks import with_checked
 from mindspore_gs.graph.groups import ChannelGraph, Group
 from mindspore_gs.graph.ids import NONE
 from mindspore_gs.graph.ir import Graph
@@ -29,20 +30,26 @@ from mindspore_gs.graph.views import all_views, unread
 
 Readings = dict[Site, Reading]
 Family = tuple[str, str, int]
+_FITS, _DIFFERS, _REFUSES = "fits", "differs", "refuses"
 
 
 def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
     """The channel graph with an answer to each question that free channels depend on.
 
     Where no such question is left, nothing is traced again. Otherwise the likeliest readings are tried at once, which
-    is one more trace. If they do not fit, all numbers that attributes hold follow at once, which is seldom more than
+    is one more trace. If the code refuses to run then, attributes that it may compare with a shape follow the channels,
+    which is another one. If they do not fit, all numbers that attributes hold follow at once, which is seldom more than
     one trace more. Only if that does not fit either, the questions are tried one after the other; those at the same
     place of cells of one class have one answer.
     """
     graph = _likeliest(net, graph)
     if not _shrinking(graph):
         return graph
-    if _fits(net, graph, tensors):
+    found = _judge(net, graph, tensors)
+    if found == _REFUSES and (checked := with_checked(net, graph)).checked:
+        found = _judge(net, checked, tensors)
+        graph = graph if found == _REFUSES else checked
+    if found == _FITS:
         return graph
     for candidate in _by_attributes(net, graph):
         if not _shrinking(candidate) or _fits(net, candidate, tensors):
@@ -286,9 +293,10 @@ def _with(net: nn.Cell, graph: ChannelGraph, readings: Readings) -> ChannelGraph
         for attribute in reading.attributes if site in read.channels.questions else ():
             resize = _resize(net, read, read.channels.questions[site], attribute)
             found.setdefault((resize.cell, resize.attribute), []).append(resize)
-    resizes = tuple(replace(first, alike=tuple(dict.fromkeys(other.positions for other in others)))
-                    for first, *others in found.values())
-    return replace(read, resizes=resizes)
+    resizes = [replace(first, alike=tuple(dict.fromkeys(other.positions for other in others)))
+               for first, *others in found.values()]
+    checked = [resize for resize in graph.checked if (resize.cell, resize.attribute) not in found]
+    return replace(read, resizes=(*resizes, *checked))
 
 
 def _resize(net: nn.Cell, graph: ChannelGraph, question: Question, attribute: str) -> Resize:
@@ -309,14 +317,21 @@ def _shrinking(graph: ChannelGraph, sites: Collection[Site] | None = None) -> di
 
 
 def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> bool:
-    """Whether the network without half of the channels in question is what the graph says that it must be."""
+    return _judge(net, graph, tensors) == _FITS
+
+
+def _judge(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> str:
+    """Whether the network without half of the channels in question is what the graph says that it must be.
+
+    Or whether it differs from that, or refuses to run.
+    """
     channels, going = graph.channels, _shrinking(graph)
     gone = np.zeros(channels.size + 1, bool)  # the last one is NONE's
     for group, leaves in going.items():
         for part in group.slices:
             gone[channels.offsets[part.parameter, part.axis] + part.indices[leaves]] = True
     if any(restore_path(part.parameter) is not None for group in going for part in group.slices):
-        return True  # a network that is slim already was looked at when it was whole
+        return _FITS  # a network that is slim already was looked at when it was whole
     small = _shrunk(net, graph, gone)
     names, paths = constructor_names(small), {name: held[0][0] for name, held in owners_by_name(small).items()}
     own = {view.training: (view, flows) for view, flows in zip((graph.graph, *graph.others), channels.flows)}
@@ -328,11 +343,12 @@ def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> 
     try:
         deployed = export_graph(small, tensors)
         if False in own and not unread(small, deployed) and not alike(deployed):
-            return False  # the graph that is trained need not be exported
+            return _DIFFERS  # the graph that is trained need not be exported
         views = {view.training: view for view in all_views(small, deployed, tensors)}
     except PruningError:
-        return False
-    return views.keys() >= own.keys() and all(alike(views[training]) for training in own)
+        return _REFUSES
+    fits = views.keys() >= own.keys() and all(alike(views[training]) for training in own)
+    return _FITS if fits else _DIFFERS
 
 
 def _shrunk(net: nn.Cell, graph: ChannelGraph, gone: np.ndarray) -> nn.Cell:
