@@ -37,20 +37,20 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
     """The channel graph with an answer to each question that free channels depend on.
 
     Where no such question is left, nothing is traced again. Otherwise the likeliest readings are tried at once, which
-    is one more trace. If the code refuses to run then, attributes that it may compare with a shape follow the channels,
-    which is another one. If they do not fit, all numbers that attributes hold follow at once, which is seldom more than
+    is one more trace; attributes that code only compares follow the channels, unless it refuses to run then, which is
+    another one. If they do not fit, all numbers that attributes hold follow at once, which is seldom more than
     one trace more. Only if that does not fit either, the questions are tried one after the other; those at the same
     place of cells of one class have one answer.
     """
     graph = _likeliest(net, graph)
-    if not _shrinking(graph):
-        return graph
-    found = _judge(net, graph, tensors)
-    if found == _REFUSES and (checked := with_checked(net, graph)).checked:
-        found = _judge(net, checked, tensors)
-        graph = graph if found == _REFUSES else checked
-    if found == _FITS:
-        return graph
+    checked = with_checked(net, graph)
+    for candidate in (checked, graph) if checked.checked else (graph,):
+        found = _judge(net, candidate, tensors) if _shrinking(candidate) else _FITS
+        if found == _FITS:
+            return candidate
+        if found == _DIFFERS:
+            graph = candidate
+            break
     for candidate in _by_attributes(net, graph):
         if not _shrinking(candidate) or _fits(net, candidate, tensors):
             return candidate
@@ -306,9 +306,14 @@ def _resize(net: nn.Cell, graph: ChannelGraph, question: Question, attribute: st
 
 
 def _shrinking(graph: ChannelGraph, sites: Collection[Site] | None = None) -> dict[Group, np.ndarray]:
-    """The free groups that a question (at these sites) concerns, with the channels of each that go: every second."""
+    """The free groups that a question (at these sites) concerns, with the channels of each that go: every second.
+
+    Without sites, also those whose number is an attribute that code only compares.
+    """
     channels = graph.channels
     asked = np.zeros(channels.size, bool)
+    for resize in graph.checked if sites is None else ():
+        asked[[channels.offsets[name, axis] + k for name, axis, k in resize.positions]] = True
     for site, question in channels.questions.items():
         if sites is None or site in sites:
             asked[question.ids] = True
