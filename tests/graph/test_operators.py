@@ -38,7 +38,8 @@ def test_parameters_that_have_to_be_silent_too(build, silent):
 
 @pytest.mark.parametrize("build, reason", [
     (operators.ChannelOfZeros, "FIXED_BY_CODE"), (operators.FilledWithOnes, "NOT_ZERO"),
-    (operators.FlippedChannels, "MIXES_CHANNELS"), (operators.Neighbours, "MIXES_CHANNELS"), (unusual.SpatialSum, "NOT_ZERO"), (unusual.PlusScalar, "NOT_ZERO")])
+    (operators.FlippedChannels, "MIXES_CHANNELS"), (operators.Neighbours, "MIXES_CHANNELS"),
+    (unusual.SpatialSum, "NOT_ZERO"), (unusual.PlusScalar, "NOT_ZERO")])
 def test_what_stays(build, reason):
     assert reasons(build, SHAPE)["conv"] == (8, reason)
 

@@ -143,8 +143,8 @@ def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 
 @channel_rule("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr",
-              "LogicalXor", "Atan2", "Heaviside", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar", "GreaterEqualScalar",
-              "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
+              "LogicalXor", "Atan2", "Heaviside", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar",
+              "GreaterEqualScalar", "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return elementwise(node, flows, channels)[0]
 
