@@ -3,6 +3,7 @@
 import dis
 import inspect
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from mindspore import nn
@@ -26,8 +27,16 @@ def compared_in_methods(cell: nn.Cell) -> frozenset[str]:
 
     Only in methods that also ask for a shape.
     """
-    methods = [value for kind in type(cell).__mro__ for name, value in vars(kind).items()
-               if name != "__init__" and "shape" in names_in(value) and not _module_of(value).startswith("mindspore")]
+    kind: Any = type(cell)
+    found: frozenset[str] = _compared_in(kind)
+    return found
+
+
+@lru_cache
+def _compared_in(kind: Any) -> frozenset[str]:
+    methods = [value for parent in kind.__mro__ for name, value in vars(parent).items()
+               if name != "__init__" and not _module_of(value).startswith("mindspore") and "shape" in names_in(value)]
+    methods = [value.fget if isinstance(value, property) else value for value in methods]
     return frozenset(name for method in methods for name in _compared(inspect.unwrap(method).__code__))
 
 

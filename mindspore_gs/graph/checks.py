@@ -19,7 +19,8 @@ def with_checked(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
     """The channel graph in which such attributes follow what MindSpore's layers in the same cell read.
 
     Meant are those that a method of a cell compares for equality, in which it also asks for a shape, and that are
-    the number of channels that one of the layers right inside of the cell reads; of several layers the first.
+    the number of channels that one of the layers right inside of the cell reads; of several layers the first. Where
+    these channels stay anyway, nothing has to follow.
 
     Args:
         net: the network.
@@ -28,7 +29,10 @@ def with_checked(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
     found = tuple(resize for path, cell in net.cells_and_names() if not is_library(cell)
                   for resize in _checked_in(path, cell, graph))
     known = {(resize.cell, resize.attribute) for resize in graph.resizes}
-    new = tuple(resize for resize in found if (resize.cell, resize.attribute) not in known)
+    free = {(part.parameter, part.axis) for group in graph.groups() if group.blocked_by is None and group.size > 1
+            for part in group.slices}
+    new = tuple(resize for resize in found if (resize.cell, resize.attribute) not in known
+                and resize.positions[0][:2] in free)
     return replace(graph, checked=new, resizes=(*graph.resizes, *new))
 
 

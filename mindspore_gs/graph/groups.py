@@ -284,7 +284,7 @@ def _convolution(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> st
 
 def _is_conv2d(cell: nn.Cell) -> bool:
     """Whether it is nn.Conv2d, or a class derived from it that has another constructor and the same ``construct``."""
-    kind = original_class(cell)
+    kind: Any = original_class(cell)
     same = kind is type(cell) and issubclass(kind, nn.Conv2d) and "construct" not in vars(cell)
     return same and (kind.construct, kind.__call__) == (nn.Conv2d.construct, nn.Conv2d.__call__)
 
