@@ -124,22 +124,37 @@ def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
 
     With attention, they hold the number of heads, the length of one, or the product of both; or what attention
     multiplies stays as it is, and if need be what the cells around it cut into parts. That is at most eleven ways,
-    whatever the number of layers; those that come to the same are tried once.
+    whatever the number of layers, and two more where some layers have one head and others several; those that come to
+    the same are tried once.
     """
     tried, products = [graph.resizes], _products(graph)
     with_attention = bool(_shrinking(graph, products))
     stays = _with(net, graph, {site: Reading(BLOCKED) for site in products})
     ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
+    ways[2:2] = [(apart, *way, True) for way in _WAYS[:2] for apart in _without_single_heads(net, graph, products)]
     more = [(_with(net, stays, _near(net, graph, products)), False, True, True, True)] if with_attention else []
     for base, around, joint, multiples, least in (*ways, (stays, False, True, True, True), *more):
         candidate = _with(net, base, _named(net, base, least, around, joint, multiples))
-        if candidate.resizes in tried or not _shrinking(candidate, products if base is graph else None):
+        around_products = base not in (stays, *(each for each, *_ in more))
+        if candidate.resizes in tried or not _shrinking(candidate, products if around_products else None):
             continue
         tried.append(candidate.resizes)
-        if base is graph or not _ties(candidate):  # whether such a tie is meant, one question at a time tells
+        if around_products or not _ties(candidate):  # whether such a tie is meant, one question at a time tells
             yield candidate
     if with_attention:
         yield stays
+
+
+def _without_single_heads(net: nn.Cell, graph: ChannelGraph, products: list[Site]) -> list[ChannelGraph]:
+    """The channel graph in which attention of one head stays, while that of several may lose heads; or none.
+
+    One head cannot be lost, and the length of a head is often in the code as a factor.
+    """
+    nodes = {node.name: node for each in (graph.graph, *graph.others) for node in each.nodes}
+    shapes = {site: nodes[graph.channels.questions[site].node].shape for site in products}
+    single = [site for site, shape in shapes.items() if len(shape) > 3 and shape[-3] == 1]
+    mixed = 0 < len(single) < len(products)
+    return [_with(net, graph, {site: Reading(BLOCKED) for site in single})] if mixed else []
 
 
 def _near(net: nn.Cell, graph: ChannelGraph, products: list[Site]) -> Readings:
