@@ -57,6 +57,44 @@ class FilledWithOnes(Between):
         return x.masked_fill(x < 1, 1.0)
 
 
+class Rare(Between):
+    """Operators that few networks use."""
+
+    def __init__(self):
+        super().__init__()
+        kinds = ("DivNoNan", "MulNoNan", "Xdivy", "Xlogy")
+        self.pairs = [getattr(ops.operations, kind)() for kind in kinds]
+        self.difference = ops.operations.SquaredDifference()
+
+    def between(self, x):
+        y = self.difference(ops.tanh(x), x)
+        for pair in self.pairs:
+            y = pair(y, ops.abs(x) + 2)
+        return ops.triu(ops.fmax(ops.hypot(x, y), ops.erfinv(ops.tanh(y) * 0.5)))
+
+
+class Unpooled(Between):
+    """Maxima go back to where they were."""
+
+    def __init__(self):
+        super().__init__()
+        self.unpool = nn.MaxUnpool2d(2)
+
+    def between(self, x):
+        return self.unpool(*ops.max_pool2d(ops.relu(x), 2, return_indices=True))
+
+
+class Neighbours(Between):
+    """Channels are divided by what is beside them."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = ops.LRN()
+
+    def between(self, x):
+        return self.norm(x)
+
+
 class Flipped(Between):
     """Mirrored in space."""
 

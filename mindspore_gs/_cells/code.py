@@ -2,6 +2,8 @@
 
 import dis
 import inspect
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from mindspore import nn
@@ -9,35 +11,67 @@ from mindspore import nn
 _SIZES = frozenset({"shape", "size", "dim", "channels", "in_channels", "out_channels", "num_features"})
 _CHOICES = frozenset({"min", "max"})
 _COMPARISONS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
+_OPERANDS = 6  # the most instructions that one comparison is away from the names in it: x.shape[1] == self.channels
 
 
 def names_in(value: Any) -> frozenset[str]:
     """The names of globals and attributes in the code of a function or a property; none for anything else."""
-    value = value.fget if isinstance(value, property) else value
-    code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
+    code = _code_of(value)
     return frozenset(code.co_names) if code is not None else frozenset()
-
-
-def compares_sizes(cell: nn.Cell) -> bool:
-    """Whether a method of the user's asks for sizes and compares something: other widths may take another way there."""
-    return any(names_in(value) & _SIZES and (names_in(value) & _CHOICES or _compares(value))
-               for value in _methods(cell))
-
-
-def _compares(value: Any) -> bool:
-    value = value.fget if isinstance(value, property) else value
-    code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
-    return code is not None and any(step.opname in _COMPARISONS for step in dis.get_instructions(code))
 
 
 def names_in_methods(cell: nn.Cell) -> frozenset[str]:
     """The names in the code of a cell's methods, but for ``__init__`` and what MindSpore and this package put there."""
-    return frozenset().union(*map(names_in, _methods(cell)))
+    return frozenset().union(*map(names_in, _methods(type(cell))))
 
 
-def _methods(cell: nn.Cell) -> list[Any]:
-    values = [value for kind in type(cell).__mro__ for name, value in vars(kind).items() if name != "__init__"]
+def compares_sizes(cell: nn.Cell) -> bool:
+    """Whether a method of the user's asks for sizes and compares something: other widths may take another way there."""
+    kind: Any = type(cell)
+    return bool(_compares_sizes(kind))
+
+
+def compared_in_methods(cell: nn.Cell) -> frozenset[str]:
+    """The names of attributes that stand right beside a ``==`` or ``!=`` in the code of a cell's methods.
+
+    Only in methods that also ask for a shape.
+    """
+    kind: Any = type(cell)
+    return frozenset(_compared_in(kind))
+
+
+@lru_cache
+def _compares_sizes(kind: Any) -> bool:
+    return any(names_in(method) & _SIZES and (names_in(method) & _CHOICES or _compares(method))
+               for method in _methods(kind))
+
+
+@lru_cache
+def _compared_in(kind: Any) -> frozenset[str]:
+    return frozenset(name for method in _methods(kind) if "shape" in names_in(method) for name in _compared(method))
+
+
+def _compares(method: Any) -> bool:
+    return any(step.opname in _COMPARISONS for step in dis.get_instructions(_code_of(method)))
+
+
+def _compared(method: Any) -> Iterator[str]:
+    before: list[Any] = []
+    for step in dis.get_instructions(_code_of(method)):
+        if step.opname == "COMPARE_OP" and step.argval in ("==", "!="):
+            yield from (each.argval for each in before[-_OPERANDS:] if each.opname == "LOAD_ATTR")
+        before = [] if step.opname == "COMPARE_OP" or "JUMP" in step.opname else [*before, step]
+
+
+def _methods(kind: Any) -> list[Any]:
+    values = [value for parent in kind.__mro__ for name, value in vars(parent).items() if name != "__init__"]
     return [value for value in values if not _module_of(value).startswith("mindspore")]
+
+
+def _code_of(value: Any) -> Any:
+    """The code of a function or a property; None for anything else."""
+    value = value.fget if isinstance(value, property) else value
+    return getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
 
 
 def _module_of(value: Any) -> str:

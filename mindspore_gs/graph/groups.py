@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import constructor_names, owners_by_name
+from mindspore_gs._mixin import original_class
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
@@ -99,6 +100,7 @@ class ChannelGraph:
             each of them.
         readings: answers to what MindIR does not tell, found by a second trace (see ``questions.py``).
         resizes: attributes of the user's cells that hold a number of channels and must follow it.
+        checked: those of them that MindIR shows nothing of, because code only compares them with a shape.
         own_layers: weights of convolutions that cells of the user's own hold.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
         given: what the network was traced with, where the user gave tensors; None where there are only shapes.
@@ -113,6 +115,7 @@ class ChannelGraph:
     others: tuple[Graph, ...] = ()
     readings: Mapping[Site, Reading] = field(default_factory=dict)
     resizes: tuple[Resize, ...] = ()
+    checked: tuple[Resize, ...] = ()
     own_layers: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
     given: tuple[ms.Tensor, ...] | None = None
@@ -275,10 +278,17 @@ def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
 
 
 def _convolution(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
-    """Path of the Conv2d, where it is one plain cell and nothing else reads its weight."""
+    """Path of the Conv2d, where it is one cell that computes no more than that, and nothing else reads its weight."""
     held = owned.get(uses[0].weight, [])
     alone = len(held) == 1 and len(graph.consumers_of(uses[0].weight)) == len(uses)
-    return held[0][0] if alone and type(held[0][1]) is nn.Conv2d else None
+    return held[0][0] if alone and _is_conv2d(held[0][1]) else None
+
+
+def _is_conv2d(cell: nn.Cell) -> bool:
+    """Whether it is nn.Conv2d, or a class derived from it that has another constructor and the same ``construct``."""
+    kind: Any = original_class(cell)
+    same = kind is type(cell) and issubclass(kind, nn.Conv2d) and "construct" not in vars(cell)
+    return same and (kind.construct, kind.__call__) == (nn.Conv2d.construct, nn.Conv2d.__call__)
 
 
 def _norm(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:

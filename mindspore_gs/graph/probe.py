@@ -17,6 +17,7 @@ from mindspore_gs._cells import constructor_names, copy_network, get_cell, owner
 from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph._mindir import export_graph
+from mindspore_gs.graph.checks import with_checked
 from mindspore_gs.graph.groups import ChannelGraph, Group
 from mindspore_gs.graph.ids import NONE
 from mindspore_gs.graph.ir import Graph
@@ -29,21 +30,27 @@ from mindspore_gs.graph.views import all_views, unread
 
 Readings = dict[Site, Reading]
 Family = tuple[str, str, int]
+_FITS, _DIFFERS, _REFUSES = "fits", "differs", "refuses"
 
 
 def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
     """The channel graph with an answer to each question that free channels depend on.
 
     Where no such question is left, nothing is traced again. Otherwise the likeliest readings are tried at once, which
-    is one more trace. If they do not fit, all numbers that attributes hold follow at once, which is seldom more than
+    is one more trace; attributes that code only compares follow the channels, unless it refuses to run then, which is
+    another one. If they do not fit, all numbers that attributes hold follow at once, which is seldom more than
     one trace more. Only if that does not fit either, the questions are tried one after the other; those at the same
     place of cells of one class have one answer.
     """
     graph = _likeliest(net, graph)
-    if not _shrinking(graph):
-        return graph
-    if _fits(net, graph, tensors):
-        return graph
+    checked = with_checked(net, graph)
+    for candidate in (checked, graph) if checked.checked else (graph,):
+        found = _judge(net, candidate, tensors) if _shrinking(candidate) else _FITS
+        if found == _FITS:
+            return candidate
+        if found == _DIFFERS:
+            graph = candidate
+            break
     for candidate in _by_attributes(net, graph):
         if not _shrinking(candidate) or _fits(net, candidate, tensors):
             return candidate
@@ -117,22 +124,37 @@ def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
 
     With attention, they hold the number of heads, the length of one, or the product of both; or what attention
     multiplies stays as it is, and if need be what the cells around it cut into parts. That is at most eleven ways,
-    whatever the number of layers; those that come to the same are tried once.
+    whatever the number of layers, and two more where some layers have one head and others several; those that come to
+    the same are tried once.
     """
     tried, products = [graph.resizes], _products(graph)
     with_attention = bool(_shrinking(graph, products))
     stays = _with(net, graph, {site: Reading(BLOCKED) for site in products})
     ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
+    ways[2:2] = [(apart, *way, True) for way in _WAYS[:2] for apart in _without_single_heads(net, graph, products)]
     more = [(_with(net, stays, _near(net, graph, products)), False, True, True, True)] if with_attention else []
     for base, around, joint, multiples, least in (*ways, (stays, False, True, True, True), *more):
         candidate = _with(net, base, _named(net, base, least, around, joint, multiples))
-        if candidate.resizes in tried or not _shrinking(candidate, products if base is graph else None):
+        around_products = base not in (stays, *(each for each, *_ in more))
+        if candidate.resizes in tried or not _shrinking(candidate, products if around_products else None):
             continue
         tried.append(candidate.resizes)
-        if base is graph or not _ties(candidate):  # whether such a tie is meant, one question at a time tells
+        if around_products or not _ties(candidate):  # whether such a tie is meant, one question at a time tells
             yield candidate
     if with_attention:
         yield stays
+
+
+def _without_single_heads(net: nn.Cell, graph: ChannelGraph, products: list[Site]) -> list[ChannelGraph]:
+    """The channel graph in which attention of one head stays, while that of several may lose heads; or none.
+
+    One head cannot be lost, and the length of a head is often in the code as a factor.
+    """
+    nodes = {node.name: node for each in (graph.graph, *graph.others) for node in each.nodes}
+    shapes = {site: nodes[graph.channels.questions[site].node].shape for site in products}
+    single = [site for site, shape in shapes.items() if len(shape) > 3 and shape[-3] == 1]
+    mixed = 0 < len(single) < len(products)
+    return [_with(net, graph, {site: Reading(BLOCKED) for site in single})] if mixed else []
 
 
 def _near(net: nn.Cell, graph: ChannelGraph, products: list[Site]) -> Readings:
@@ -286,9 +308,10 @@ def _with(net: nn.Cell, graph: ChannelGraph, readings: Readings) -> ChannelGraph
         for attribute in reading.attributes if site in read.channels.questions else ():
             resize = _resize(net, read, read.channels.questions[site], attribute)
             found.setdefault((resize.cell, resize.attribute), []).append(resize)
-    resizes = tuple(replace(first, alike=tuple(dict.fromkeys(other.positions for other in others)))
-                    for first, *others in found.values())
-    return replace(read, resizes=resizes)
+    resizes = [replace(first, alike=tuple(dict.fromkeys(other.positions for other in others)))
+               for first, *others in found.values()]
+    checked = [resize for resize in graph.checked if (resize.cell, resize.attribute) not in found]
+    return replace(read, resizes=(*resizes, *checked))
 
 
 def _resize(net: nn.Cell, graph: ChannelGraph, question: Question, attribute: str) -> Resize:
@@ -298,9 +321,14 @@ def _resize(net: nn.Cell, graph: ChannelGraph, question: Question, attribute: st
 
 
 def _shrinking(graph: ChannelGraph, sites: Collection[Site] | None = None) -> dict[Group, np.ndarray]:
-    """The free groups that a question (at these sites) concerns, with the channels of each that go: every second."""
+    """The free groups that a question (at these sites) concerns, with the channels of each that go: every second.
+
+    Without sites, also those whose number is an attribute that code only compares.
+    """
     channels = graph.channels
     asked = np.zeros(channels.size, bool)
+    for resize in graph.checked if sites is None else ():
+        asked[[channels.offsets[name, axis] + k for name, axis, k in resize.positions]] = True
     for site, question in channels.questions.items():
         if sites is None or site in sites:
             asked[question.ids] = True
@@ -309,14 +337,21 @@ def _shrinking(graph: ChannelGraph, sites: Collection[Site] | None = None) -> di
 
 
 def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> bool:
-    """Whether the network without half of the channels in question is what the graph says that it must be."""
+    return _judge(net, graph, tensors) == _FITS
+
+
+def _judge(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> str:
+    """Whether the network without half of the channels in question is what the graph says that it must be.
+
+    Or whether it differs from that, or refuses to run.
+    """
     channels, going = graph.channels, _shrinking(graph)
     gone = np.zeros(channels.size + 1, bool)  # the last one is NONE's
     for group, leaves in going.items():
         for part in group.slices:
             gone[channels.offsets[part.parameter, part.axis] + part.indices[leaves]] = True
     if any(restore_path(part.parameter) is not None for group in going for part in group.slices):
-        return True  # a network that is slim already was looked at when it was whole
+        return _FITS  # a network that is slim already was looked at when it was whole
     small = _shrunk(net, graph, gone)
     names, paths = constructor_names(small), {name: held[0][0] for name, held in owners_by_name(small).items()}
     own = {view.training: (view, flows) for view, flows in zip((graph.graph, *graph.others), channels.flows)}
@@ -328,11 +363,12 @@ def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> 
     try:
         deployed = export_graph(small, tensors)
         if False in own and not unread(small, deployed) and not alike(deployed):
-            return False  # the graph that is trained need not be exported
+            return _DIFFERS  # the graph that is trained need not be exported
         views = {view.training: view for view in all_views(small, deployed, tensors)}
     except PruningError:
-        return False
-    return views.keys() >= own.keys() and all(alike(views[training]) for training in own)
+        return _REFUSES
+    fits = views.keys() >= own.keys() and all(alike(views[training]) for training in own)
+    return _FITS if fits else _DIFFERS
 
 
 def _shrunk(net: nn.Cell, graph: ChannelGraph, gone: np.ndarray) -> nn.Cell:

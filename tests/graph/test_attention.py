@@ -27,6 +27,9 @@ TABLE = {
                                       "layers.1.q layers.1.k layers.1.v": (2, None)},
                    [("layers.0", "dim", 3, 1), ("layers.0", "inner", 12, 4), ("layers.1", "heads", 2, 1),
                     ("layers.1", "inner", 10, 5)]),
+    "one head, then two": (attention.OneThenTwo, {
+        **{f"layers.0.{name}": (4, STAYS) for name in "qkv"}, "layers.1.q layers.1.k layers.1.v": (2, None)},
+        [("layers.1", "heads", 2, 1), ("layers.1", "inner", 8, 4)]),
     "functions that another cell calls first": (
         attention.Functional, {"first.embed": (8, None), "first.mixed attention.proj": (8, "MIXES_CHANNELS"),
                                "attention.q attention.k attention.v": (3, None)},

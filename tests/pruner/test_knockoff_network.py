@@ -7,6 +7,7 @@ from mindspore import nn
 from mindspore.dataset import GeneratorDataset
 
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
+from mindspore_gs.errors import PruningError
 from mindspore_gs.pruner.scop.phase import REUSE
 from mindspore_gs.pruner.scop.scop_pruner import KfCallback, KfConv2d
 from tests import networks
@@ -29,6 +30,42 @@ def test_only_the_scales_are_trainable_and_names_stay():
 def test_which_convolutions_compete():
     assert list(layers(knockoff(residual="keep"))) == PRUNABLE
     assert set(layers(knockoff(residual="couple"))) == {"stem", *PRUNABLE, "layer2.0.downsample.0"}
+
+
+class Padded(nn.Conv2d):
+    """A constructor of its own, and a name for the weight; it computes what nn.Conv2d computes."""
+
+    def __init__(self, channels: int, features: int):
+        super().__init__(channels, features, 3, pad_mode="pad", padding=1)
+
+    @property
+    def kernel(self) -> ms.Parameter:
+        return self.weight
+
+
+class Doubled(Padded):
+    """Its own construct computes something else."""
+
+    def construct(self, x):
+        return 2 * self.conv2d(x, self.weight)
+
+
+def test_classes_derived_from_conv2d_compete_if_they_compute_the_same(mode):
+    net = randomise(nn.SequentialCell(Padded(3, 8), nn.BatchNorm2d(8), nn.ReLU(), Doubled(8, 8), nn.ReLU(),
+                                      nn.Flatten(), nn.Dense(512, 4)))
+    net = PrunerKfCompressAlgo({"input_shape": (1, 3, 8, 8), "residual": "couple"}).apply(net)
+    assert list(layers(net)) == ["0"] and type(net[0].conv) is Padded
+    train_steps(net)
+    masked = PrunerFtCompressAlgo({"prune_rate": 0.5}).apply(net)
+    small, x = PrunerFtCompressAlgo().convert(masked), image(2, 3, 8, 8)
+    assert small[0].weight.shape == (4, 3, 3, 3) and small[3].weight.shape == (4, 4, 3, 3)
+    assert relative_difference(evaluate(small, x), evaluate(masked, x)) <= 1e-6
+
+
+def test_a_refusal_names_the_classes_that_compute_something_else():
+    with pytest.raises(PruningError, match="The class Doubled has a construct other than nn.Conv2d's"):
+        PrunerKfCompressAlgo({"input_shape": (1, 3, 8, 8), "residual": "couple"}).apply(
+            nn.SequentialCell(Doubled(3, 8), nn.ReLU(), nn.Flatten(), nn.Dense(512, 4)))
 
 
 def test_in_evaluation_it_computes_what_the_network_computes(mode):

@@ -174,7 +174,7 @@ def test_a_network_whose_classes_mixed_precision_has_rewritten_is_refused(others
     for _ in range(others):
         amp.auto_mixed_precision(randomise(Features()), "O1")
     net = amp.auto_mixed_precision(randomise(Features()), "O1")
-    with pytest.raises(PruningError, match="amp_level='O1' of mixed precision makes such classes: use 'O2' or 'auto'"):
+    with pytest.raises(PruningError, match="amp_level='O1' of mixed precision has made it: use 'O2' or 'auto'"):
         PrunerKfCompressAlgo({"input_shape": (1, 3, 8, 8)}).apply(net)
 
 

@@ -69,7 +69,21 @@ def _is_zero(flow: Flow) -> bool:
     return flow.constant is not None and not np.any(flow.constant)
 
 
-@channel_rule("Mul", "Muls", "InplaceMuls", "InplaceMul", weights=True)
+@channel_rule("SquaredDifference", "Hypot", weights=True)
+def _distance(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Zero where both operands are."""
+    result, parts = elementwise(node, flows[:2], channels)
+    return zero_where_all(result, flows[:2], parts, channels)
+
+
+@channel_rule("Xlogy", "Xdivy", "DivNoNan", weights=True)
+def _zero_if_first(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Zero where the first operand is, whatever the second may be."""
+    result, parts = elementwise(node, flows[:2], channels)
+    return result.with_zeros(_zeros_of(flows[0], parts[0]))
+
+
+@channel_rule("Mul", "Muls", "InplaceMuls", "InplaceMul", "MulNoNan", weights=True)
 def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where one factor is."""
     result, parts = elementwise(node, flows, channels)
@@ -107,10 +121,10 @@ def _add_product(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return result.with_zeros(first & (second & ~third if divides else second | third))
 
 
-@channel_rule("Maximum", "Minimum", weights=True)
+@channel_rule("Maximum", "Minimum", "Fmax", "Fmin", weights=True)
 def _extremum(node: Node, flows: list[Any], channels: Channels) -> Flow:
     bounds = [flow.constant for flow in flows if flow.constant is not None]
-    harmless = all(np.all(np.asarray(b) <= 0 if node.op == "Maximum" else np.asarray(b) >= 0) for b in bounds)
+    harmless = all(np.all(np.asarray(b) <= 0 if node.op in ("Maximum", "Fmax") else np.asarray(b) >= 0) for b in bounds)
     result, parts = elementwise(node, flows, channels)
     terms = [(flow, ids) for flow, ids in zip(flows, parts) if flow.constant is None]
     result = zero_where_all(result, [flow for flow, _ in terms], [ids for _, ids in terms], channels)
@@ -129,8 +143,8 @@ def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 
 @channel_rule("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr",
-              "LogicalXor", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar", "GreaterEqualScalar",
-              "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
+              "LogicalXor", "Atan2", "Heaviside", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar",
+              "GreaterEqualScalar", "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return elementwise(node, flows, channels)[0]
 
@@ -278,11 +292,12 @@ _ZERO_AT_ZERO = (
     "Square", "Sqrt", "Sin", "Sign", "LeakyReLUExt", "LeakyReLU", "Elu", "EluExt", "SeLU", "SeLUExt", "CeLU", "Mish",
     "Softsign", "Erf", "Cast", "Identity", "Dropout", "StopGradient", "Contiguous", "Round", "Floor", "Ceil", "HShrink",
     "SoftShrink", "Asin", "Atan", "Sinh", "Asinh", "Atanh", "NanToNum", "Tan",
-    "Expm1", "Log1p", "TensorMove", "Copy", "InplaceReLU", "Trunc", "Rint",
+    "Erfinv", "Expm1", "Log1p", "TensorMove", "Copy", "InplaceReLU", "Trunc", "Rint",
 )
 _NONZERO_AT_ZERO = (
     "Sigmoid", "HSigmoid", "Exp", "Cos", "Softplus", "SoftplusExt", "Rsqrt", "Reciprocal", "Log", "Erfc", "LogSigmoid",
     "LogSigmoidExt", "LogicalNot", "IsNan", "IsFinite", "OnesLike", "OnesLikeExt", "Cosh", "Acosh", "Acos",
+    "Inv", "Sinc", "Lgamma", "Digamma", "IsInf",
 )
 
 

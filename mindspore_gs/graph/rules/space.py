@@ -37,6 +37,29 @@ def _spatial(node: Node, flows: list[Any], channels: Channels) -> Any:
     return x.with_ids(node.shape, x.ids)
 
 
+@channel_rule("MaxUnpool2D")
+def _unpooled(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Each value goes back to its place in the plane of its channel; all else is zero."""
+    x, places = flows[:2]
+    channels.unite(x.ids, places.ids, node)
+    return x.with_ids(node.shape, x.ids)
+
+
+@channel_rule("Triu", "Tril")
+def _triangle(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """Half of each matrix becomes zero; rows and columns that are channels have their place in it."""
+    x = flows[0]
+    if any(n > 1 for n in x.ids.shape[-2:]):
+        return refused(node, [x], Blocked.MIXES_CHANNELS, channels)
+    return replace(x, parameter=None, constant=None)
+
+
+@channel_rule("LRN")
+def _among_neighbours(node: Node, flows: list[Any], channels: Channels) -> Any:
+    """A channel is divided by the squares of those beside it."""
+    return refused(node, flows, Blocked.MIXES_CHANNELS, channels)
+
+
 @channel_rule("DeformableOffsets")
 def _deformable(node: Node, flows: list[Any], channels: Channels) -> Any:
     """What a deformable convolution reads, at places that depend on data. They are the same for all channels.

@@ -163,11 +163,13 @@ def _derived(net: nn.Cell) -> str:
     Mixed precision at O1 reads MindSpore's files anew from the second network of a process on, and derives from
     those: such a class shares no more than the name with ``nn.Conv2d``.
     """
-    names = sorted({type(cell).__name__ for cell in every_cell(net) if type(cell) is not nn.Conv2d
-                    and any(base.__name__ == "Conv2d" for base in type(cell).__mro__)})
+    kinds = {type(cell) for cell in every_cell(net)}
+    names = sorted({kind.__name__ for kind in kinds if getattr(kind, "construct", None) is not nn.Conv2d.construct
+                    and any(base.__name__ == "Conv2d" for base in kind.__mro__)})
     return "" if not names else (
-        f" Its {', '.join(names)} are classes of their own (amp_level='O1' of mixed precision makes such classes: use "
-        "'O2' or 'auto' instead, or switch it on after the pruning).")
+        f" The class {', '.join(names)} has a construct other than nn.Conv2d's, which may compute something else. Give "
+        "it nn.Conv2d's, and compute the rest in a cell around it. If the class is not yours, amp_level='O1' of mixed "
+        "precision has made it: use 'O2' or 'auto' instead, or switch it on after the pruning.")
 
 
 def _competing(layer: KfConv2d) -> KfConv2d:
