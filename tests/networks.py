@@ -485,3 +485,18 @@ class Generator(nn.Cell):
 
     def construct(self, x):
         return self.gain * x[:, :, :, ::-1]
+
+
+class Ranked(nn.Cell):
+    """The best candidates by scores whose order one rounding changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16)
+        self.score, self.box = nn.Conv2d(16, 1, 1), nn.Conv2d(16, 4, 1)
+
+    def construct(self, x):
+        x = ops.relu(self.bn(self.conv(x)))
+        best, index = ops.topk(ops.sin(1e6 * self.score(x)).reshape(x.shape[0], -1), 20, -1)
+        boxes = self.box(x).reshape(x.shape[0], 4, -1).transpose(0, 2, 1)
+        return best, ops.gather_elements(boxes, 1, ops.tile(index.astype(ms.int32).expand_dims(-1), (1, 1, 4)))

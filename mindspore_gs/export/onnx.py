@@ -129,7 +129,7 @@ def _write_equal(net: nn.Cell, inputs: ExportInputs, path: Path, wishes: _Wishes
                 return
             graph = _closed(candidate, inputs)
         _save(candidate, graph, inputs, path, wishes, reason)
-        doubt, batch = _first_doubt(net, path, inputs)
+        doubt, batch = _first_doubt(Judge(net, path, candidate is net), inputs)
         if doubt is None:
             if reason not in (None, _FIXED):
                 _log.warning("%s: the batch of the ONNX file is fixed: %s", type(net).__name__, reason)
@@ -138,9 +138,8 @@ def _write_equal(net: nn.Cell, inputs: ExportInputs, path: Path, wishes: _Wishes
         refuse(doubt, "ONNX" if batch is None else f"ONNX, with batch {batch},")
 
 
-def _first_doubt(net: nn.Cell, path: Path, inputs: ExportInputs) -> tuple[Verdict | None, int | None]:
+def _first_doubt(judge: Judge, inputs: ExportInputs) -> tuple[Verdict | None, int | None]:
     """What is wrong with the file, and at which batch where it has to take any."""
-    judge = Judge(net, path)
     for probe in inputs.probes:
         doubt = judge.doubt(probe)
         if doubt is not None:
@@ -197,7 +196,7 @@ def _opened(net: nn.Cell, candidate: nn.Cell, graph: Graph, inputs: ExportInputs
     if opened is not None:
         others = ((batch, opened.with_batch(batch)) for batch in _OTHERS if batch != inputs.batch)
         tried += [(batch, probe) for batch, probe in others if _takes(net, probe)]
-    judge = Judge(net, path)
+    judge = Judge(net, path, candidate is net)
     return next((why for why in (_why_not(judge, *each) for each in tried) if why), None)
 
 

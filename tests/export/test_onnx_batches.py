@@ -7,8 +7,10 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from mindspore_gs import export_onnx
 from mindspore_gs.errors import ExportError
+from mindspore_gs.export.onnx import _weights
 from tests.export.run_onnx import run_onnx, worst_difference
-from tests.helpers import image
+from tests.helpers import image, randomise
+from tests.networks import Ranked
 
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
 onnx = pytest.importorskip("onnx")
@@ -111,3 +113,22 @@ def test_what_a_network_may_return(tmp_path):
     path = export_onnx(Returned(), inputs, tmp_path / "net")
     assert onnx.load(path).metadata_props[0].value == "open"
     assert worst_difference(path, Returned(), image(3, 4), Tensor([[3], [4], [5]], ms.int32)) == 0
+
+
+def test_a_ranking_that_rounding_changes_is_judged_by_its_layers(tmp_path, caplog):
+    """YOLOv10 was refused: its boxes are ranked by scores."""
+    net = randomise(Ranked())
+    path = export_onnx(net, (2, 3, 8, 8), tmp_path / "net")
+    assert worst_difference(path, net, image(2, 3, 8, 8)) > 0.1
+    assert onnx.load(path).metadata_props[0].value == "open"
+    assert "does not show whether the ONNX file is equal. All its layers are." in caplog.text
+
+
+@pytest.mark.parametrize("wrong", ["bn.gamma", "box.weight", "score.weight"])
+def test_a_wrong_layer_of_a_ranking_is_not_excused(wrong, tmp_path, monkeypatch):
+    def changed(net, graph):
+        return {name: value * (1.001 if name == wrong else 1) for name, value in _weights(net, graph).items()}
+
+    monkeypatch.setattr("mindspore_gs.export.onnx._weights", changed)
+    with pytest.raises(ExportError, match="whether the reloaded ONNX equals the network is unknown|differs from"):
+        export_onnx(randomise(Ranked()), (2, 3, 8, 8), tmp_path / "net")

@@ -94,21 +94,6 @@ def test_differences_by_place():
         "[0]['c'][0]": float("inf")}
 
 
-class Ranked(nn.Cell):
-    """The best candidates by scores whose order one rounding changes."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.bn = nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16)
-        self.score, self.box = nn.Conv2d(16, 1, 1), nn.Conv2d(16, 4, 1)
-
-    def construct(self, x):
-        x = ops.relu(self.bn(self.conv(x)))
-        best, index = ops.topk(ops.sin(1e6 * self.score(x)).reshape(x.shape[0], -1), 20, -1)
-        boxes = self.box(x).reshape(x.shape[0], 4, -1).transpose(0, 2, 1)
-        return best, ops.gather_elements(boxes, 1, ops.tile(index.astype(ms.int32).expand_dims(-1), (1, 1, 4)))
-
-
 def rounded(net):
     """A copy with every weight moved to the next number: what a network that sums in another order is like."""
     twin = copy_network(net)
@@ -118,7 +103,7 @@ def rounded(net):
 
 
 def test_a_ranking_that_rounding_changes(caplog):
-    masked, small = pair(Ranked())
+    masked, small = pair(networks.Ranked())
     small = rounded(small)
     x = image(*SHAPE, seed=0)
     assert relative_difference(small.set_train(False)(x), masked.set_train(False)(x)) > 0.1
@@ -129,7 +114,7 @@ def test_a_ranking_that_rounding_changes(caplog):
 
 @pytest.mark.parametrize("wrong", ["bn.gamma", "box.weight", "score.weight"])
 def test_a_wrong_ranking_is_not_excused(wrong):
-    masked, small = pair(Ranked())
+    masked, small = pair(networks.Ranked())
     cell, attribute = wrong.split(".")
     parameter = getattr(getattr(small, cell), attribute)
     parameter.set_data(parameter * 1.001)
