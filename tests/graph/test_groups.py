@@ -87,7 +87,7 @@ COUPLE = {
     "group_norm": (couplings.GroupNormBetween, [("stem", 6, FREE), ("conv", 2, FREE), ("last", 4, OUT)]),
     "layer_norm": (couplings.LayerNormBetween,
                    [("stem", 6, FREE), ("conv", 8, Blocked.MIXES_CHANNELS), ("last", 4, OUT)]),
-    "no_rule": (couplings.NeighbourNorm,
+    "no_rule": (couplings.WithoutRule,
                 [("stem", 6, FREE), ("conv", 8, Blocked.UNKNOWN_OPERATOR), ("last", 4, OUT)]),
     "picked": (couplings.PickedChannels,
                [("stem", 6, FREE), ("conv", 8, Blocked.FIXED_BY_CODE), ("last", 4, OUT)]),
@@ -236,7 +236,7 @@ def test_pairs_are_convolutions_with_their_own_batch_norm():
 
 
 @pytest.mark.parametrize("build, operator, sentence", [
-    (couplings.NeighbourNorm, "LRN", "there is no channel rule for the operator"),
+    (couplings.WithoutRule, "BesselJ0", "there is no channel rule for the operator"),
     (networks.ChannelMean, "ReduceMean", "the operator computes over all channels"),
     (networks.SigmoidBetween, "Conv2D", "not zero any more")], ids=["unknown", "mixes", "not_zero"])
 def test_a_reason_names_operator_and_place(build, operator, sentence):

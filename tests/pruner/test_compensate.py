@@ -345,7 +345,7 @@ def test_numbers_that_are_not_finite_are_refused_and_nothing_changes(where):
     else:
         net.stem.weight.set_data(ms.Tensor(np.full(net.stem.weight.shape, 1e38, np.float32)))
     before = {name: p.asnumpy().copy() for name, p in net.parameters_and_names()}
-    with pytest.raises(PruningError, match="is given or returns has NaN or infinite numbers"):
+    with pytest.raises(PruningError, match="is given or returns has NaN or inf|found infinite numbers .* in batch 2"):
         compensate(net, [BATCHES[0], x])
     assert all(np.array_equal(p.asnumpy(), before[name]) for name, p in net.parameters_and_names())
 

@@ -247,8 +247,8 @@ CALLS = {  # what is done with (folder, networks), the error, its message (FOLDE
     "recalibrate: NaN": (lambda f, n: recalibrate(n["dense"], [batch(np.nan)]), PruningError,
                          "recalibrate() found NaN among the network's inputs in batch 1; leave these samples out."),
     "recalibrate: infinite": (lambda f, n: recalibrate(n["dense"], [batch(np.inf)]), PruningError,
-                         "recalibrate(): the statistics of '1' are not finite on batch 0: its inputs hold NaN or "
-                         "infinite numbers. The network keeps its old statistics."),
+                              "recalibrate() found infinite numbers among the network's inputs in batch 1; leave these "
+                              "samples out."),
 }
 
 
