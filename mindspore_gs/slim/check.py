@@ -13,8 +13,9 @@ from mindspore import nn
 
 from mindspore_gs._cells import copy_network, evaluating, in_mode, same_values
 from mindspore_gs._scratch import nothing_left_behind
-from mindspore_gs.errors import ParityError, first_line
+from mindspore_gs.errors import ParityError, PruningError, first_line
 from mindspore_gs.graph import ChannelGraph
+from mindspore_gs.graph.boxes import takes_boxes
 from mindspore_gs.progress import tracked
 from mindspore_gs.slim.blame import Rounded, compare_cells, failure, first_difference
 from mindspore_gs.slim.difference import INFINITE, differences, parts, relative_difference
@@ -54,7 +55,16 @@ def inputs_for(net: nn.Cell, graph: ChannelGraph) -> Specification | tuple[ms.Te
     Args:
         net: the network.
         graph: its channel graph.
+
+    Raises:
+        PruningError: it takes boxes, and the user gave shapes only.
     """
+    if takes_boxes(graph.graph):
+        if graph.given is None:
+            raise PruningError(f"{type(net).__name__} reads boxes (ROIAlign), each of which begins with the index of "
+                               "its image, and only shapes were given. Random boxes would crash MindSpore; give "
+                               "tensors of yours as 'input_shape', in prune() as 'inputs'.")
+        return graph.given
     if graph.given is None:
         return graph.inputs
     try:
