@@ -9,6 +9,7 @@ from mindspore_gs._cells import in_mode
 
 _FORGETS_FROZEN = (2, 7)  # and before
 
+
 def read_note(model: Any, key: str) -> str | None:
     """What a MindIR file holds under a key of its ``user_info``; None where there is nothing.
 

@@ -32,7 +32,7 @@ def remember_values(*nets: nn.Cell, every: bool = False) -> Callable[[], None]:
         for value, copy in contents:
             _fill(value, copy)
         for tensor, value in kept:
-            if isinstance(value, np.ndarray) and np.array_equal(tensor.asnumpy(), value, equal_nan=_has_nan(value)):
+            if isinstance(value, np.ndarray) and np.array_equal(tensor.asnumpy(), value, equal_nan=_is_floating(value)):
                 continue
             tensor.assign_value(ms.Tensor(value, tensor.dtype))
 
@@ -76,5 +76,5 @@ def _may_write(cell: nn.Cell) -> bool:
         getattr(cell, "use_batch_statistics", False))
 
 
-def _has_nan(value: np.ndarray) -> bool:
+def _is_floating(value: np.ndarray) -> bool:
     return np.issubdtype(value.dtype, np.floating)

@@ -11,8 +11,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import evaluating, in_mode
+from mindspore_gs._cells import in_mode
 from mindspore_gs._mixin import original_class
+from mindspore_gs.slim.blame import calls_of
 from mindspore_gs.slim.check import FACTOR, LIMIT, Verdict
 from mindspore_gs.slim.difference import relative_difference
 
@@ -53,21 +54,11 @@ def _layers(net: nn.Cell) -> Iterator[tuple[str, nn.Cell]]:
 
 def _outputs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> Arrays:
     """What each layer returns, at each of its calls."""
-    found: Arrays = {}
-    hooks = []
-    for path, cell in _layers(net):
-        def keep(cell: nn.Cell, arguments: Any, output: Any, path: str = path) -> None:
-            if isinstance(output, ms.Tensor):
-                found.setdefault(path, []).append(output.asnumpy())
-
-        hooks.append(cell.register_forward_hook(keep))
-    try:
-        with in_mode(ms.PYNATIVE_MODE), evaluating(net):
-            net(*inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    layers = dict(_layers(net))
+    with in_mode(ms.PYNATIVE_MODE):
+        found = {path: [output.asnumpy() for output in outputs if isinstance(output, ms.Tensor)]
+                 for (path, _), outputs in calls_of(net, inputs).items() if path in layers}
+    return {path: outputs for path, outputs in found.items() if outputs}
 
 
 def _values(net: nn.Cell, path: Path, inputs: tuple[ms.Tensor, ...], asked: Arrays) -> Arrays:

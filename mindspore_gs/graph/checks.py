@@ -10,7 +10,7 @@ from dataclasses import replace
 from mindspore import nn
 
 from mindspore_gs._cells import compared_in_methods
-from mindspore_gs.graph.groups import ChannelGraph
+from mindspore_gs.graph.groups import ChannelGraph, is_layer
 from mindspore_gs.graph.places import is_library
 from mindspore_gs.graph.questions import Resize
 
@@ -51,13 +51,8 @@ def _checked_in(path: str, cell: nn.Cell, graph: ChannelGraph) -> Iterator[Resiz
 
 def _read_in(path: str, cell: nn.Cell, graph: ChannelGraph) -> Iterator[tuple[str, int, int]]:
     """(Parameter, axis, length) of what layers of MindSpore's right inside of a cell read."""
-    inside = {f"{path}.{name}" if path else name for name, child in vars(cell)["_cells"].items() if _is_layer(child)}
+    inside = {f"{path}.{name}" if path else name for name, child in vars(cell)["_cells"].items() if is_layer(child)}
     for name, shape in graph.graph.parameters.items():
         if graph.cells.get(name) in inside:
             yield from ((name, axis, size) for axis, size in enumerate(shape)
                         if size > 1 and axis != graph.outputs.get(name))
-
-
-def _is_layer(cell: nn.Cell) -> bool:
-    """Whether a cell's class is one of MindSpore's, or derived from one."""
-    return any(kind.__module__.startswith("mindspore.") for kind in type(cell).__mro__ if not issubclass(nn.Cell, kind))

@@ -255,9 +255,12 @@ class ChannelGraph:
 
 def _is_library(held: list) -> bool:
     """Whether a parameter belongs to MindSpore's own cells, or to subclasses of them."""
-    return all(any(kind.__module__.startswith("mindspore.") and kind is not nn.Cell for kind in type(cell).__mro__
-                   if kind.__module__ != "builtins" and kind not in (nn.Cell, *nn.Cell.__mro__))
-               for _, cell, _ in held)
+    return all(is_layer(cell) for _, cell, _ in held)
+
+
+def is_layer(cell: nn.Cell) -> bool:
+    """Whether a cell's class is one of MindSpore's, or derived from one."""
+    return any(kind.__module__.startswith("mindspore.") for kind in type(cell).__mro__ if not issubclass(nn.Cell, kind))
 
 
 def _places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], ...]:

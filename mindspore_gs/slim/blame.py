@@ -87,12 +87,17 @@ def _without_zeros(values: np.ndarray) -> np.ndarray:
 
 
 def outputs_of(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> Outputs:
-    """Output of each cell by path and class, in the order in which the cells finish."""
-    found: Outputs = {}
+    """Output of each cell's first call by path and class, in the order in which the cells finish."""
+    return {place: outputs[0] for place, outputs in calls_of(net, inputs).items()}
+
+
+def calls_of(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> dict[tuple[str, type], list[Any]]:
+    """Outputs of each cell's calls by path and class, in the order in which the cells first finish."""
+    found: dict[tuple[str, type], list[Any]] = {}
     hooks = []
     for path, cell in net.cells_and_names():
         def keep(cell: nn.Cell, arguments: Any, output: Any, path: str = path) -> None:
-            found.setdefault((path, type(cell)), output)
+            found.setdefault((path, type(cell)), []).append(output)
 
         if path:
             hooks.append(cell.register_forward_hook(keep))
