@@ -10,6 +10,7 @@ import pytest
 
 import mindspore_gs
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo
+from mindspore_gs.graph.blocked import Blocked
 from tests.pages import BLOCK, DOCS, missing_in, printed_by, promised
 
 ROOT = Path(mindspore_gs.__file__).parent
@@ -91,6 +92,11 @@ def test_the_table_of_options_has_the_defaults(option):
     assert listed[option.name].strip() == f"`{shown}`"
 
 
+def test_every_reason_for_which_channels_stay_is_explained():
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", (DOCS / "inspect.md").read_text(), re.M)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(reason.name for reason in Blocked)
+
+
 def anchor(heading):
     """What GitHub makes of a heading: lower case, without signs, hyphens for blanks."""
     return re.sub(r"[^\w\- ]", "", heading.lower().strip()).replace(" ", "-")
@@ -117,4 +123,4 @@ def test_links_of_the_pages_lead_somewhere():
 def test_a_link_that_leads_nowhere_is_found():
     page = ROOT.parent / "README.md"
     assert not leads_nowhere(page, "docs/onnx.md#int8") and not leads_nowhere(page, "#scop")
-    assert leads_nowhere(page, "docs/moon.md") and leads_nowhere(page, "docs/onnx.md#moon") and leads_nowhere(page, "#m")
+    assert leads_nowhere(page, "docs/moon.md") and leads_nowhere(page, "#moon") and leads_nowhere(page, "LICENSE#moon")
