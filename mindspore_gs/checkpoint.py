@@ -158,7 +158,8 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
     """Store a slim network in one file.
 
     Args:
-        net: what ``PrunerFtCompressAlgo.convert`` or :func:`mindspore_gs.slim.slim` returned, trained on or not.
+        net: a slim network, as :func:`~mindspore_gs.prune` or an algorithm's ``convert`` returned it, and trained on
+            or not.
         path: the file; ``.ckpt`` is appended where it is missing. It is replaced only once it is complete.
         plan: the plan that made ``net``. Default: the one that ``net`` carries.
 
@@ -221,8 +222,9 @@ def load_pruned(constructor: Callable[[], nn.Cell], path: str | os.PathLike) -> 
     """Rebuild a slim network from the constructor of the original one and the file of :func:`save_pruned`.
 
     Args:
-        constructor: builds the original network at full width; its weights do not matter. Of a network without
-            shortcuts it builds that, such as ``lambda: plain_network(build(), shape)``.
+        constructor: builds the original network at full width; its weights do not matter. Where a network without
+            shortcuts (:func:`~mindspore_gs.distill.plain_network`) was pruned, it builds that one:
+            ``lambda: plain_network(build(), shape)``.
         path: the file.
 
     Returns:

@@ -41,7 +41,8 @@ class PrunerKfCompressAlgo(CompAlgo):
 
             - ``residual`` (str): ``"keep"`` (default, the paper's rule): a residual stream keeps its width, the
               first convolution and projections on shortcuts stay whole, and every other convolution is pruned by
-              itself. ``"couple"``: all writers of a stream lose the same channels.
+              itself. ``"couple"``: all layers that add into a stream lose the same channels. ``"inner"``: only channels
+              that no stream carries go.
             - ``ignore`` (list of str): patterns of cell names that stay whole, such as ``["layer4.*"]``.
             - ``input_shape`` (tuple of int, or a list of them): what the network is traced with. Default: guessed.
             - ``knockoff`` (Cell): makes the knockoffs from the inputs, same shapes. Default: other samples of the
