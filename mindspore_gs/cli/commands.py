@@ -158,7 +158,7 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
     slim.mindir, results.json, report.html and run.json. The small network is compared with the masked one, and each
-    file with the small network. A run that was interrupted goes on behind its last complete file when the same command
+    file with the small network. A run that was interrupted continues after its last complete file when the same command
     is given again. Fine-tune the small network afterwards, with the original one as teacher.
     """
     amounts = {"macs": macs, "params": params, "latency": latency, "prune_rate": prune_rate}
