@@ -83,7 +83,7 @@ def rows_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
     for values in _rows(caller, dataset):
         if len(values) < 2:
             raise TypeError(f"{_said(caller)} needs batches of the network's inputs and the label, but got one tensor "
-                            f"of shape {tuple(values[0].shape)}.")
+                            f"of shape {tuple(values[0].shape)}; give tuples such as (images, labels).")
         yield values
 
 
