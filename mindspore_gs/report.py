@@ -151,9 +151,9 @@ def compare(before: ChannelGraph, after: ChannelGraph) -> Report:
     for weight, macs in old.items():
         large = before.graph.parameters[weight]
         small = after.graph.parameters.get(weight, (0,) * len(large))
-        axis = before.outputs.get(weight, 0)
-        rows.append(Row(before.cells.get(weight, weight), (small[axis], large[axis]), (prod(small), prod(large)),
-                        (new.get(weight, 0), macs)))
+        axis, each = before.outputs.get(weight, 0), before.repeats(weight)
+        rows.append(Row(before.cells.get(weight, weight), (each * small[axis], each * large[axis]),
+                        (prod(small), prod(large)), (new.get(weight, 0), macs)))
     return Report(tuple(rows), count_parameters(before.graph), count_parameters(after.graph), sum(old.values()),
                   sum(new.values()), tuple(shape for shape, _ in before.inputs),
                   sum(node.op == OPERATOR for node in after.graph.nodes))
