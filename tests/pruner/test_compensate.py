@@ -434,8 +434,10 @@ def test_in_one_call_the_network_stays_and_the_small_one_comes_closer():
 
 def test_scop_repairs_too():
     net = PrunerKfCompressAlgo(input_shape=(1, 3, 8, 8)).apply(randomise(networks.Identity()))
+    with pytest.raises(PruningError, match="cannot be run on a batch"):
+        PrunerFtCompressAlgo(prune_rate=0.4, data=[image(2, 5, 8, 8)], compensate=True).apply(net)
     algorithm = PrunerFtCompressAlgo(prune_rate=0.4, data=BATCHES, compensate=True)
-    algorithm.apply(net)
+    algorithm.apply(net)  # which is a knockoff network still
     assert [(layer.name, layer.target) for layer in algorithm.compensation.layers] == [("b", "stream"),
                                                                                              ("fc", "output")]
     algorithm.convert(net)
