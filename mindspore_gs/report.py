@@ -65,13 +65,13 @@ class Report:
 
     @property
     def macs_ratio(self) -> float:
-        """MACs after over MACs before."""
-        return self.macs_after / self.macs_before
+        """MACs after over MACs before; 1 where no layer has any that are counted."""
+        return self.macs_after / self.macs_before if self.macs_before else 1.0
 
     @property
     def params_ratio(self) -> float:
-        """Parameters after over parameters before."""
-        return self.params_after / self.params_before
+        """Parameters after over parameters before; 1 for a network without any."""
+        return self.params_after / self.params_before if self.params_before else 1.0
 
     def to_json(self) -> str:
         """The report as JSON text."""
