@@ -27,13 +27,13 @@ from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
 from mindspore_gs.masks import MaskedConv2dbn, Masks, masked_groups
 from mindspore_gs.masks.trial import check_trainable, comparing, try_choice, try_out
-from mindspore_gs.pruner.channel import ChannelPruner, free_groups
+from mindspore_gs.pruner.channel import NOT_PRUNED, ChannelPruner, free_groups
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.scop.callback import KfCallback
 from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
 from mindspore_gs.pruner.scop.phase import end_phase, in_phase, phase_of, scales, start_phase
-from mindspore_gs.record import Record, drop_record, has_record, record_of, set_record
+from mindspore_gs.record import Record, drop_record, has_record, record_of, refuse_forms, set_record
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
 
@@ -99,6 +99,7 @@ class PrunerKfCompressAlgo(CompAlgo):
         if has_record(network):
             raise PruningError(f"an algorithm of this package has been applied to this {type(network).__name__} "
                                "already; go on with it, or build a new network.")
+        refuse_forms(type(self).__name__, network, NOT_PRUNED)
         check_finite(network, f"{type(self).__name__}.apply()")
         config = self._config
         graph = trace(network, *(config.input_shape or ()))
