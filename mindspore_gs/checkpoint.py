@@ -14,6 +14,7 @@ from mindspore_gs._checkpoint_file import DamagedError, check_file
 from mindspore_gs._constructor import built_by, check_constructor
 from mindspore_gs._files import checked_path, whole_file
 from mindspore_gs._finite import check_finite, check_finite_values
+from mindspore_gs._precision import say_what_no_file_holds
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import CheckpointError, PlanError, first_line
 from mindspore_gs.record import FORMS, forms_of, has_record, refuse_forms
@@ -155,7 +156,7 @@ def kind_of(values: Iterable[str]) -> str:
 
 
 def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = None) -> Path:
-    """Store a slim network in one file.
+    """Store a slim network in one file, without the mixed precision that it may be under.
 
     Args:
         net: a slim network, as :func:`~mindspore_gs.prune` or an algorithm's ``convert`` returned it, and trained on
@@ -202,6 +203,7 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
             ms.save_checkpoint(entries, str(draft), crc_check=True)
     except Exception as error:
         raise CheckpointError(f"{path} cannot be written: {first_line(error)}") from error
+    say_what_no_file_holds(net, "load_pruned()")
     return path
 
 

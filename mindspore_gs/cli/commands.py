@@ -266,9 +266,9 @@ def export_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, .
     with _one_line():
         shapes = [parse_shape(text) for text in inputs]
         check_data(kind, data)
-        path = Path(out) if out is not None else Path(checkpoint).with_suffix(SUFFIXES[kind])
         with importing_from_here(), redirect_stdout(sys.stderr):
             small = load_pruned(lambda: build(target, arguments), checkpoint)
+            path = Path(out) if out is not None else Path(checkpoint).with_suffix(SUFFIXES[kind])
             shapes = shapes or [shape for shape, _ in trace_deployed(small).inputs]
             batches = None if data is None else data_from(data)
             written = write_file(kind, small, shapes if len(shapes) > 1 else shapes[0], batches, path)

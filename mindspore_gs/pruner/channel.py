@@ -41,6 +41,9 @@ from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import check_equal, inputs_for
 from mindspore_gs.slim.slimming import slice_network
 
+NOT_PRUNED = {"searched": "call convert() of SlbQuantAwareTraining first, or prune before SLB.",
+              "rounded": "prune the float network first, and apply SLB to the small one."}
+
 
 class ChannelPruner(CompAlgo):
     r"""Prune the channels of any network by any criterion.
@@ -296,9 +299,7 @@ class ChannelPruner(CompAlgo):
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
-        refuse_forms(type(self).__name__, network, {
-            "searched": "call convert() of SlbQuantAwareTraining first, or prune before SLB.",
-            "rounded": "prune the float network first, and apply SLB to the small one."})
+        refuse_forms(type(self).__name__, network, NOT_PRUNED)
         check_finite(network, f"{type(self).__name__}.apply()")
         graph = trace(network, *(self._config.input_shape or ()), norms=self._config.norms)
         residual = self._config.residual or "keep"
