@@ -24,6 +24,7 @@ from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.masks.masks import Masks, masked_by_value, masked_values
 from mindspore_gs.masks.steep import check_slopes
+from mindspore_gs.masks.written import check_written
 from mindspore_gs.progress import step
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import as_tensors, check_equal, inputs_for, random_inputs
@@ -89,7 +90,9 @@ def try_choice(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndar
 
 
 def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
-    """Refuse a network that masks would keep from learning: its gradients are no numbers, or weights are constants.
+    """Refuse a network that masks would keep from learning as it did.
+
+    Its gradients are no numbers, it writes into what is masked, or masked weights are constants.
 
     Graph mode takes a weight for a constant that is masked itself, where the ``construct`` of its cell calls that of a
     parent class, or asks for it with ``getattr``: Graph mode looks up both in Python, and finds the product of weight
@@ -106,6 +109,7 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
     check_slopes(net, graph, groups)
     masked = copy_network(net)
     Masks.attach(masked, graph, groups)
+    check_written(masked, graph)
     cells = {path: original_class(get_cell(masked, path)) for path in masked_by_value(masked)}
     found = {path: kind.__name__ for path, kind in cells.items()
              if calls_super("construct", vars(kind).get("construct"))}
