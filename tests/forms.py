@@ -184,6 +184,12 @@ class Pooled(nn.Cell):
             spread = ops.sqrt((x * x).mean((2, 3)))
         elif self.how == "power":
             spread = ops.pow(x.var((2, 3)), 0.5)
+        elif self.how == "hypotenuse":
+            spread = ops.hypot(x, ops.relu(x)).mean((2, 3))
+        elif self.how == "angle":
+            spread = (x * ops.atan2(x, ops.relu(x))).mean((2, 3))
+        elif self.how == "running product":
+            spread = ops.cumprod(x.mean(3), 2).mean(2)
         elif self.how == "safe":
             spread = ops.sqrt(x.var((2, 3)) + 1e-5) - 1e-5 ** 0.5
         else:
