@@ -2,7 +2,7 @@
 
 import mindspore as ms
 import numpy as np
-from mindspore import mint, nn, ops
+from mindspore import Parameter, Tensor, mint, nn, ops
 
 from tests.networks import Between, conv3
 
@@ -81,6 +81,18 @@ class Expanded(Between):
         if self.how == "added":
             return x + gate.expand_as(x)
         return ops.cat((x, gate.expand_as(x)), 1)
+
+
+class ExpandedNumber(Between):
+    """A parameter without axes that is written out for each entry (AECR-Net)."""
+
+    def __init__(self):
+        super().__init__()
+        self.share = Parameter(Tensor(0.3, ms.float32), name="share")
+
+    def between(self, x):
+        x, share = ops.relu(x), ops.sigmoid(self.share)
+        return x * share.expand_as(x) + ops.tanh(x) * (1 - share.expand_as(x))
 
 
 class ReadFromTheRight(nn.Cell):
