@@ -25,6 +25,13 @@ def names_in_methods(cell: nn.Cell) -> frozenset[str]:
     return frozenset().union(*map(names_in, _methods(type(cell))))
 
 
+def stored_in_methods(cell: nn.Cell) -> frozenset[str]:
+    """The names of attributes that a cell's methods give a value to, as in ``self.mean = 0.9 * self.mean``."""
+    codes = [code for code in map(_code_of, _methods(type(cell))) if code is not None]
+    return frozenset(step.argval for code in codes for step in dis.get_instructions(code)
+                     if step.opname == "STORE_ATTR")
+
+
 def compares_sizes(cell: nn.Cell) -> bool:
     """Whether a method of the user's asks for sizes and compares something: other widths may take another way there."""
     kind: Any = type(cell)

@@ -2,7 +2,7 @@
 
 from mindspore import nn
 
-from mindspore_gs._cells import constructor_names, get_cell, names_in_methods
+from mindspore_gs._cells import constructor_names, get_cell, names_in_methods, stored_in_methods
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph
 from mindspore_gs.masks.cells import MaskedParameters, unmasked
@@ -13,6 +13,8 @@ _METHODS = frozenset({"set_data", "assign_value"})
 
 def check_written(masked: nn.Cell, graph: ChannelGraph) -> None:
     """Refuse a network that writes into what is masked: it would write into the product with the mask, which is lost.
+
+    Giving the attribute a value, as in ``self.mean = 0.9 * self.mean``, is no matter: that reaches the parameter.
 
     Args:
         masked: the network with its masks.
@@ -38,9 +40,10 @@ def _written(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
     found = set()
     for site in record_of(masked).masks:
         cell = get_cell(masked, site.path)
-        code = names_in_methods(cell)
+        code, stored = names_in_methods(cell), stored_in_methods(cell)
         for attribute in site.raw if site.mixin is MaskedParameters else ():
             name = names[cell.__dict__[unmasked(attribute)].name]
-            if name in graph.written or (code & _METHODS and attribute in code):
+            by_operator = name in graph.written and attribute not in stored
+            if by_operator or (code & _METHODS and attribute in code):
                 found.add(name)
     return sorted(found)

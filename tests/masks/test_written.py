@@ -35,6 +35,16 @@ class CentredByMethod(Centred):
         return self.head(x - self.mean)
 
 
+class CentredByAttribute(Centred):
+    """The same with a value for the attribute."""
+
+    def construct(self, x):
+        x = ops.relu(self.conv(x)).mean((2, 3))
+        if self.training:
+            self.mean = 0.5 * self.mean + 0.5 * ops.stop_gradient(x).mean(0)
+        return self.head(x - self.mean)
+
+
 class SpectralNorm(nn.Cell):
     """Its second layer is divided by its spectral norm, for which it follows two vectors of one column."""
 
@@ -65,6 +75,23 @@ def test_masks_that_would_lose_what_is_written_are_refused(kind):
         ChannelPruner(prune_rate=0.5, input_shape=(2, 3, 8, 8)).apply(net)
     assert type(net) is kind
     assert prune(net, prune_rate=0.5, inputs=(2, 3, 8, 8)).mean.shape[0] == 4
+
+
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE])
+def test_the_value_of_an_attribute_reaches_a_masked_parameter(mode):
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=(2, 3, 8, 8))
+    masked = pruner.apply(CentredByAttribute())
+    small = pruner.convert(masked)
+    ms.set_context(mode=mode)
+    x = Tensor(np.random.default_rng(1).standard_normal((2, 3, 8, 8)), ms.float32)
+    for net in (masked, small):
+        net.set_train(True)(x)
+    stays = masked.conv.weight.asnumpy().any((1, 2, 3))
+    raw = {parameter.name: parameter.asnumpy() for parameter in masked.get_parameters()}["mean"]
+    assert np.abs(raw[stays] - 1).max() > 0.1 and np.allclose(raw[stays], small.mean.asnumpy(), atol=1e-6)
+    assert relative_difference(small.set_train(False)(x), masked.set_train(False)(x)) < 1e-6
+    ms.set_context(mode=ms.PYNATIVE_MODE)
 
 
 def test_a_single_channel_that_is_written_needs_no_mask():
