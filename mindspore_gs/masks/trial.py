@@ -17,12 +17,12 @@ from mindspore_gs._cells import (
     names_in_methods,
     same_values,
 )
-from mindspore_gs._mixin import calls_super, original_class
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.masks.masks import Masks, masked_by_value, masked_values
+from mindspore_gs.masks.parents import check_parents
 from mindspore_gs.masks.steep import check_slopes
 from mindspore_gs.masks.written import check_written
 from mindspore_gs.progress import step
@@ -94,9 +94,9 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
 
     Its gradients are no numbers, it writes into what is masked, or masked weights are constants.
 
-    Graph mode takes a weight for a constant that is masked itself, where the ``construct`` of its cell calls that of a
-    parent class, or asks for it with ``getattr``: Graph mode looks up both in Python, and finds the product of weight
-    and mask as a number.
+    Graph mode takes a weight for a constant that is masked itself, where a method of its cell calls that of a parent
+    class, or asks for it with ``getattr``: Graph mode looks up both in Python, and finds the product of weight and mask
+    as a number.
 
     Args:
         net: the network in its original form; it stays as it is.
@@ -110,16 +110,7 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
     masked = copy_network(net)
     Masks.attach(masked, graph, groups)
     check_written(masked, graph)
-    cells = {path: original_class(get_cell(masked, path)) for path in masked_by_value(masked)}
-    found = {path: kind.__name__ for path, kind in cells.items()
-             if calls_super("construct", vars(kind).get("construct"))}
-    if found:
-        path, kind = next(iter(found.items()))
-        raise PruningError(
-            f"{type(net).__name__} cannot be trained with masks: the construct of {kind} ({path!r}) calls that of its "
-            "parent class, and Graph mode takes a masked weight that is read there for a constant. Add "
-            f"{', '.join(map(repr, found))} to 'ignore', or write into the construct of {kind} what its parent "
-            "computes, or remove the channels without training in between: prune(net, ...).")
+    check_parents(masked)
     asked = _asked_by_name(masked, graph)
     if asked:
         raise PruningError(
