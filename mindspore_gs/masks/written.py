@@ -29,9 +29,9 @@ def check_written(masked: nn.Cell, graph: ChannelGraph) -> None:
                          if any(part.parameter in found for part in graph.silencers(group))})
         raise PruningError(
             f"{type(pruned_network(masked)).__name__} cannot be trained with masks: it writes into "
-            f"{', '.join(map(repr, found))} while it runs, and what is written into a masked parameter is lost. Add "
-            f"{', '.join(map(repr, layers))} to 'ignore', or remove the channels without training in between: "
-            "prune(net, ...).")
+            f"{', '.join(map(repr, found))} while it runs, and what is written into a masked parameter is lost. "
+            f"Write self.name = value, which reaches it, or add {', '.join(map(repr, layers))} to 'ignore', or remove "
+            "the channels without training in between: prune(net, ...).")
 
 
 def _written(masked: nn.Cell, graph: ChannelGraph) -> list[str]:

@@ -71,7 +71,7 @@ class SpectralNorm(nn.Cell):
 def test_masks_that_would_lose_what_is_written_are_refused(kind):
     ms.set_context(mode=ms.PYNATIVE_MODE)
     net = kind()
-    with pytest.raises(PruningError, match=r"writes into 'mean' while it runs.*Add 'conv' to 'ignore'.*prune\(net"):
+    with pytest.raises(PruningError, match=r"writes into 'mean' while it runs.*add 'conv' to 'ignore'.*prune\(net"):
         ChannelPruner(prune_rate=0.5, input_shape=(2, 3, 8, 8)).apply(net)
     assert type(net) is kind
     assert prune(net, prune_rate=0.5, inputs=(2, 3, 8, 8)).mean.shape[0] == 4
