@@ -13,6 +13,7 @@ from mindspore_gs._cells import (
     copy_network,
     evaluating,
     get_cell,
+    hands_itself_on,
     in_mode,
     names_in_methods,
     same_values,
@@ -115,18 +116,19 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
     if asked:
         raise PruningError(
             f"{type(net).__name__} cannot be trained with masks: its code asks for {', '.join(map(repr, asked))} with "
-            "getattr(), and Graph mode takes a masked weight that is read so for a constant. Write self.name instead, "
-            "or keep the weights in a ParameterTuple, or add them to 'ignore', or remove the channels without training "
-            "in between: prune(net, ...).")
+            "getattr(), or hands self on as a whole, as in f(self, x), and Graph mode takes a masked weight that is "
+            "read so for a constant. Write self.name instead, or keep the weights in a ParameterTuple, or add them to "
+            "'ignore', or remove the channels without training in between: prune(net, ...).")
 
 
 def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
-    """The masked parameters that are constants in Graph mode, as ``getattr(self, f"w{k}")`` makes them.
+    """The masked parameters that are constants in Graph mode, as ``getattr(self, f"w{k}")`` and ``f(self)`` make them.
 
     They are not in the file that MindSpore exports. Only a cell that asks so and has such parameters costs this export;
-    of other cells Graph mode reads them by name as they are.
+    of other cells Graph mode reads them by name as they are. So does one that hands itself on.
     """
-    if not any("getattr" in names_in_methods(get_cell(masked, path)) for path in masked_by_value(masked)):
+    asks = any("getattr" in names_in_methods(get_cell(masked, path)) for path in masked_by_value(masked))
+    if not asks and not any(hands_itself_on(cell) for _, cell in masked.cells_and_names()):
         return []
     read = {name for node in graph.graph.nodes for name in node.inputs}
     names = constructor_names(masked)

@@ -78,6 +78,26 @@ class ProjectsTwice(Projects):
         return super().project(x) * 2
 
 
+def convolved(cell, x):
+    return ops.conv2d(x, cell.weight)
+
+
+class HandsItselfOn(Projects):
+    def construct(self, x):
+        return convolved(self, x)
+
+
+class HandsALayerOn(nn.Cell):
+    """Graph mode reads the weight of a layer that is handed on as it is."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        self.layer = nn.Conv2d(*sizes)
+
+    def construct(self, x):
+        return convolved(self.layer, x)
+
+
 class Direct(nn.Conv2d):
     def construct(self, x):
         return super().construct(x)
@@ -151,6 +171,14 @@ def test_masked_weights_that_are_asked_for_by_name_are_refused_before_training_a
     with pytest.raises(PruningError, match=r"asks for 'w0' with getattr\(\).*Write self.name instead"):
         ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(net)
     assert prune(net, prune_rate=0.5, inputs=SHAPE).w0.shape[0] == 3
+
+
+def test_a_cell_that_hands_itself_on_is_refused_and_a_layer_may_be_handed_on():
+    with pytest.raises(PruningError, match=r"asks for 'a.weight' with getattr\(\), or hands self on"):
+        ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(OwnLayers(kind=HandsItselfOn)))
+    ms.set_context(mode=ms.GRAPH_MODE)
+    masked = ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(OwnLayers(kind=HandsALayerOn)))
+    assert gradients(masked.set_train(True), image(2, 3, 8, 8))["a.layer.weight"] > 0
 
 
 def test_layers_that_are_asked_for_by_name_are_masked():
