@@ -10,7 +10,6 @@ import pytest
 
 # What takes five seconds and more on a quiet machine, by the beginning of its name.
 LONG = (
-    "tests/masks/test_written.py",
     "tests/examples/test_golden_stick_scop.py::test_a_mistake_is_one_line",
     "tests/pruner/test_knockoff_training.py::test_no_warning_where_scales_move",
     "tests/slim/test_keep_dense.py::test_each_dense_layer_loses_channels_by_itself",
