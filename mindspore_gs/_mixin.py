@@ -76,8 +76,7 @@ class _Recipe:
         comes behind the first class of that name; with a mixin that is the mixin, and the methods call each other
         without end. So what such a method overrides comes right behind the object's class.
         """
-        overridden = {name: _inherited(self.base, name) for name, value in vars(self.base).items()
-                      if calls_super(name, value) and _inherited(self.base, name) is not None}
+        overridden = asked_of_parents(self.base)
         if not overridden:
             return made
         first = {name: next(vars(kind)[name] for kind in made.__mro__ if name in vars(kind)) for name in overridden}
@@ -169,6 +168,17 @@ def is_mindspores(cell: nn.Cell) -> bool:
 def calls_super(name: str, value: Any) -> bool:
     """Whether this is a method, other than Python's own such as ``__init__``, in whose code ``super`` occurs."""
     return "super" in names_in(value) and not name.startswith("__")
+
+
+def asked_of_parents(kind: type) -> dict[str, Any]:
+    """The methods of parents that a class overrides, and that its own methods may call through ``super()``.
+
+    They are those in whose code ``super`` occurs, and whatever else their code mentions.
+    """
+    callers = {name: value for name, value in vars(kind).items() if calls_super(name, value)}
+    asked = callers.keys() | {each for value in callers.values() for each in names_in(value)}
+    found = {name: _inherited(kind, name) for name in vars(kind) if name in asked}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _inherited(kind: type, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 import mindspore as ms
 import numpy as np
-from mindspore import mint, nn, ops
+from mindspore import Parameter, Tensor, mint, nn, ops
 
 from tests.networks import Between, conv3
 
@@ -81,6 +81,18 @@ class Expanded(Between):
         if self.how == "added":
             return x + gate.expand_as(x)
         return ops.cat((x, gate.expand_as(x)), 1)
+
+
+class ExpandedNumber(Between):
+    """A parameter without axes that is written out for each entry (AECR-Net)."""
+
+    def __init__(self):
+        super().__init__()
+        self.share = Parameter(Tensor(0.3, ms.float32), name="share")
+
+    def between(self, x):
+        x, share = ops.relu(x), ops.sigmoid(self.share)
+        return x * share.expand_as(x) + ops.tanh(x) * (1 - share.expand_as(x))
 
 
 class ReadFromTheRight(nn.Cell):
@@ -184,6 +196,12 @@ class Pooled(nn.Cell):
             spread = ops.sqrt((x * x).mean((2, 3)))
         elif self.how == "power":
             spread = ops.pow(x.var((2, 3)), 0.5)
+        elif self.how == "hypotenuse":
+            spread = ops.hypot(x, ops.relu(x)).mean((2, 3))
+        elif self.how == "angle":
+            spread = (x * ops.atan2(x, ops.relu(x))).mean((2, 3))
+        elif self.how == "running product":
+            spread = ops.cumprod(x.mean(3), 2).mean(2)
         elif self.how == "safe":
             spread = ops.sqrt(x.var((2, 3)) + 1e-5) - 1e-5 ** 0.5
         else:

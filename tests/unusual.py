@@ -338,3 +338,25 @@ class NamedInTraining(nn.Cell):
         if self.training:
             return Seen(features=self.aux(x), scores=self.head(x))
         return self.head(x)
+
+
+class Energy(nn.Cell):
+    """One number for each point."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.narrow = nn.Dense(6, 8), nn.Dense(8, 1)
+
+    def construct(self, x):
+        return self.narrow(ops.tanh(self.wide(x))).sum()
+
+
+class Force(nn.Cell):
+    """The gradient of an energy, as potentials of molecules have it."""
+
+    def __init__(self):
+        super().__init__()
+        self.energy, self.gradient = Energy(), ops.GradOperation()
+
+    def construct(self, x):
+        return self.gradient(self.energy)(x)

@@ -11,6 +11,7 @@ from mindspore import nn
 _SIZES = frozenset({"shape", "size", "dim", "channels", "in_channels", "out_channels", "num_features"})
 _CHOICES = frozenset({"min", "max"})
 _COMPARISONS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
+_OF_SELF = frozenset({"LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR"})
 _OPERANDS = 6  # the most instructions that one comparison is away from the names in it: x.shape[1] == self.channels
 
 
@@ -23,6 +24,26 @@ def names_in(value: Any) -> frozenset[str]:
 def names_in_methods(cell: nn.Cell) -> frozenset[str]:
     """The names in the code of a cell's methods, but for ``__init__`` and what MindSpore and this package put there."""
     return frozenset().union(*map(names_in, _methods(type(cell))))
+
+
+def hands_itself_on(cell: nn.Cell) -> bool:
+    """Whether a method of the user's uses ``self`` as a whole, as in ``f(self, x)``, rather than an attribute of it."""
+    kind: Any = type(cell)
+    return any(map(_hands_on, _methods(kind)))
+
+
+def _hands_on(method: Any) -> bool:
+    code = _code_of(method)
+    steps = list(dis.get_instructions(code)) if code is not None and code.co_argcount else []
+    return any(step.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) and step.argval == code.co_varnames[0]
+               and following.opname not in _OF_SELF for step, following in zip(steps, steps[1:]))
+
+
+def stored_in_methods(cell: nn.Cell) -> frozenset[str]:
+    """The names of attributes that a cell's methods give a value to, as in ``self.mean = 0.9 * self.mean``."""
+    codes = [code for code in map(_code_of, _methods(type(cell))) if code is not None]
+    return frozenset(step.argval for code in codes for step in dis.get_instructions(code)
+                     if step.opname == "STORE_ATTR")
 
 
 def compares_sizes(cell: nn.Cell) -> bool:

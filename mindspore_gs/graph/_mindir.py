@@ -98,7 +98,8 @@ def _remedy(error: Exception, runs: bool | None) -> str:
         return ("its 'construct' computes with Python or NumPy what a file cannot hold: use mindspore.ops, such as "
                 "ops.where for a branch, or compute it before the call")
     if "Parameter that wasn't created in nn.Cell" in str(error):
-        return "MindSpore exports parameters that are attributes of a cell or lie in a ParameterTuple, but in no list"
+        return ("MindSpore exports parameters that are attributes of a cell or lie in a ParameterTuple, but in no list"
+                ", and the cells of a CellList or CellDict")
     if runs:
         return "the network runs with them in PyNative mode, so change what Graph mode does not take in its code"
     return ("" if runs is None else "it does not run with them either: ") + "pass inputs that the network takes"

@@ -24,6 +24,8 @@ class Blocked(Enum):
                        "parameter, holds several layers' weights, or is the left factor")
     UNSEEN = "the layer's output goes into code that MindIR does not show, such as a head that is thrown away"
     CONTROL_FLOW = "data decides what the network computes from it (if, while)"
+    GRADIENT = ("the network computes a gradient of its own layers there; prune the part that it differentiates by "
+                "itself, as in prune(net.part, ...)")
     FIXED_OPERAND = "the operator gives each entry a meaning of its own (a coordinate, an index, a box)"
     FIXED_BY_CODE = "the number of channels is written into the network's code"
     RESIDUAL_STREAM = "a residual stream carries the channel, and keeps its width when residual='inner'"

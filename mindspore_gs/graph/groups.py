@@ -17,7 +17,7 @@ from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import SHOWN, Graph, Node, verify
 from mindspore_gs.graph.layer_norms import recomputable
-from mindspore_gs.graph.operators import DENSE, TRANSPOSED
+from mindspore_gs.graph.operators import DENSE, TRANSPOSED, WRITES
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Reading, Resize, Site
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
@@ -209,10 +209,19 @@ class ChannelGraph:
         """The slices that a mask must silence so that the channels of a group are zero.
 
         They are what makes the channels or shifts them. In front of a BatchNorm that is masked itself, and that alone
-        reads what the layer makes, the layer needs no mask.
+        reads what the layer makes, the layer needs no mask. Neither does a single channel, which always stays, where
+        the network writes into what makes it.
         """
         made = set(self.outputs.items()) | self.shifts
-        return tuple(s for s in group.slices if (s.parameter, s.axis) in made and s.parameter not in self._finished)
+        found = tuple(s for s in group.slices if (s.parameter, s.axis) in made and s.parameter not in self._finished)
+        alone = group.size == 1 and any(part.parameter in self.written for part in found)
+        return () if alone else found
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """The parameters that the network itself writes into while it runs, such as running means of its own."""
+        return frozenset(node.inputs[0] for graph in (self.graph, *self.others) for node in graph.nodes
+                         if node.op in WRITES and node.inputs[0] in graph.parameters)
 
     @cached_property
     def _finished(self) -> frozenset[str]:

@@ -156,7 +156,7 @@ class Masks:
             if not all((vote == votes[0]).all() for vote in votes):
                 raise PlanError(f"the masks of {', '.join(group.members)} differ, but these layers share their "
                                 "channels; the checkpoint was made with another 'residual' policy.")
-            found[group] = votes[0]
+            found[group] = votes[0] if votes else np.ones(group.size, bool)
         return found
 
     def detached(self) -> nn.Cell:

@@ -1,4 +1,4 @@
-"""Functions without a finite slope at zero, such as a square root: they make a masked channel's gradient NaN."""
+"""Functions without a finite slope at zero, such as roots and angles: they make a masked channel's gradient NaN."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -13,17 +13,19 @@ from mindspore_gs._cells import (
     copy_network,
     evaluating,
     get_cell,
+    hands_itself_on,
     in_mode,
     names_in_methods,
     same_values,
 )
-from mindspore_gs._mixin import calls_super, original_class
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.graph import ChannelGraph, Group
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.masks.masks import Masks, masked_by_value, masked_values
+from mindspore_gs.masks.parents import check_parents
 from mindspore_gs.masks.steep import check_slopes
+from mindspore_gs.masks.written import check_written
 from mindspore_gs.progress import step
 from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.check import as_tensors, check_equal, inputs_for, random_inputs
@@ -89,11 +91,13 @@ def try_choice(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndar
 
 
 def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
-    """Refuse a network that masks would keep from learning: its gradients are no numbers, or weights are constants.
+    """Refuse a network that masks would keep from learning as it did.
 
-    Graph mode takes a weight for a constant that is masked itself, where the ``construct`` of its cell calls that of a
-    parent class, or asks for it with ``getattr``: Graph mode looks up both in Python, and finds the product of weight
-    and mask as a number.
+    Its gradients are no numbers, it writes into what is masked, or masked weights are constants.
+
+    Graph mode takes a weight for a constant that is masked itself, where a method of its cell calls that of a parent
+    class, or asks for it with ``getattr``: Graph mode looks up both in Python, and finds the product of weight and mask
+    as a number.
 
     Args:
         net: the network in its original form; it stays as it is.
@@ -106,32 +110,25 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
     check_slopes(net, graph, groups)
     masked = copy_network(net)
     Masks.attach(masked, graph, groups)
-    cells = {path: original_class(get_cell(masked, path)) for path in masked_by_value(masked)}
-    found = {path: kind.__name__ for path, kind in cells.items()
-             if calls_super("construct", vars(kind).get("construct"))}
-    if found:
-        path, kind = next(iter(found.items()))
-        raise PruningError(
-            f"{type(net).__name__} cannot be trained with masks: the construct of {kind} ({path!r}) calls that of its "
-            "parent class, and Graph mode takes a masked weight that is read there for a constant. Add "
-            f"{', '.join(map(repr, found))} to 'ignore', or write into the construct of {kind} what its parent "
-            "computes, or remove the channels without training in between: prune(net, ...).")
+    check_written(masked, graph)
+    check_parents(masked)
     asked = _asked_by_name(masked, graph)
     if asked:
         raise PruningError(
             f"{type(net).__name__} cannot be trained with masks: its code asks for {', '.join(map(repr, asked))} with "
-            "getattr(), and Graph mode takes a masked weight that is read so for a constant. Write self.name instead, "
-            "or keep the weights in a ParameterTuple, or add them to 'ignore', or remove the channels without training "
-            "in between: prune(net, ...).")
+            "getattr(), or hands self on as a whole, as in f(self, x), and Graph mode takes a masked weight that is "
+            "read so for a constant. Write self.name instead, or keep the weights in a ParameterTuple, or add them to "
+            "'ignore', or remove the channels without training in between: prune(net, ...).")
 
 
 def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
-    """The masked parameters that are constants in Graph mode, as ``getattr(self, f"w{k}")`` makes them.
+    """The masked parameters that are constants in Graph mode, as ``getattr(self, f"w{k}")`` and ``f(self)`` make them.
 
     They are not in the file that MindSpore exports. Only a cell that asks so and has such parameters costs this export;
-    of other cells Graph mode reads them by name as they are.
+    of other cells Graph mode reads them by name as they are. So does one that hands itself on.
     """
-    if not any("getattr" in names_in_methods(get_cell(masked, path)) for path in masked_by_value(masked)):
+    asks = any("getattr" in names_in_methods(get_cell(masked, path)) for path in masked_by_value(masked))
+    if not asks and not any(hands_itself_on(cell) for _, cell in masked.cells_and_names()):
         return []
     read = {name for node in graph.graph.nodes for name in node.inputs}
     names = constructor_names(masked)

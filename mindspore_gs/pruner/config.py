@@ -115,9 +115,18 @@ def input_shape(owner: str, name: str, value: Any) -> tuple[Any, ...] | None:
         shape = isinstance(part, (list, tuple)) and part and all(_is_size(n) for n in part)
         if not shape and not isinstance(part, ms.Tensor):
             raise ValueError(f"For '{owner}', the '{name}' must be a shape such as (1, 3, 32, 32), a tensor, or a list "
-                             f"of these for several inputs, but got {value!r:.200}.")
+                             f"of these for several inputs, but got {value!r:.200}.{_inside(part)}")
         found.append(part if isinstance(part, ms.Tensor) else tuple(int(n) for n in part))
     return tuple(found)
+
+
+def _inside(part: Any) -> str:
+    """What to do about an input that is made of tensors."""
+    parts = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ()
+    if not any(isinstance(each, ms.Tensor) for each in parts):
+        return ""
+    return (" A network that takes a dict or a tuple of tensors is pruned inside a cell whose construct takes the "
+            "tensors and puts them together.")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 import mindspore as ms
 import pytest
+from mindspore import ops
 
+from mindspore_gs import prune
+from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
 from tests import unusual
 from tests.by_hand import assert_same, reasons, silence, slim_by_group
@@ -24,6 +27,14 @@ def number(value):
 ])
 def test_both_branches_count(build, expected, mode):
     assert reasons(build, SHAPE, number(1)) == expected
+
+
+def test_a_network_that_differentiates_itself_is_pruned_by_its_parts():
+    net = unusual.Force()
+    with pytest.raises(PruningError, match=r"GRADIENT at TanhGrad.*prune the part that it differentiates by itself"):
+        prune(net, prune_rate=0.5, inputs=(2, 6))
+    net.energy = prune(net.energy, prune_rate=0.5, inputs=(2, 6))
+    assert net.energy.wide.weight.shape == (4, 6) and net(ops.ones((2, 6))).shape == (2, 6)
 
 
 @pytest.mark.parametrize("limit", [-1, 1])

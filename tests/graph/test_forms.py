@@ -14,7 +14,7 @@ SHAPE = (1, 3, 8, 8)
 
 
 @pytest.mark.parametrize("build", [forms.Permuted, forms.Extreme, forms.Thresholded, forms.Noisy,
-                                   forms.OnTheSphere])
+                                   forms.OnTheSphere, forms.ExpandedNumber])
 def test_each_channel_by_itself(build):
     assert_each_by_itself(build, SHAPE)
 

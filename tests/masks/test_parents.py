@@ -3,7 +3,7 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import nn
+from mindspore import nn, ops
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
 from mindspore_gs.errors import PruningError
@@ -49,15 +49,64 @@ class OwnConvolution(nn.Conv2d):
         return super().construct(x) * 2
 
 
+class ByAHelper(nn.Conv2d):
+    """Another method than construct calls the parent's construct."""
+
+    def twice(self, x):
+        return super(ByAHelper, self).construct(x) * 2
+
+    def construct(self, x):
+        return self.twice(x)
+
+
+class Projects(nn.Cell):
+    def __init__(self, inputs, outputs, kernel):
+        super().__init__()
+        self.weight = nn.Conv2d(inputs, outputs, kernel).weight
+
+    def project(self, x):
+        return ops.conv2d(x, self.weight)
+
+    def construct(self, x):
+        return self.project(x)
+
+
+class ProjectsTwice(Projects):
+    """What construct calls calls the parent's."""
+
+    def project(self, x):
+        return super().project(x) * 2
+
+
+def convolved(cell, x):
+    return ops.conv2d(x, cell.weight)
+
+
+class HandsItselfOn(Projects):
+    def construct(self, x):
+        return convolved(self, x)
+
+
+class HandsALayerOn(nn.Cell):
+    """Graph mode reads the weight of a layer that is handed on as it is."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        self.layer = nn.Conv2d(*sizes)
+
+    def construct(self, x):
+        return convolved(self.layer, x)
+
+
 class Direct(nn.Conv2d):
     def construct(self, x):
         return super().construct(x)
 
 
 class OwnLayers(nn.Cell):
-    def __init__(self, norm=False):
+    def __init__(self, norm=False, kind=OwnConvolution):
         super().__init__()
-        self.a, self.norm = (Direct(3, 8, 3), nn.BatchNorm2d(8)) if norm else (OwnConvolution(3, 8, 3), nn.ReLU())
+        self.a, self.norm = (Direct(3, 8, 3), nn.BatchNorm2d(8)) if norm else (kind(3, 8, 3), nn.ReLU())
         self.b = nn.Conv2d(8, 4, 3)
 
     def construct(self, x):
@@ -107,10 +156,12 @@ def test_a_layer_whose_mask_is_in_its_batch_norm_trains(mode):
     assert gradients(masked.set_train(True), image(2, 3, 8, 8))["a.weight"] > 0
 
 
-def test_a_masked_weight_that_a_parent_reads_is_refused_before_training_and_pruned_without():
-    net = randomise(OwnLayers())
-    with pytest.raises(PruningError, match=r"the construct of OwnConvolution \('a'\) calls that of its .*Add 'a' "
-                                           "to 'ignore'"):
+@pytest.mark.parametrize("kind, method", [(OwnConvolution, "construct"), (ByAHelper, "construct"),
+                                          (ProjectsTwice, "project")])
+def test_a_masked_weight_that_a_parent_reads_is_refused_before_training_and_pruned_without(kind, method):
+    net = randomise(OwnLayers(kind=kind))
+    with pytest.raises(PruningError, match=rf"{kind.__name__} \('a'\) calls the {method} of its parent .*Add 'a' to "
+                                           "'ignore'"):
         ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(net)
     assert prune(net, prune_rate=0.5, inputs=SHAPE).a.weight.shape[0] == 4
 
@@ -120,6 +171,14 @@ def test_masked_weights_that_are_asked_for_by_name_are_refused_before_training_a
     with pytest.raises(PruningError, match=r"asks for 'w0' with getattr\(\).*Write self.name instead"):
         ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(net)
     assert prune(net, prune_rate=0.5, inputs=SHAPE).w0.shape[0] == 3
+
+
+def test_a_cell_that_hands_itself_on_is_refused_and_a_layer_may_be_handed_on():
+    with pytest.raises(PruningError, match=r"asks for 'a.weight' with getattr\(\), or hands self on"):
+        ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(OwnLayers(kind=HandsItselfOn)))
+    ms.set_context(mode=ms.GRAPH_MODE)
+    masked = ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(OwnLayers(kind=HandsALayerOn)))
+    assert gradients(masked.set_train(True), image(2, 3, 8, 8))["a.layer.weight"] > 0
 
 
 def test_layers_that_are_asked_for_by_name_are_masked():

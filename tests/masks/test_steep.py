@@ -11,7 +11,7 @@ from tests.helpers import randomise
 SHAPE = (2, 3, 8, 8)
 
 
-@pytest.mark.parametrize("how", ["std", "root", "power"])
+@pytest.mark.parametrize("how", ["std", "root", "power", "hypotenuse", "angle", "running product"])
 def test_a_root_of_masked_channels_is_refused_for_training(how):
     """One step would make all weights in front of it NaN."""
     with pytest.raises(PruningError, match="no finite slope at zero.*add 'conv' to 'ignore'"):

@@ -8,6 +8,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import NONE, compress
 from mindspore_gs.graph.ir import SHOWN, Node
+from mindspore_gs.graph.operators import WRITES
 from mindspore_gs.graph.questions import TOGETHER
 from mindspore_gs.graph.rules.elementwise import elementwise
 from mindspore_gs.graph.rules.registry import channel_rule, refused
@@ -62,7 +63,7 @@ def _shown(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return channels.plain(node)
 
 
-@channel_rule("Assign", "AssignAdd", "AssignSub", "InplaceCopy", weights=True)
+@channel_rule(*WRITES, weights=True)
 def _assign(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """A parameter is written: its entries go with the channels of what is written there."""
     return elementwise(node, flows[:2], channels)[0]

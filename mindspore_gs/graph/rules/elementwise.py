@@ -72,6 +72,8 @@ def _is_zero(flow: Flow) -> bool:
 @channel_rule("SquaredDifference", "Hypot", weights=True)
 def _distance(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where both operands are."""
+    if node.op == "Hypot":
+        channels.note_steep(flows[0], node)
     result, parts = elementwise(node, flows[:2], channels)
     return zero_where_all(result, flows[:2], parts, channels)
 
@@ -146,6 +148,8 @@ def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
               "LogicalXor", "Atan2", "Heaviside", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar",
               "GreaterEqualScalar", "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    if node.op == "Atan2":
+        channels.note_steep(flows[0], node)
     return elementwise(node, flows, channels)[0]
 
 

@@ -344,7 +344,7 @@ def _one_entry(node: Node, x: Flow, channels: Channels) -> Flow:
 def _broadcast(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """A tensor that is one channel as a whole, and is repeated, leaves what it meets apart (see elementwise)."""
     x = flows[0]
-    if x.ids.size == 1 and x.shape != node.shape[len(node.shape) - len(x.shape):]:
+    if x.ids.size == 1 and (not x.shape or x.shape != node.shape[len(node.shape) - len(x.shape):]):
         return _one_entry(node, x, channels)
     given = flows[1].constant if len(flows) > 1 and isinstance(flows[1].constant, tuple) else ()
     axes = range(len(given) - x.ids.ndim, len(given))

@@ -12,6 +12,7 @@ from mindspore_gs.graph.ir import Node
 Rule = Callable[[Node, list[Any], Channels], Any]
 _RULES: dict[str, Rule] = {}
 _TAKES_WEIGHTS: set[str] = set()
+_GRADIENTS = "Gradients/"  # MindSpore's scope of what belongs to a backward pass
 
 
 def channel_rule(*operators: str, weights: bool = False) -> Callable[[Rule], Rule]:
@@ -45,7 +46,8 @@ def apply_rule(node: Node, flows: list[Any], channels: Channels) -> Any:
 
 def unknown(node: Node, flows: list[Any], channels: Channels) -> Any:
     """Block what arrives at an operator that no rule describes."""
-    return refused(node, flows, Blocked.UNKNOWN_OPERATOR, channels)
+    reason = Blocked.GRADIENT if node.scope.startswith(_GRADIENTS) else Blocked.UNKNOWN_OPERATOR
+    return refused(node, flows, reason, channels)
 
 
 def refused(node: Node, flows: list[Any], reason: Blocked, channels: Channels) -> Any:

@@ -108,7 +108,7 @@ def _reduced(node: Node, x: Flow, axes: set[int], shape: tuple[int, ...], sums: 
         else:
             channels.refuse(x, Blocked.MIXES_CHANNELS, node)
         return Flow(shape, none_ids(len(shape)), varying=x.varying)
-    if node.op in ("ReduceStd", "Std", "StdMean"):
+    if node.op in ("ReduceStd", "Std", "StdMean", "LpNorm", "LpNormV2", "LinalgVectorNorm"):
         channels.note_steep(x, node)
     kept = len(shape) == len(x.shape)
     ids = x.ids if kept else x.ids.reshape([n for k, n in enumerate(x.ids.shape) if k not in axes])
@@ -153,6 +153,8 @@ def _normalise(node: Node, flows: list[Any], channels: Channels) -> Any:
     if node.op in ("Roll", "TopkExt"):
         given = flows[2].constant if len(flows) > 2 else node.attrs.get("axis")
     result = _along_axes(node, flows[0], -1 if node.op == "TopK" else given, channels)
+    if node.op == "CumProd":
+        channels.note_steep(flows[0], node)
     if node.op not in _KEEP_ZERO:
         return result
     values = result[0] if isinstance(result, tuple) else result
