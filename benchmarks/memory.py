@@ -59,7 +59,9 @@ def _run_mindir(file: Path, shape: tuple[int, ...]) -> None:
     cell = ms.nn.GraphCell(ms.load(str(file)))
     x = ms.ops.zeros(shape, ms.float32)
     for _ in range(RUNS):
-        cell(x).asnumpy()
+        outputs = cell(x)
+        for value in outputs if isinstance(outputs, tuple) else (outputs,):
+            value.asnumpy()
 
 
 def _run_onnx(file: Path, shape: tuple[int, ...]) -> None:
