@@ -37,19 +37,22 @@ def task_of(record: dict) -> str:
 
 def introduction(command: str) -> list[str]:
     """What the columns mean."""
-    return ["Made by `" + command + "`, on mindcv 0.3.0 (10 classes), mindyolo 0.5.0 (5 classes), mindocr 0.5.0, and "
-            "networks after papers of other tasks (`tests/zoo/tasks.py`). Every parameter has a random value. The "
-            'network is traced, `groups(residual="couple")` are formed, a random half of the channels of every free '
-            "group is removed, and three networks get the same two random inputs in Graph mode, float32, on the CPU: "
-            "the full network with these channels at zero (masked), the slim one, and the slim one reloaded from its "
-            "MindIR. Networks that are not mindcv's then go through SCOP with both policies at rate 0.5: knockoffs, "
-            "one training step, masks, the slim network. mindcv's rexnet is missing: its constructor fails on "
-            "MindSpore 2.10.", "",
+    return ["Which networks can be pruned, how much of them, and is the small network right? This page answers for the "
+            "networks of three libraries and of papers. To see the same for a network of yours, call "
+            "[`mindspore-gs inspect`](inspect.md).", "",
+            "It is made by `" + command + "`, on mindcv 0.3.0 (10 classes), mindyolo 0.5.0 (5 classes), mindocr "
+            "0.5.0, and networks after papers of other tasks (`tests/zoo/tasks.py`). Every parameter has a random "
+            "value. A random half of the channels of every free group is removed under the policy `couple`. Then three "
+            "networks get the same two random inputs in Graph mode, float32, on the CPU: the full network with these "
+            "channels at zero (masked), the slim one, and the slim one reloaded from its MindIR. Networks that are not "
+            "mindcv's then go through SCOP with both policies at rate 0.5: knockoffs, one training step, masks, the "
+            "slim network. mindcv's rexnet is missing: its constructor fails on MindSpore 2.10.", "",
             "- **traced**: width of the image, or last axis of the input.",
             "- **prunable**: share of the entries of all trainable parameters that lie in a free group; each of them "
             "goes with some channel that may be removed. For a task it is the mean over its networks.",
-            "- **what holds the rest**: the share of the parameters that each [reason](concepts.md) holds, mean over "
-            "the networks; *no group* are entries that belong to no channel of a layer, such as LayerNorm's.",
+            "- **what holds the rest**: the share of the parameters that each "
+            "[reason](inspect.md#why-channels-have-to-stay) holds, mean over the networks; "
+            "*no group* are entries that belong to no channel of a layer, such as LayerNorm's.",
             "- **parameters**, **MACs**: after / before, with half of every free group removed.",
             "- **masked - slim**, **slim - MindIR**: largest difference of an output over the largest output.",
             "- **SCOP keep, couple**: what came of SCOP with these policies. Where rounding moves an output further "
@@ -59,8 +62,8 @@ def introduction(command: str) -> list[str]:
             "- **commit**: of the package that the row was made with; a plus where it had been changed since. A row "
             "stays until it is made again (`--again`), so older ones may show less than the package can do by now.",
             "- **result**: *equal* (to 1e-4, or to eight times what one rounding of the input moves the masked network "
-            "by); *refused* (the package says that it cannot prune the network); *dull* (equal, but the output depends "
-            "too little on input or channels to prove anything); *WRONG*; *CRASH*.",
+            "by); *refused* (the package says that it cannot prune the network). A network could also be *dull* "
+            "(equal, but the output depends too little on input or channels to prove anything), *WRONG* or *CRASH*.",
             "- **first place** (further down): the operator's cell as MindSpore writes it, its path with the "
             "class of each cell: `Default/conv1-StdConv2d` is the cell `conv1` of class `StdConv2d` in the network."]
 

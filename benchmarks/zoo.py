@@ -31,9 +31,9 @@ from mindspore import nn  # noqa: E402
 
 from benchmarks.randomise import calibrate, randomise, samples  # noqa: E402
 from benchmarks.recipes import Recipe, recipe  # noqa: E402
-from benchmarks.zoo_scop import measure_scop, tensors  # noqa: E402
+from benchmarks.zoo_scop import measure_scop  # noqa: E402
 from mindspore_gs import load_mindir  # noqa: E402
-from mindspore_gs._cells import evaluating  # noqa: E402
+from mindspore_gs._cells import evaluating, tensors_in  # noqa: E402
 from mindspore_gs.errors import PruningError, first_line  # noqa: E402
 from mindspore_gs.graph import ChannelGraph, Group, trace  # noqa: E402
 from mindspore_gs.report import compare  # noqa: E402
@@ -158,7 +158,7 @@ def half(groups: Iterable[Group], seed: int) -> dict[Group, np.ndarray]:
 
 def _run(net: nn.Cell, inputs: Sequence[ms.Tensor]) -> list[np.ndarray]:
     with evaluating(net):
-        return [tensor.asnumpy() for tensor in tensors(net(*inputs))]
+        return [tensor.asnumpy() for tensor in tensors_in(net(*inputs))]
 
 
 def _run_mindir(net: nn.Cell, inputs: Sequence[ms.Tensor], path: Path) -> list[np.ndarray]:

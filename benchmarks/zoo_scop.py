@@ -9,7 +9,7 @@ from mindspore import Tensor, nn
 
 from benchmarks.randomise import calibrate, samples
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
-from mindspore_gs._cells import evaluating
+from mindspore_gs._cells import evaluating, tensors_in
 from mindspore_gs.errors import ParityError, PruningError, first_line
 from mindspore_gs.slim import relative_difference
 from mindspore_gs.slim.check import check_equal
@@ -17,15 +17,6 @@ from mindspore_gs.slim.check import check_equal
 POLICIES = ("keep", "couple")
 RATE = 0.5
 ALLOWED = 1e-4
-
-
-def tensors(output: Any) -> list[Tensor]:
-    """The tensors in nested tuples, lists and dictionaries, in order; numbers and None are left out."""
-    if isinstance(output, dict):
-        return [tensor for value in output.values() for tensor in tensors(value)]
-    if isinstance(output, (tuple, list)):
-        return [tensor for value in output for tensor in tensors(value)]
-    return [output] if isinstance(output, Tensor) else []
 
 
 def measure_scop(build: Callable[[], nn.Cell], shapes: Sequence[tuple[int, ...]], seed: int = 0) -> dict[str, dict]:
@@ -64,7 +55,7 @@ def _one(net: nn.Cell, residual: str, shapes: Sequence[tuple[int, ...]], seed: i
     net = PrunerFtCompressAlgo(prune_rate=RATE).apply(net)
     small = PrunerFtCompressAlgo().convert(net)
     with evaluating(net), evaluating(small):
-        masked, slim = ([t.asnumpy() for t in tensors(each(*batch))] for each in (net, small))
+        masked, slim = ([t.asnumpy() for t in tensors_in(each(*batch))] for each in (net, small))
     record["masked_slim"] = max(relative_difference(a, b) for a, b in zip(slim, masked, strict=True))
     record["status"] = "equal" if record["masked_slim"] <= ALLOWED or _excused(net, small, batch) else "WRONG"
     return record
@@ -84,7 +75,7 @@ def _moved(net: nn.Cell, batch: Sequence[Tensor]) -> int:
     net.set_train(True)
 
     def loss(*inputs: Tensor) -> Tensor:
-        return sum((tensor ** 2).mean() for tensor in tensors(net(*inputs)) if tensor.is_floating_point())
+        return sum((tensor ** 2).mean() for tensor in tensors_in(net(*inputs)) if tensor.is_floating_point())
 
     gradients = ms.grad(loss, grad_position=None, weights=net.trainable_params())(*batch)
     return sum(bool(np.abs(gradient.asnumpy()).max() > 0) for gradient in gradients)

@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import owners_by_name, parameters_by_name
-from mindspore_gs._mixin import original_class
+from mindspore_gs._mixin import is_mindspores
 from mindspore_gs.errors import CheckpointError, PruningError
 from mindspore_gs.norms import batch_norms
 
@@ -54,7 +54,7 @@ def _wrong_numbers(net: nn.Cell, values: Mapping[str, ms.Tensor]) -> Iterator[tu
     parameters = parameters_by_name(net)
     for name, holders in owners_by_name(net).items():
         parameter, cell = parameters[name], holders[0][1]
-        free = not parameter.requires_grad and not original_class(cell).__module__.startswith("mindspore.")
+        free = not parameter.requires_grad and not is_mindspores(cell)
         wrong = _wrong(values[name], id(parameter) in variances, free)
         if wrong:
             yield name, wrong

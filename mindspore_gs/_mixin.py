@@ -161,6 +161,11 @@ def original_class(cell: nn.Cell) -> type:
     return _recipe(cell).base
 
 
+def is_mindspores(cell: nn.Cell) -> bool:
+    """Whether a cell's class, without any mixin, is one of MindSpore's and not the user's own."""
+    return original_class(cell).__module__.startswith("mindspore.")
+
+
 def calls_super(name: str, value: Any) -> bool:
     """Whether this is a method, other than Python's own such as ``__init__``, in whose code ``super`` occurs."""
     return "super" in names_in(value) and not name.startswith("__")

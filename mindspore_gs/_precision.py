@@ -4,6 +4,7 @@
 BatchNorms, a ``construct`` on the network. The only file that knows how.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from mindspore import nn
 from mindspore._c_expression import Cell_, MixedPrecisionType
 
 from mindspore_gs._cells import every_cell, get_cell, replace_everywhere
+
+_log = logging.getLogger("mindspore_gs")
 
 FLAGS = ("fp16", "bf16", "fp32")
 _ON_CELL = (*FLAGS, "mixed_precision_type")
@@ -73,6 +76,26 @@ def restore_by_path(copy: nn.Cell, before: dict[str, dict[str, Any]] | None) -> 
     if before is not None:
         cells = [(cell_inside(copy, path), settings) for path, settings in before.items()]
         restore_precision(copy, Precision(cells, {}, []))
+
+
+def half_precision(net: nn.Cell) -> list[str]:
+    """The half-precision types that mixed precision lets cells of a network compute in."""
+    flags = {"fp16": "Float16", "bf16": "BFloat16"}
+    return [kind for flag, kind in flags.items()
+            if any(getattr(cell, flag, False) for _, cell in net.cells_and_names())]
+
+
+def say_what_no_file_holds(net: nn.Cell, reader: str) -> None:
+    """Warn that a network which is being saved is under mixed precision, and that the one that is read will not be.
+
+    Args:
+        net: the network.
+        reader: the function that reads the file, such as ``"load_pruned()"``.
+    """
+    if half_precision(net) or "amp_strategy" in vars(net):
+        _log.warning("%s computes in half precision, because mixed precision is on. A file holds its numbers and not "
+                     "that: the network that %s returns computes in float32, and so a little differently, until it is "
+                     "given to a Model with the same 'amp_level', or to_float() is called.", type(net).__name__, reader)
 
 
 def casts_in(net: nn.Cell) -> list[nn.Cell]:

@@ -56,8 +56,9 @@ def _own_cell(cell: nn.Cell, groups: int | None) -> None:
 def _sizes(given: dict[str, Any], shape: tuple[int, ...], primitive: Any, groups: int | None) -> dict[str, int]:
     """The numbers of channels of a convolution whose weight begins with ``shape``."""
     changes = {"out_channel": shape[0]}
+    number = given.get("group", 1) if groups is None else groups
     if isinstance(primitive, ops.Conv3DTranspose):
-        changes = {"in_channel": shape[0], "out_channel": shape[1]}
+        changes = {"in_channel": shape[0], "out_channel": shape[1] * number}
     if groups is not None and "group" in given:
         changes["group"] = groups
     return changes
@@ -89,10 +90,11 @@ def _rebuild(cell: Any, kinds: Any, channels: int) -> None:
 
 @_resizes(nn.Conv3dTranspose)
 def _transposed_3d(cell: Any, groups: int | None) -> None:
-    cell.in_channels, cell.out_channels = cell.weight.shape[:2]
+    cell.group = cell.group if groups is None else groups
+    cell.in_channels, cell.out_channels = cell.weight.shape[0], cell.weight.shape[1] * cell.group
     for name, primitive in list(vars(cell).items()):
         if isinstance(primitive, ops.Conv3DTranspose):
-            sizes = {"in_channel": cell.in_channels, "out_channel": cell.out_channels}
+            sizes = {"in_channel": cell.in_channels, "out_channel": cell.out_channels, "group": cell.group}
             setattr(cell, name, type(primitive)(**{**primitive.init_attrs, **sizes}))
 
 

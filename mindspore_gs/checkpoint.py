@@ -14,6 +14,7 @@ from mindspore_gs._checkpoint_file import DamagedError, check_file
 from mindspore_gs._constructor import built_by, check_constructor
 from mindspore_gs._files import checked_path, whole_file
 from mindspore_gs._finite import check_finite, check_finite_values
+from mindspore_gs._precision import say_what_no_file_holds
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import CheckpointError, PlanError, first_line
 from mindspore_gs.record import FORMS, forms_of, has_record, refuse_begun, refuse_forms
@@ -162,11 +163,12 @@ def kind_of(values: Iterable[str]) -> str:
 
 
 def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = None) -> Path:
-    """Store a slim network in one file.
+    """Store a slim network in one file, without the mixed precision that it may be under.
 
     Args:
-        net: what ``PrunerFtCompressAlgo.convert`` or :func:`mindspore_gs.slim.slim` returned, trained on or not; or a
-            network in which such a one is a part. Of a cell with the loss around it, the network inside is stored.
+        net: a slim network, as :func:`~mindspore_gs.prune` or an algorithm's ``convert`` returned it, and trained on
+            or not; or a network in which such a one is a part. Of a cell with the loss around it, the network inside
+            is stored.
         path: the file; ``.ckpt`` is appended where it is missing. It is replaced only once it is complete.
         plan: the plan that made ``net``. Default: the one that ``net`` carries.
 
@@ -210,6 +212,7 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
             ms.save_checkpoint(entries, str(draft), crc_check=True)
     except Exception as error:
         raise CheckpointError(f"{path} cannot be written: {first_line(error)}") from error
+    say_what_no_file_holds(net, "load_pruned()")
     return path
 
 
@@ -230,8 +233,9 @@ def load_pruned(constructor: Callable[[], nn.Cell], path: str | os.PathLike) -> 
     """Rebuild a slim network from the constructor of the original one and the file of :func:`save_pruned`.
 
     Args:
-        constructor: builds the original network at full width; its weights do not matter. Of a network without
-            shortcuts it builds that, such as ``lambda: plain_network(build(), shape)``.
+        constructor: builds the original network at full width; its weights do not matter. Where a network without
+            shortcuts (:func:`~mindspore_gs.distill.plain_network`) was pruned, it builds that one:
+            ``lambda: plain_network(build(), shape)``.
         path: the file.
 
     Returns:

@@ -76,6 +76,13 @@ class CompAlgo(ABC):
         """Adjust the loss function. The base class has nothing to do."""
         return loss_fn
 
+    def _compressed(self, network: nn.Cell) -> nn.Cell:
+        """The network that was compressed, where a cell with the loss was given to ``Model`` in its place."""
+        from mindspore_gs.record import has_record
+        from mindspore_gs.slim.carried import network_with_plan
+
+        return next((cell for _, cell in network.cells_and_names() if has_record(cell)), network_with_plan(network))
+
     def summary(self, network: nn.Cell) -> Any:
         """Print what the algorithm did to each layer. The base class has nothing to say."""
 
@@ -105,15 +112,8 @@ class ExportMindIRCallBack(Callback):
         dataset = parameters.train_dataset
         columns = list(zip(dataset.output_shapes(), dataset.output_types()))
         inputs = [ms.Tensor(np.zeros((1, *shape[1:]), kind)) for shape, kind in columns[:max(1, len(columns) - 1)]]
-        export_mindir(self._algo._for_export(_compressed(parameters.network)), inputs, self._save_mindir_path)
-
-
-def _compressed(network: nn.Cell) -> nn.Cell:
-    """The network itself, where a cell with the loss was given to ``Model`` in its place."""
-    from mindspore_gs.record import has_record
-    from mindspore_gs.slim.carried import network_with_plan
-
-    return next((cell for _, cell in network.cells_and_names() if has_record(cell)), network_with_plan(network))
+        network = self._algo._for_export(self._algo._compressed(parameters.network))
+        export_mindir(network, inputs, self._save_mindir_path)
 
 
 def check_cell(algorithm: CompAlgo, network: Any) -> None:

@@ -16,6 +16,7 @@ from mindspore import nn
 from mindspore_gs._files import scratch_folder
 from mindspore_gs.errors import EngineError
 from mindspore_gs.export import export_mindir, export_onnx, load_mindir
+from mindspore_gs.export.sessions import fed, open_session
 from mindspore_gs.timing import take_turns
 
 RUNS = 21
@@ -76,17 +77,14 @@ def _mindspore() -> Engine:
 
 def _onnxruntime() -> Engine:
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
     except ImportError as error:
         raise EngineError("the engine 'onnxruntime' is not installed: pip install 'mindspore-gs-pruner[onnx]'") \
             from error
 
     def load(path: Path, inputs: Sequence[Any]) -> Callable[[], None]:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        names = [entry.name for entry in session.get_inputs()]
-        return partial(session.run, None, dict(zip(names, (x.asnumpy() for x in inputs))))
+        session = open_session(str(path), threads=1)
+        return partial(session.run, None, fed(session, inputs))
 
     return Engine("onnxruntime", export_onnx, partial(_in_turns, load))
 

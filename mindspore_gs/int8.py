@@ -9,6 +9,7 @@ import numpy as np
 
 from mindspore_gs._files import checked_path, path_with_suffix, scratch_folder, whole_file
 from mindspore_gs.errors import ExportError, first_line
+from mindspore_gs.export.sessions import open_session
 from mindspore_gs.pruner.batches import check_batches
 
 
@@ -51,7 +52,6 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
         'int8.onnx'
     """
     try:
-        import onnxruntime
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
@@ -63,8 +63,7 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
     if not Path(file).is_file():
         raise ExportError(f"there is no ONNX file at {file}.")
     try:
-        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        batches = _Batches(session.get_inputs(), iter(data))
+        batches = _Batches(open_session(str(file)).get_inputs(), iter(data))
         with whole_file(path) as done, scratch_folder() as folder:
             prepared = folder / "prepared.onnx"
             quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)  # which would need sympy
@@ -72,7 +71,7 @@ def quantize_onnx(file: str | os.PathLike, data: Iterable[Any], file_name: str |
                             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, reduce_range=True)
             if not batches.count:
                 raise ExportError("INT8 needs at least one calibration batch, but got none.")
-            onnxruntime.InferenceSession(str(done), providers=["CPUExecutionProvider"])
+            open_session(str(done))  # which refuses what it cannot run
     except ExportError:
         raise
     except Exception as error:

@@ -113,32 +113,27 @@ class BatchNorm:
             mix_in(self.inner, OnBatchStatistics)
 
 
+def fixed_training(value: bool) -> property:
+    """A training flag that always reads as ``value``. What is set is there again once a mixin with it is taken out."""
+    def read(self: nn.Cell) -> bool:
+        return value
+
+    def remember(self: nn.Cell, given: bool) -> None:
+        vars(self)["training"] = given
+
+    return property(read, remember)
+
+
 class OnMovingStatistics:
     """Mixed into a BatchNorm of ``mint.nn``: its training flag reads False, so that it uses its moving statistics."""
 
-    @property
-    def training(self) -> bool:
-        """False. What is set is there again once the mixin is taken out."""
-        return False
-
-    @training.setter
-    def training(self, value: bool) -> None:
-        """Remember what is set."""
-        vars(self)["training"] = value
+    training = fixed_training(False)
 
 
 class OnBatchStatistics:
     """Mixed into a BatchNorm of ``mint.nn``: its training flag reads True, whatever the mode of the network."""
 
-    @property
-    def training(self) -> bool:
-        """True. What is set is there again once the mixin is taken out."""
-        return True
-
-    @training.setter
-    def training(self, value: bool) -> None:
-        """Remember what is set."""
-        vars(self)["training"] = value
+    training = fixed_training(True)
 
 
 def batch_norm(cell: nn.Cell) -> BatchNorm | None:

@@ -195,7 +195,7 @@ class TrainingProgress(Callback):
     def on_train_step_end(self, run_context: Any) -> None:
         """Keep the loss; speak when it is time."""
         state = run_context.original_args()
-        self._losses.append(_loss(state.net_outputs))
+        self._losses.append(loss_of(state.net_outputs))
         steps = state.cur_step_num - self._whole.done  # several where the data are sunk
         self._whole.advance(steps, f"{self.title}, loss {self._losses[-1]:.4f}")
         if not sys.stderr.isatty() and time.monotonic() - self._said >= INTERVAL:
@@ -223,6 +223,7 @@ class TrainingProgress(Callback):
             print(f"{self.title}: {text}", file=sys.stderr, flush=True)
 
 
-def _loss(outputs: Any) -> float:
+def loss_of(outputs: Any) -> float:
+    """The loss among what a training step returns, which is the first thing; not a number where there is none."""
     value = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
     return float(value.asnumpy().mean()) if hasattr(value, "asnumpy") else float("nan")

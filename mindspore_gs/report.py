@@ -66,13 +66,13 @@ class Report:
 
     @property
     def macs_ratio(self) -> float:
-        """MACs after over MACs before."""
-        return self.macs_after / self.macs_before
+        """MACs after over MACs before; 1 where no layer has any that are counted."""
+        return self.macs_after / self.macs_before if self.macs_before else 1.0
 
     @property
     def params_ratio(self) -> float:
-        """Parameters after over parameters before."""
-        return self.params_after / self.params_before
+        """Parameters after over parameters before; 1 for a network without any."""
+        return self.params_after / self.params_before if self.params_before else 1.0
 
     def to_json(self) -> str:
         """The report as JSON text."""
@@ -152,9 +152,9 @@ def compare(before: ChannelGraph, after: ChannelGraph) -> Report:
     for weight, macs in old.items():
         large = before.graph.parameters[weight]
         small = after.graph.parameters.get(weight, (0,) * len(large))
-        axis = before.outputs.get(weight, 0)
-        rows.append(Row(before.cells.get(weight, weight), (small[axis], large[axis]), (prod(small), prod(large)),
-                        (new.get(weight, 0), macs)))
+        axis, each = before.outputs.get(weight, 0), before.repeats(weight)
+        rows.append(Row(before.cells.get(weight, weight), (each * small[axis], each * large[axis]),
+                        (prod(small), prod(large)), (new.get(weight, 0), macs)))
     return Report(tuple(rows), count_parameters(before.graph), count_parameters(after.graph), sum(old.values()),
                   sum(new.values()), tuple(shape for shape, _ in before.inputs),
                   sum(node.op == OPERATOR for node in after.graph.nodes))

@@ -120,7 +120,8 @@ def write_summaries(document: Mapping[str, Any], folder: str | Path) -> None:
             writer.histograms(scores, 0)
         for title, log in document.get("training", {}).items():
             for entry in log:
-                writer.scalars({f"{title}/loss": entry["loss"]}, int(entry["epoch"]))
+                loss = float("nan") if entry["loss"] is None else entry["loss"]
+                writer.scalars({f"{title}/loss": loss}, int(entry["epoch"]))
 
 
 def _numbers(document: Mapping[str, Any]) -> dict[str, float]:

@@ -36,6 +36,7 @@ LONG = (
     "tests/examples/test_mindcv_prune.py::test_mistakes_are_one_line", "tests/examples/test_resume.py",
     "tests/examples/test_yolo.py::test_every_stage",
     "tests/graph/test_attention.py::test_heads[grouped",
+    "tests/graph/test_depthwise_transposed.py::test_groups_keep_the_same_positions",
     "tests/export/test_onnx_zoo.py", "tests/portability/", "tests/pruner/test_channel.py::test_names_never_matter",
     "tests/pruner/test_channel.py::test_three_rounds_and_every_file_reloads",
     "tests/pruner/test_fine_tuning.py",

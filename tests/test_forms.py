@@ -8,6 +8,7 @@ from mindspore.common.dtype import QuantDtype
 
 from mindspore_gs import (
     ChannelPruner,
+    PrunerKfCompressAlgo,
     SlbQuantAwareTraining,
     load_pruned,
     load_quantized,
@@ -91,6 +92,8 @@ def test_networks_in_between_are_refused_with_the_way_out(tmp_path):
     assert set(forms_of(rounded).values()) == {"rounded"}
     with pytest.raises(PruningError, match="prune the float network first"):
         prune(rounded, inputs=SHAPE)
+    with pytest.raises(PruningError, match="weights that are searched by .* of SlbQuantAwareTraining first"):
+        PrunerKfCompressAlgo(input_shape=SHAPE).apply(low_bits().apply(Residual()))
     masked = ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(low_bits().convert(low_bits().apply(Residual())))
     with pytest.raises(CheckpointError, match="has masks"):
         save_quantized(masked, tmp_path / "masked")

@@ -2,13 +2,15 @@
 
 import json
 
+import mindspore as ms
 import pytest
-from mindspore import nn
+from mindspore import nn, ops
 
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, summary
 from mindspore_gs.cost import count_parameters, layer_macs
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph import trace
+from mindspore_gs.report import compare
 from tests import networks
 from tests.helpers import masked, parameter_count, randomise, same_state, state
 
@@ -87,6 +89,23 @@ def test_json():
     assert document == {"rows": [{"layer": "", "channels": [4, 8], "params": [12, 24], "macs": [1200, 2400]}],
                         "params_before": 24, "params_after": 12, "macs_before": 2400, "macs_after": 1200,
                         "input_shapes": [[1, 3, 10, 10]], "gathers": 0}
+
+
+class Summed(nn.Cell):
+    """Nothing in it multiplies and adds."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+
+    def construct(self, indices):
+        return ops.relu(self.table(indices)).sum(-1)
+
+
+def test_a_network_without_macs():
+    indices = ops.zeros((1, 5), ms.int32)
+    report = compare(trace(Summed(), indices), trace(Summed(), indices))
+    assert (report.macs_before, report.macs_ratio) == (0, 1.0)
 
 
 def test_a_summary_of_masks_that_contradict_each_other_is_refused():

@@ -2,6 +2,7 @@
 
 import struct
 import sys
+from dataclasses import replace
 
 import mindspore as ms
 import numpy as np
@@ -12,7 +13,7 @@ from mindspore.train import Model, summary_pb2
 
 from mindspore_gs import ChannelPruner, PrunerKfCompressAlgo
 from mindspore_gs.pruner.scop.callback import scale_statistics
-from mindspore_gs.runs import RunRecord
+from mindspore_gs.runs import RunRecord, read_document
 from mindspore_gs.summaries import SummaryCallback, SummaryWriter, write_summaries
 from tests.batches import Features
 from tests.helpers import randomise
@@ -130,6 +131,18 @@ def test_files_are_closed_when_a_step_fails(tmp_path):
     with pytest.raises(ZeroDivisionError):
         fit(randomise(Features()), callback, Fails())
     assert callback._writer is None and ("training/loss", 1) in of_mindspore(tmp_path)[0]
+
+
+def test_a_run_whose_loss_was_not_finite_is_written_down(run, tmp_path):
+    """NumPy's numbers are Python's in the file, and NaN, which JSON does not know, is null."""
+    log = [{"epoch": 1, "loss": np.float32(2.5)}, {"epoch": 2, "loss": float("nan")}]
+    record = replace(run, training={"tuning": log}, accuracy={"dense": np.float32(0.5)})
+    document = record.write(tmp_path / "run")
+    assert read_document(tmp_path / "run" / "results.json") == document
+    assert document["training"]["tuning"] == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": None}]
+    assert "loss 2.5 to nan, 2 epochs" in (tmp_path / "run" / "report.html").read_text()
+    write_summaries(document, tmp_path)
+    assert of_mindspore(tmp_path)[0]["tuning/loss", 1] == 2.5
 
 
 def test_without_tensorboardx_one_file_is_written_and_it_is_said(tmp_path, monkeypatch, caplog):

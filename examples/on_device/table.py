@@ -27,7 +27,7 @@ from rich.table import Table  # noqa: E402
 
 from benchmarks.randomise import calibrate, images, randomise  # noqa: E402
 from mindspore_gs import export_onnx, prune  # noqa: E402
-from mindspore_gs.export.proof import tensors_of  # noqa: E402
+from mindspore_gs._cells import tensors_in  # noqa: E402
 
 IMAGES = 16  # whose statistics BatchNorms have
 
@@ -65,7 +65,7 @@ def run_lite(folder: Path, net: nn.Cell, x: ms.Tensor, scratch: Path, repeats: i
     onnx = export_onnx(net, x, scratch / "net.onnx", open_batch=False)
     _call([folder / "convert", "2", onnx, scratch / "net", "1"])
     np.moveaxis(x.asnumpy(), 1, -1).tofile(scratch / "x.bin")
-    outputs = [output.asnumpy().ravel() for output in tensors_of(net.set_train(False)(x))]
+    outputs = [output.asnumpy().ravel() for output in tensors_in(net.set_train(False)(x))]
     np.concatenate(outputs).tofile(scratch / "expected.bin")
     said = _call([folder / "run", scratch / "net.ms", scratch / "x.bin", scratch / "y.bin", "1", str(repeats),
                   scratch / "expected.bin"])

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import mindspore as ms
+import numpy as np
 
 
-def tensors_in(value: Any) -> Iterator[ms.Tensor]:
-    """The tensors in nested tuples, lists and dicts, in their order."""
-    if isinstance(value, ms.Tensor):
+def tensors_in(value: Any) -> Iterator[Any]:
+    """The tensors, and arrays as other engines return them, in nested tuples, lists and dicts, in their order."""
+    if isinstance(value, (ms.Tensor, np.ndarray)):
         yield value
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ():
         yield from tensors_in(item)

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._mixin import original_class
+from mindspore_gs._mixin import is_mindspores
 
 
 def remember_values(*nets: nn.Cell, every: bool = False) -> Callable[[], None]:
@@ -50,8 +50,7 @@ def same_values(*nets: nn.Cell) -> Iterator[None]:
 
 
 def _users(nets: tuple[nn.Cell, ...]) -> list[nn.Cell]:
-    return [cell for net in nets for _, cell in net.cells_and_names()
-            if not original_class(cell).__module__.startswith("mindspore.")]
+    return [cell for net in nets for _, cell in net.cells_and_names() if not is_mindspores(cell)]
 
 
 def _containers(cell: nn.Cell) -> list[Any]:
@@ -72,8 +71,7 @@ def _fill(value: Any, copy: Any) -> None:
 
 
 def _may_write(cell: nn.Cell) -> bool:
-    return not original_class(cell).__module__.startswith("mindspore.") or bool(
-        getattr(cell, "use_batch_statistics", False))
+    return not is_mindspores(cell) or bool(getattr(cell, "use_batch_statistics", False))
 
 
 def _is_floating(value: np.ndarray) -> bool:

@@ -266,7 +266,7 @@ class _Loop:
             self._mask(group, scores, width)
             lost = self.measure.lost(self.measure(self.masked), baseline)
             self._mask(group, scores, int(kept[group]))
-            saved = here - self.share(trial)
+            saved = max(here - self.share(trial), float(np.finfo(float).tiny))  # a group may save none of the MACs
             found.append((lost / saved if lost > 0 else lost * saved, group))
         return [group for _, group in sorted(found)]
 

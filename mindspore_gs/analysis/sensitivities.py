@@ -87,8 +87,8 @@ def sensitivity(net: nn.Cell, data: Any = None, metric: Callable[[nn.Cell], Any]
     path = None if file is None else checked_path("sensitivity()", "file", file)
     masked = copy_network(net)
     graph, residual, groups = pruner.prepare(masked)
-    identity = {"network": type(net).__name__, "weights": _checksum(net), "criterion": _name(criterion), "seed": seed,
-                "residual": residual, "ignore": list(ignore), "metric": measure.name,
+    identity = {"network": type(net).__name__, "weights": _checksum(net), "criterion": _name(criterion),
+                "seed": int(seed), "residual": residual, "ignore": list(ignore), "metric": measure.name,
                 "batch_statistics": batch_statistics}
     scores = pruner.scores(masked, graph, groups)
     masks = Masks.attach(masked, graph, groups, residual)

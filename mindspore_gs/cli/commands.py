@@ -158,7 +158,7 @@ def prune_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, ..
 
     TARGET is module:callable, as for inspect. FOLDER gets slim.ckpt (weights and architecture, for load_pruned),
     slim.mindir, results.json, report.html and run.json. The small network is compared with the masked one, and each
-    file with the small network. A run that was interrupted goes on behind its last complete file when the same command
+    file with the small network. A run that was interrupted continues after its last complete file when the same command
     is given again. Fine-tune the small network afterwards, with the original one as teacher.
     """
     amounts = {"macs": macs, "params": params, "latency": latency, "prune_rate": prune_rate}
@@ -266,9 +266,9 @@ def export_command(target: str, inputs: tuple[str, ...], arguments: tuple[str, .
     with _one_line():
         shapes = [parse_shape(text) for text in inputs]
         check_data(kind, data)
-        path = Path(out) if out is not None else Path(checkpoint).with_suffix(SUFFIXES[kind])
         with importing_from_here(), redirect_stdout(sys.stderr):
             small = load_pruned(lambda: build(target, arguments), checkpoint)
+            path = Path(out) if out is not None else Path(checkpoint).with_suffix(SUFFIXES[kind])
             shapes = shapes or [shape for shape, _ in trace_deployed(small).inputs]
             batches = None if data is None else data_from(data)
             written = write_file(kind, small, shapes if len(shapes) > 1 else shapes[0], batches, path)

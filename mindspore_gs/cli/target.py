@@ -81,7 +81,7 @@ def parse_argument(text: str) -> tuple[str, Any]:
     for read in (json.loads, ast.literal_eval):
         try:
             return name, read(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # of Python, for what is no literal
             continue
     return name, value
 

@@ -33,13 +33,16 @@ def check_networks(owner: str, **networks: Any) -> None:
     """Refuse what is no network, and one network in two parts.
 
     Raises:
-        TypeError: one is not a Cell.
+        TypeError: one is not a Cell, or is a loss.
         ValueError: two are the same object.
     """
     for name, net in networks.items():
         if not isinstance(net, nn.Cell):
             raise TypeError(f"For '{owner}', the '{name}' must be a mindspore.nn.Cell, but got "
                             f"'{type(net).__name__}'.")
+        if isinstance(net, nn.LossBase):
+            raise TypeError(f"For '{owner}', the '{name}' must be a network, but got the loss '{type(net).__name__}'; "
+                            "mind the order of the arguments.")
     if len({id(net) for net in networks.values()}) < len(networks):
         raise ValueError(f"For '{owner}', {' and '.join(networks)} are the same object, which would teach itself. "
                          "Build the teacher from the constructor and load the dense checkpoint into it.")

@@ -34,9 +34,10 @@ class TeacherStep:
     def __call__(self, x: ms.Tensor, label: ms.Tensor) -> ms.Tensor:
         """Take one step on a batch; returns the teacher's loss."""
         self._switch(True)
-        loss = self.step(x, label)
-        self._switch(False)
-        return loss
+        try:
+            return self.step(x, label)
+        finally:
+            self._switch(False)
 
     def _switch(self, training: bool) -> None:
         for cell in every_cell(self.teacher):

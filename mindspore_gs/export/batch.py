@@ -94,7 +94,7 @@ class _Merge:
         inputs = tuple(self._input(a, b, left, k) for k, (a, b) in enumerate(zip(left.inputs, right.inputs)))
         shape = self._sizes(left.shape, right.shape, f"the output of {left}")
         attrs = {key: self._sizes(value, right.attrs.get(key), f"{key!r} of {left}")
-                 if _is_size(value) else value for key, value in left.attrs.items()}
+                 if _is_size(value) or isinstance(value, float) else value for key, value in left.attrs.items()}
         return replace(left, inputs=inputs, shape=shape, attrs=attrs)
 
     def _input(self, a: str, b: str, node: Node, place: int) -> str:

@@ -11,6 +11,7 @@ from mindspore import nn
 from mindspore_gs.errors import ExportError, first_line
 from mindspore_gs.export.onnx_layers import layers_agree
 from mindspore_gs.export.proof import first_doubt
+from mindspore_gs.export.sessions import fed, open_session
 from mindspore_gs.export.tanh import has_tanh, with_tanh_of_mindspore
 from mindspore_gs.slim.check import Verdict
 
@@ -65,26 +66,16 @@ class Judge:
     @cached_property
     def _session(self) -> Any:
         try:
-            import onnxruntime  # noqa: F401
+            return open_session(str(self.path))
         except ImportError:
             _log.warning("the ONNX file has not been run: onnxruntime is not installed")
             return None
-        try:
-            return _loaded(str(self.path))
         except Exception as error:
             raise ExportError(f"onnxruntime cannot load the file: {first_line(error)}") from error
 
     @cached_property
     def _session_with_tanh(self) -> Any:
-        return _loaded(with_tanh_of_mindspore(self.path))
-
-
-def _loaded(model: str | bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return open_session(with_tanh_of_mindspore(self.path))
 
 
 def _in_half_precision(path: Path) -> bool:
@@ -97,8 +88,7 @@ def _in_half_precision(path: Path) -> bool:
 
 
 def _run(session: Any, tensors: tuple[ms.Tensor, ...]) -> Any:
-    names = [entry.name for entry in session.get_inputs()]
     try:
-        return session.run(None, dict(zip(names, (x.asnumpy() for x in tensors))))
+        return session.run(None, fed(session, tensors))
     except Exception as error:
         raise ExportError(f"onnxruntime cannot run the file: {first_line(error)}") from error

@@ -12,7 +12,8 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import in_mode
-from mindspore_gs._mixin import original_class
+from mindspore_gs._mixin import is_mindspores
+from mindspore_gs.export.sessions import fed, open_session
 from mindspore_gs.slim.blame import calls_of
 from mindspore_gs.slim.check import FACTOR, LIMIT, Verdict
 from mindspore_gs.slim.difference import relative_difference
@@ -48,7 +49,7 @@ def layers_agree(net: nn.Cell, path: Path, inputs: tuple[ms.Tensor, ...], verdic
 def _layers(net: nn.Cell) -> Iterator[tuple[str, nn.Cell]]:
     """MindSpore's cells that hold parameters."""
     for path, cell in net.cells_and_names():
-        if original_class(cell).__module__.startswith("mindspore.") and list(cell.get_parameters(expand=False)):
+        if is_mindspores(cell) and list(cell.get_parameters(expand=False)):
             yield path, cell
 
 
@@ -64,7 +65,6 @@ def _outputs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> Arrays:
 def _values(net: nn.Cell, path: Path, inputs: tuple[ms.Tensor, ...], asked: Arrays) -> Arrays:
     """What the file computes with the parameters of each layer that is asked for."""
     import onnx
-    import onnxruntime
 
     model = onnx.load(path)
     readers = {layer: _readers(model, {p.name for p in cell.get_parameters(expand=False)})
@@ -72,9 +72,8 @@ def _values(net: nn.Cell, path: Path, inputs: tuple[ms.Tensor, ...], asked: Arra
     names = list(dict.fromkeys(name for found in readers.values() for name in found))
     known = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    given = {entry.name: x.asnumpy() for entry, x in zip(session.get_inputs(), inputs)}
-    values = dict(zip(names, session.run(names, given)))
+    session = open_session(model.SerializeToString())
+    values = dict(zip(names, session.run(names, fed(session, inputs))))
     return {layer: [values[name] for name in found] for layer, found in readers.items()}
 
 

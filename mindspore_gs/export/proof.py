@@ -1,12 +1,12 @@
 """Does a file compute what the network computes?"""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import mindspore as ms
-import numpy as np
 from mindspore import nn
 
+from mindspore_gs._cells import tensors_in
 from mindspore_gs.errors import ExportError
 from mindspore_gs.slim.check import Verdict, compare
 from mindspore_gs.slim.difference import differences
@@ -28,13 +28,18 @@ def first_doubt(net: nn.Cell, run: Run, probes: Iterable[tuple[ms.Tensor, ...]],
         ExportError: the file returns more or fewer tensors than the network, or tensors of other shapes.
     """
     for probe in probes:
-        got, expected = tensors_of(run(probe)), tensors_of(net(*probe))
+        got, expected = _tensors(run(probe)), _tensors(net(*probe))
         _need_same_shapes(got, expected, probe)
         found = differences(got, expected)
-        verdict = compare(net, None, probe, found, tensors_of, kinds)
+        verdict = compare(net, None, probe, found, _tensors, kinds)
         if verdict.different or verdict.unknown or not verdict.counted:
             return verdict
     return None
+
+
+def _tensors(output: Any) -> list[Any]:
+    """The tensors of an output: a file keeps neither the keys of dicts nor what is no tensor."""
+    return list(tensors_in(output))
 
 
 def _need_same_shapes(got: list[Any], expected: list[Any], probe: tuple[ms.Tensor, ...]) -> None:
@@ -60,12 +65,3 @@ def refuse(verdict: Verdict, kind: str) -> NoReturn:
     why = "one rounding of the input changes an output as much" if verdict.unknown else "every output is random"
     raise ExportError(f"whether the reloaded {kind} equals the network is unknown: {why}. mindspore.export() writes "
                       "a MindIR without a comparison.")
-
-
-def tensors_of(output: Any) -> list[Any]:
-    """The tensors of an output in their order: a file keeps neither the keys of dicts nor what is no tensor."""
-    if isinstance(output, Mapping):
-        output = tuple(output.values())
-    if isinstance(output, (tuple, list)):
-        return [tensor for item in output for tensor in tensors_of(item)]
-    return [output] if isinstance(output, (ms.Tensor, np.ndarray)) else []

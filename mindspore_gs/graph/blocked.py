@@ -15,7 +15,8 @@ class Blocked(Enum):
     MIXES_CHANNELS = "the operator computes over all channels, so removing one changes the others"
     NOT_ZERO = "the channel is not zero any more when the operator sums over it"
     TWO_ACTIVATIONS = "the operator multiplies two activations (attention), whose channels cannot go together here"
-    GROUPED_TRANSPOSED = "a transposed convolution with groups of several channels has no channel rule"
+    GROUPED_TRANSPOSED = ("a transposed convolution with groups of several channels adds into a residual stream, where "
+                          "it cannot be put back to full width (residual='keep')")
     MERGED_AXES = "the channel axis is merged with another axis in front of the operator"
     OTHER_AXIS = "the operator works along another axis (positions, tokens) than the one that the channels lie along"
     DIVIDES = "the network divides by a parameter that is zero for a removed channel, because it is added elsewhere too"

@@ -17,7 +17,7 @@ from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import SHOWN, Graph, Node, verify
 from mindspore_gs.graph.layer_norms import recomputable
-from mindspore_gs.graph.operators import DENSE
+from mindspore_gs.graph.operators import DENSE, TRANSPOSED
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Reading, Resize, Site
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
@@ -236,6 +236,11 @@ class ChannelGraph:
     def examples(self) -> tuple[tuple[int, ...], ...]:
         """The shapes that the network was traced with."""
         return tuple(shape for shape, _ in self.inputs)
+
+    def repeats(self, weight: str) -> int:
+        """How many channels each position of a weight makes: one for each group of a transposed convolution, else 1."""
+        node = self.graph.consumers_of(weight)[0]
+        return 1 if node.op not in TRANSPOSED else node.shape[1] // self.graph.parameters[weight][self.outputs[weight]]
 
     @property
     def grouped(self) -> Mapping[str, int]:

@@ -63,7 +63,7 @@ def batches_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
 
     Raises:
         TypeError: a batch holds other things than tensors.
-        PruningError: there is NaN among the inputs, or infinite numbers that are no mask.
+        PruningError: a batch has no samples, or there is NaN among the inputs, or infinite numbers that are no mask.
     """
     for values in _rows(caller, dataset):
         yield values[:-1] if len(values) > 1 else values
@@ -78,12 +78,12 @@ def rows_of(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
 
     Raises:
         TypeError: a batch holds other things than tensors, or has no label.
-        PruningError: there is NaN among the inputs, or infinite numbers that are no mask.
+        PruningError: a batch has no samples, or there is NaN among the inputs, or infinite numbers that are no mask.
     """
     for values in _rows(caller, dataset):
         if len(values) < 2:
             raise TypeError(f"{_said(caller)} needs batches of the network's inputs and the label, but got one tensor "
-                            f"of shape {tuple(values[0].shape)}.")
+                            f"of shape {tuple(values[0].shape)}; give tuples such as (images, labels).")
         yield values
 
 
@@ -128,6 +128,9 @@ def _rows(caller: str, dataset: Any) -> Iterator[tuple[ms.Tensor, ...]]:
             raise TypeError(f"{_said(caller)} found {got} in a batch. {_WANTED}")
         if any(value.dtype.kind not in "biuf" for value in values if isinstance(value, np.ndarray)):
             raise TypeError(f"{_said(caller)} found an array that holds no numbers in a batch. {_WANTED}")
+        if values[0].shape[:1] == (0,):
+            raise PruningError(f"{_said(caller)} found no samples in batch {number}, which has the shapes "
+                               f"{shapes_of(values)}; leave it out.")
         _refuse_nan(caller, number, values[:-1] if len(values) > 1 else values)
         yield tuple(value if isinstance(value, ms.Tensor) else ms.Tensor(value) for value in values)
 

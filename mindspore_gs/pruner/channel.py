@@ -42,6 +42,9 @@ from mindspore_gs.slim.carried import carried_plan
 from mindspore_gs.slim.check import check_equal, inputs_for
 from mindspore_gs.slim.slimming import slice_network
 
+NOT_PRUNED = {"searched": "call convert() of SlbQuantAwareTraining first, or prune before SLB.",
+              "rounded": "prune the float network first, and apply SLB to the small one."}
+
 
 class ChannelPruner(CompAlgo):
     r"""Prune the channels of any network by any criterion.
@@ -303,9 +306,7 @@ class ChannelPruner(CompAlgo):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
         refuse_begun(type(self).__name__, network)
-        refuse_forms(type(self).__name__, network, {
-            "searched": "call convert() of SlbQuantAwareTraining first, or prune before SLB.",
-            "rounded": "prune the float network first, and apply SLB to the small one."})
+        refuse_forms(type(self).__name__, network, NOT_PRUNED)
         check_finite(network, f"{type(self).__name__}.apply()")
         graph = trace(network, *(self._config.input_shape or ()), norms=self._config.norms)
         residual = self._config.residual or "keep"

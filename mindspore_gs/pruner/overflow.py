@@ -1,13 +1,12 @@
 """Where a training overflows: what is not finite is an error, with the layer or the parameter that it comes from."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import copy_network, in_mode
+from mindspore_gs._cells import copy_network, in_mode, tensors_in
 from mindspore_gs._random import same_random_numbers
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import PruningError
@@ -40,7 +39,7 @@ def check_loss(state: Any) -> None:
 
 def _wrong_parameter(net: nn.Cell) -> str:
     for parameter in net.get_parameters():
-        moves = parameter.requires_grad or "moving_" in parameter.name
+        moves = parameter.requires_grad or "moving_" in parameter.name or "running_" in parameter.name  # those of mint
         if moves and parameter.is_floating_point() and not np.isfinite(parameter.float().asnumpy()).all():
             return f"the parameter {parameter.name!r} has numbers that are not finite"
     return ""
@@ -78,27 +77,21 @@ def first_not_finite(net: nn.Cell, *inputs: ms.Tensor) -> str | None:
             if not list(cell.cells()):
                 cell.register_forward_hook(_look(path, found))
         output = twin(*inputs)
-    if found or all(_finite(value) for value in _tensors(output)):
+    if found or all(map(_finite, tensors_in(output))):
         return found[0] if found else None
     return "a layer that is no cell of its own makes the output not finite"
 
 
 def _look(path: str, found: list[str]) -> Any:
     def hook(cell: nn.Cell, arguments: Any, output: Any) -> None:
-        wrong = [value for value in _tensors(output) if not _finite(value)]
+        wrong = [value for value in tensors_in(output) if not _finite(value)]
         if wrong and not found:
-            highest = max((float(np.abs(value.float().asnumpy()).max()) for value in _tensors(arguments)
+            highest = max((float(np.abs(value.float().asnumpy()).max()) for value in tensors_in(arguments)
                            if value.is_floating_point() and value.size), default=0.0)
             found.append(f"the output of {path!r} ({type(cell).__name__}) is the first that is not finite: "
                          f"{str(wrong[0].dtype).lower()}, from inputs of at most {highest:.0e}")
 
     return hook
-
-
-def _tensors(value: Any) -> Sequence[ms.Tensor]:
-    if isinstance(value, ms.Tensor):
-        return [value]
-    return [tensor for part in value for tensor in _tensors(part)] if isinstance(value, (tuple, list)) else []
 
 
 def _finite(value: ms.Tensor) -> bool:

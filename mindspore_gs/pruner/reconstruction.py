@@ -110,7 +110,7 @@ def _split(data: Any, compensated: bool) -> tuple[list[Batch], list[Batch]]:
     number = 0
     for batch in batches_of("scope='error'", data):
         batches += _cut([batch], 0, SAMPLES - number)
-        number += _number(batches[-1])
+        number = sum(map(_number, batches))
         if number >= SAMPLES:
             break
     if not batches or not number:

@@ -14,6 +14,7 @@ from mindspore import nn
 from mindspore_gs._cells import copy_network, forget_compilation, get_cell, parameters_by_name
 from mindspore_gs._constructor import built_by, check_constructor
 from mindspore_gs._files import checked_path, path_with_suffix
+from mindspore_gs._precision import say_what_no_file_holds
 from mindspore_gs.errors import CheckpointError
 from mindspore_gs.quantization import container
 from mindspore_gs.quantization.packing import pack, packed_size, unpack
@@ -23,7 +24,8 @@ from mindspore_gs.quantization.slb.slb_quant import FixedRounding, RoundingOpera
 from mindspore_gs.quantization.slb.values import BITS, candidates, nearest
 from mindspore_gs.record import has_record, refuse_begun, set_form
 
-_TYPES = ("float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8")
+_TYPES = ("float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+          "uint64", "complex64", "complex128")
 _SUFFIX = ".slb"
 
 
@@ -50,7 +52,7 @@ def save_quantized(net: nn.Cell, path: str | os.PathLike) -> Path:
     """Store a network with low-bit weights.
 
     A weight of b bits takes b bits, and each output channel 4 bytes for its scale. All other parameters are stored as
-    they are.
+    they are. Mixed precision is not in the file: what :func:`load_quantized` returns computes in float32.
 
     Args:
         net: what ``SlbQuantAwareTraining.convert`` returned, or what ``apply`` returned.
@@ -85,6 +87,7 @@ def save_quantized(net: nn.Cell, path: str | os.PathLike) -> Path:
         parts.append(data)
     header = {"entries": entries, "layers": {where: _layer(net, cell) for where, cell in layers.items()}}
     container.write(path, header, parts)
+    say_what_no_file_holds(net, "load_quantized()")
     return path
 
 
@@ -127,7 +130,7 @@ def load_quantized(constructor: Callable[[], nn.Cell], path: str | os.PathLike) 
         path: the file.
 
     Returns:
-        The network as ``convert`` returned it.
+        The network as ``convert`` returned it, without mixed precision, where that was on.
 
     Raises:
         TypeError: ``constructor`` cannot be called without arguments or does not return a Cell, or ``path`` is no path.
@@ -212,7 +215,7 @@ def _layers(header: Any, net: nn.Cell, entries: list[_Entry], path: str | os.Pat
 
 def _set(parameter: ms.Parameter, entry: _Entry, data: memoryview, scales: dict[str, tuple[int, np.ndarray]]) -> None:
     if not entry.bits:
-        value = np.frombuffer(data, entry.dtype).reshape(entry.shape)
+        value = np.array(np.frombuffer(data, entry.dtype)).reshape(entry.shape)  # a copy is aligned, as MindSpore wants
     else:
         scale = np.frombuffer(data[:4 * entry.shape[0]], np.float32).astype(entry.dtype)
         numbers = unpack(data[4 * entry.shape[0]:], math.prod(entry.shape), entry.bits).reshape(entry.shape)

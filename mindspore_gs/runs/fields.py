@@ -92,5 +92,5 @@ _LATER: dict[str, Callable[[Any], bool]] = {  # files of earlier versions do not
     "run": _text, "accuracy": _mapping(_number), "latency": _times,
     "scores": _each(layers=_listed(_text), kept=_whole, scores=_listed(_number)),
     "sensitivities": _each(layer=_text, rates=_listed(_number), numbers=_listed(_number)),
-    "training": _mapping(_each(epoch=_number, loss=_number)),
+    "training": _mapping(_each(epoch=_number, loss=lambda value: value is None or _number(value))),
 }

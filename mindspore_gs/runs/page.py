@@ -131,7 +131,7 @@ def _sensitivities(rows: list[dict[str, Any]]) -> str:
 def _training(training: dict[str, list[dict[str, float]]]) -> str:
     cards = []
     for title, log in training.items():
-        losses = [entry["loss"] for entry in log]
+        losses = [float("nan") if entry["loss"] is None else entry["loss"] for entry in log]  # None: it was not finite
         said = f"loss {losses[0]:.4g} to {losses[-1]:.4g}, {len(log)} epochs" if log else "no epoch"
         cards.append(_card("", title, said, line([entry["epoch"] for entry in log], losses, f"{title}: {said}")))
     return f"<h2>Course of the training</h2><div class=\"charts\">{''.join(cards)}</div>" if cards else ""

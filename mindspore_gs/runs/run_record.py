@@ -5,9 +5,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mindspore import nn
 
 from mindspore_gs._files import checked_folder, checked_path, whole_file
@@ -105,10 +107,10 @@ class RunRecord:
                 "macs": {"before": r.macs_before, "after": r.macs_after, "ratio": r.macs_ratio},
                 "layers": [{"layer": row.layer, "channels": list(row.channels), "params": list(row.params),
                             "macs": list(row.macs)} for row in r.rows],
-                "blocked": blocked, "files": dict(self.files), "accuracy": dict(self.accuracy),
-                "latency": dict(self.latency), "scores": [_ranking(row) for row in self.rankings],
+                "blocked": blocked, "files": dict(self.files), "accuracy": _numbers(self.accuracy),
+                "latency": _numbers(self.latency), "scores": [_ranking(row) for row in self.rankings],
                 "sensitivities": [] if self.sensitivity is None else _sensitivities(self.sensitivity),
-                "training": {title: [dict(entry) for entry in log] for title, log in self.training.items()}}
+                "training": {title: [_numbers(entry) for entry in log] for title, log in self.training.items()}}
 
     def write(self, folder: str | Path) -> dict[str, Any]:
         """Write ``results.json`` and ``report.html`` into a folder, whole or not at all.
@@ -129,6 +131,12 @@ class RunRecord:
             with whole_file(folder / name) as draft:
                 draft.write_text(text, encoding="utf-8")
         return document
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with Python's numbers in the place of NumPy's; None for what is not finite, such as a loss of NaN."""
+    plain = {key: value.item() if isinstance(value, np.generic) else value for key, value in values.items()}
+    return {key: None if isinstance(value, float) and not isfinite(value) else value for key, value in plain.items()}
 
 
 def _sensitivities(found: Sensitivity) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import copy_network, evaluating, in_mode, same_values
+from mindspore_gs._precision import half_precision
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import ParityError, PruningError, first_line
 from mindspore_gs.graph import ChannelGraph
@@ -81,7 +82,8 @@ def _in_its_type(net: nn.Cell, inputs: Specification) -> Specification:
     kinds = {str(p.dtype) for p in net.get_parameters() if p.is_floating_point()}
     if len(kinds) != 1:
         return inputs
-    return tuple((shape, *kinds) if "Float" in kind else (shape, kind) for shape, kind in inputs)
+    own = kinds.pop()
+    return tuple((shape, own if "Float" in kind else kind) for shape, kind in inputs)
 
 
 def as_tensors(inputs: Specification | Sequence[ms.Tensor], seed: int = 0) -> tuple[ms.Tensor, ...]:
@@ -350,18 +352,11 @@ def _unknown(difference: float | None, movement: float) -> bool:
     return difference is not None and LIMIT < difference <= FACTOR * movement
 
 
-def _half_precision(net: nn.Cell) -> list[str]:
-    """The half-precision types that mixed precision lets cells compute in."""
-    flags = {"fp16": "Float16", "bf16": "BFloat16"}
-    return [kind for flag, kind in flags.items()
-            if any(getattr(cell, flag, False) for _, cell in net.cells_and_names())]
-
-
 def _in_full_precision(net: nn.Cell) -> nn.Cell:
     """The network, or a float32 copy where it uses mixed precision."""
-    return copy_network(net).to_float(ms.float32) if _half_precision(net) else net
+    return copy_network(net).to_float(ms.float32) if half_precision(net) else net
 
 
 def tolerance_of(net: nn.Cell, kinds: Iterable[str]) -> float:
     """Allowed relative difference for a network that takes and computes in these types."""
-    return max(TOLERANCE.get(kind, TOLERANCE["Float32"]) for kind in (*kinds, *_half_precision(net)))
+    return max(TOLERANCE.get(kind, TOLERANCE["Float32"]) for kind in (*kinds, *half_precision(net)))

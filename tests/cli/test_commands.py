@@ -121,6 +121,7 @@ WRONG = {
     "arguments for a network": (["train_net:network", "--arg", "n=1"], 2, "takes no --arg"),
     "unknown argument": (["tests.networks:Chain", "--arg", "n=1"], 2, "got an unexpected keyword argument 'n'"),
     "missing argument": (["tests.networks:Block"], 2, "missing a required argument: 'inputs'"),
+    "no literal": (["tests.networks:Chain", "--arg", "n={[]: 1}"], 2, "got an unexpected keyword argument 'n'"),
     "argument without value": (["tests.networks:Chain", "--arg", "n"], 2, "--arg must be name=value"),
     "input": (["tests.networks:Chain", "--input", "1,3,8,x"], 2, "--input must be positive integers"),
     "zero": (["tests.networks:Chain", "--input", "1,3,0,8"], 2, "--input must be positive integers"),

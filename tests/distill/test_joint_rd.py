@@ -141,6 +141,14 @@ def test_gradients_of_the_student_by_differences():
     assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(np.linalg.norm(gradient), rel=0.05)
 
 
+def test_a_step_of_the_teacher_that_fails_leaves_it_in_evaluation_mode():
+    joint = joint_of(randomise(Identity(), 2))
+    step = joint.teacher_step(nn.SGD(list(joint.teacher.get_parameters()), 0.1))
+    with pytest.raises((RuntimeError, TypeError, ValueError)):
+        step(image(4, 5, 8, 8), LABEL)
+    assert not any(cell.training for _, cell in joint.teacher.cells_and_names())
+
+
 def test_the_teacher_takes_its_own_step(mode):
     """Same as training the teacher alone: the mixed paths leave it alone. Custom loop."""
     teacher, alone = randomise(Identity(), 2), randomise(Identity(), 2)

@@ -164,6 +164,8 @@ def test_wrong_arguments_are_refused():
     loss = nn.CrossEntropyLoss()
     with pytest.raises(TypeError, match="'teacher' must be a mindspore.nn.Cell, but got 'function'"):
         DistillLoss(student, loss, networks)
+    with pytest.raises(TypeError, match="must be a network, but got the loss 'CrossEntropyLoss'; mind the order"):
+        DistillLoss(student, teacher, loss)
     with pytest.raises(ValueError, match="student and teacher are the same object"):
         DistillLoss(student, loss, student)
     with pytest.raises(TypeError, match="'loss_fn' must be a Cell or a function"):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mindspore_gs import export_onnx
-from mindspore_gs.export.proof import tensors_of
+from mindspore_gs._cells import tensors_in
 from tests.helpers import evaluate, image
 
 
@@ -19,7 +19,7 @@ def worst_difference(path, net, *inputs):
 
     Infinite where number, shapes or types of the outputs differ.
     """
-    got, expected = run_onnx(path, *inputs), [x.asnumpy() for x in tensors_of(evaluate(net, *inputs))]
+    got, expected = run_onnx(path, *inputs), [x.asnumpy() for x in tensors_in(evaluate(net, *inputs))]
     if [x.shape for x in got] != [x.shape for x in expected] or [x.dtype for x in got] != [x.dtype for x in expected]:
         return np.inf
     return max(float(np.max(np.abs(a.astype(np.float64) - b), initial=0) / np.max(np.abs(b), initial=1))

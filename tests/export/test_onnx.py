@@ -80,6 +80,19 @@ def test_a_batch_that_cannot_be_open(tmp_path, caplog):
     assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
 
 
+class Shrunk(networks.nn.Cell):
+    """A number that depends on the batch, as an attribute of an operator."""
+
+    def construct(self, x):
+        return ms.ops.hardshrink(x, 1 / x.shape[0])
+
+
+def test_a_number_that_follows_the_batch_fixes_it(tmp_path):
+    path = export_onnx(Shrunk(), (3, 4), tmp_path / "net")
+    assert onnx.load(path).metadata_props[0].value.startswith("fixed: ")
+    assert worst_difference(path, Shrunk(), image(3, 4)) <= 1e-5
+
+
 class Looked(networks.nn.Cell):
     """A table of which rows are looked up."""
 

@@ -2,10 +2,20 @@
 
 import mindspore as ms
 import numpy as np
+import onnxruntime
 import pytest
 from mindspore import Tensor, nn, ops
 
-from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, export_onnx
+from mindspore_gs import (
+    ChannelPruner,
+    PrunerFtCompressAlgo,
+    PrunerKfCompressAlgo,
+    export_mindir,
+    export_onnx,
+    load_mindir,
+    prune,
+    summary,
+)
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import relative_difference
 
@@ -65,6 +75,52 @@ def test_knockoffs_and_onnx(images, tmp_path):
     export_onnx(small, images, str(tmp_path / "small"))
 
 
-def test_groups_of_several_channels_stay(images):
-    blocked = [group.blocked_by for group in trace(Neck(group=3), images).groups() if "project.0" in group.members]
-    assert blocked[0].reason.name == "GROUPED_TRANSPOSED"
+class Doubled(nn.Cell):
+    """An upsampling in groups of several channels, or of one, along one, two or three axes of space."""
+
+    def __init__(self, rank, group, bias=True):
+        super().__init__()
+        conv, up = ((nn.Conv1d, nn.Conv1dTranspose), (nn.Conv2d, nn.Conv2dTranspose),
+                    (nn.Conv3d, nn.Conv3dTranspose))[rank - 1]
+        self.stem = conv(2, 8, 3, has_bias=True)
+        self.up = up(8, 12 if group < 8 else 8, 3, stride=2, group=group, has_bias=bias)
+        self.head = conv(12 if group < 8 else 8, 3, 1)
+
+    def construct(self, x):
+        return self.head(ops.relu(self.up(ops.relu(self.stem(x)))))
+
+
+@pytest.mark.parametrize(("rank", "group", "kept"), [(1, 2, (4, 3)), (2, 4, (4, 2)), (3, 2, (4, 3)), (3, 8, (4, 1))])
+def test_groups_keep_the_same_positions(tmp_path, rank, group, kept):
+    """Masked, slim, MindIR and ONNX are equal, and each group has lost as many inputs and outputs."""
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    images = Tensor(np.random.default_rng(0).standard_normal((2, 2, *[4] * rank)).astype(np.float32))
+    pruner = ChannelPruner(criterion="random", prune_rate=0.5, input_shape=images)
+    masked = pruner.apply(_random(Doubled(rank, group)))
+    small = pruner.convert(masked)
+    wanted = masked.set_train(False)(images).asnumpy()
+    assert small.up.weight.shape[:2] == kept
+    assert small.up.group == (4 if group == 8 else group)
+    assert (small.up.in_channels, small.up.out_channels) == (kept[0], kept[1] * small.up.group)
+    assert relative_difference(small(images).asnumpy(), wanted) < 1e-5
+    again = load_mindir(export_mindir(small, images, tmp_path / "small"))
+    assert relative_difference(again(images).asnumpy(), wanted) < 1e-5
+    session = onnxruntime.InferenceSession(str(export_onnx(small, images, tmp_path / "small")))
+    assert relative_difference(session.run(None, {session.get_inputs()[0].name: images.asnumpy()})[0], wanted) < 1e-5
+
+
+@pytest.mark.parametrize("residual", ["couple", "keep"])
+def test_groups_in_a_residual_stream(images, residual):
+    """What is added to the same stream loses the same positions of each group; with "keep" the layer stays whole."""
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    net = _random(Neck(True, group=3))
+    small = prune(net, "random", None, images, prune_rate=0.5, residual=residual)
+    assert small.up.weight.shape[:2] == ((3, 1) if residual == "couple" else (3, 2))
+    assert small.project[0].out_channels == 3
+    report = summary(net, small, images.shape)
+    assert next(row.channels for row in report.rows if row.layer == "up") == ((3 if residual == "couple" else 6), 6)
+
+
+def test_groups_that_cannot_be_put_back_say_so(images):
+    groups = trace(Neck(True, group=3), images).groups("keep")
+    assert [group.blocked_by.reason.name for group in groups if group.members == ("up",)] == ["GROUPED_TRANSPOSED"]

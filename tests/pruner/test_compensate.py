@@ -17,6 +17,7 @@ from mindspore_gs.pruner.compensation.passes import Place, find_stream
 from mindspore_gs.pruner.compensation.patches import Layer
 from mindspore_gs.pruner.compensation.ridge import Rows
 from mindspore_gs.pruner.compensation.statistics import Statistics, moments, set_where, vector
+from mindspore_gs.pruner.evidence import observe
 from tests import networks
 from tests.helpers import evaluate, image, randomise, relative_difference, same_state, state
 
@@ -76,6 +77,10 @@ CONVOLUTIONS = {
     "asymmetric": nn.Conv2d(4, 6, 3, pad_mode="pad", padding=(1, 2, 0, 3), dilation=2),
     "grouped": nn.Conv2d(4, 6, 3, (1, 2), pad_mode="pad", padding=1, group=2),
     "1x1": nn.Conv2d(4, 6, 1, 2),
+    "one axis": nn.Conv1d(4, 6, 3, 2, pad_mode="pad", padding=2, dilation=2),
+    "one axis, grouped": nn.Conv1d(4, 6, 4, group=2),
+    "three axes": nn.Conv3d(4, 6, (2, 3, 1), (1, 2, 3), pad_mode="pad", padding=(1, 0, 2, 1, 0, 3)),
+    "three axes, same": nn.Conv3d(4, 6, 3, 2),
     "dense": nn.Dense(4, 6, has_bias=False),
     "mint": ms.mint.nn.Linear(4, 6, bias=False),
 }
@@ -85,7 +90,8 @@ CONVOLUTIONS = {
 def test_patches_times_weights_are_the_output(kind):
     cell = CONVOLUTIONS[kind]
     layer = Layer.of(cell)
-    x = image(2, 5, 4) if layer.dense else image(2, 4, 9, 7)
+    x = image(2, 5, 4) if layer.dense else image(2, 4, 9, 7, 5) if len(layer.kernel) == 3 else \
+        image(2, 4, *(9, 7)[:len(layer.kernel)])
     y = cell(x).asnumpy()
     size = layer.size(y)
     positions = np.tile(np.arange(int(np.prod(size))), (2, 1))
@@ -104,6 +110,39 @@ def twins(last, norm=False):
         values[4:] = values[:4]
         parameter.set_data(ms.Tensor(values))
     return net
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(nn.Conv1d, (9,)), (nn.Conv3d, (2, 3, 4))], ids=["one axis", "three"])
+def test_convolutions_along_one_axis_and_three(kind, shape):
+    """Half of the channels say what the other half does, so that nothing is lost; what each adds is what it adds."""
+    net = randomise(nn.SequentialCell(kind(3, 8, 3, has_bias=True), nn.ReLU(), kind(8, 5, 3, has_bias=True)))
+    for parameter in (net[0].weight, net[0].bias):
+        values = parameter.asnumpy()
+        values[4:] = values[:4]
+        parameter.set_data(ms.Tensor(values))
+    batches = [image(16, 3, *shape, seed=k) for k in range(2)]
+    expected = evaluate(net, batches[0])
+    graph = trace(net, (1, 3, *shape))
+    found, = observe(net, graph, graph.groups()[:1], batches, kinds="contributions")["contributions"].values()
+    np.testing.assert_allclose(found, added_by_each(net, batches), rtol=1e-3, atol=1e-4 * found.max())
+    masks = Masks.attach(net, graph, graph.groups()[:1])
+    masks.set({graph.groups()[0]: [True] * 4 + [False] * 4})
+    assert relative_difference(evaluate(net, batches[0]), expected) > 0.1
+    assert [layer.name for layer in compensate(net, batches).layers] == ["2"]
+    assert relative_difference(evaluate(net, batches[0]), expected) < 0.02
+
+
+def added_by_each(net, batches):
+    """Products of what each channel adds to the outputs of the last layer, over its positions, summed over outputs."""
+    total, count = np.zeros((8, 8)), 0
+    for batch in batches:
+        given = net[1](net[0](batch)).asnumpy()
+        alone = [np.where((np.arange(8) == c).reshape(1, 8, *[1] * (given.ndim - 2)), given, 0) for c in range(8)]
+        zero = net[2](ms.Tensor(0 * given)).asnumpy()
+        added = np.stack([(net[2](ms.Tensor(x)).asnumpy() - zero).ravel() for x in alone])
+        total += added @ added.T
+        count += zero[:, 0].size
+    return total / count
 
 
 @pytest.mark.parametrize("norm", [False, True], ids=["bias", "BatchNorm"])
@@ -395,8 +434,10 @@ def test_in_one_call_the_network_stays_and_the_small_one_comes_closer():
 
 def test_scop_repairs_too():
     net = PrunerKfCompressAlgo(input_shape=(1, 3, 8, 8)).apply(randomise(networks.Identity()))
+    with pytest.raises(PruningError, match="cannot be run on a batch"):
+        PrunerFtCompressAlgo(prune_rate=0.4, data=[image(2, 5, 8, 8)], compensate=True).apply(net)
     algorithm = PrunerFtCompressAlgo(prune_rate=0.4, data=BATCHES, compensate=True)
-    algorithm.apply(net)
+    algorithm.apply(net)  # which is a knockoff network still
     assert [(layer.name, layer.target) for layer in algorithm.compensation.layers] == [("b", "stream"),
                                                                                              ("fc", "output")]
     algorithm.convert(net)

@@ -116,6 +116,8 @@ def test_after_the_knockoff_phase_the_gradients_are_those_of_the_network():
     ({}, ValueError, "the criterion 'taylor' looks at data, so it needs 'data'"),
     ({"data": [image(1, 3, 6, 6)]}, TypeError, "needs batches of the network's inputs and the label, but got one"),
     ({"data": []}, ValueError, "needs at least one batch"),
+    ({"data": [(np.zeros((0, 3, 6, 6), np.float32), np.zeros(0, np.int32))]}, PruningError,
+     r"found no samples in batch 1, which has the shapes \(0, 3, 6, 6\), \(0,\); leave it out"),
     ({"data": [(image(1, 4, 6, 6), ms.Tensor([0]))]}, PruningError, "cannot be run on batch 1, whose inputs and label"),
     ({"data": [(image(1, 3, 6, 6) * np.nan, ms.Tensor([0]))]}, PruningError,
      r"observe\(\) found NaN among the network's inputs in batch 1; leave these samples out\."),
@@ -125,7 +127,8 @@ def test_after_the_knockoff_phase_the_gradients_are_those_of_the_network():
     ({"data": (image(2, 3, 6, 6), ms.Tensor([0, 1]))}, TypeError, r"a single batch goes into a list: \[\(x, label\)\]"),
     ({"data": iter(batches(1)), "compensate": True}, ValueError, "an iterator can be read only once; give a list"),
     ({"data": batches(1), "loss_fn": 3}, TypeError, "the 'loss_fn' must be a function of the network's output"),
-], ids=["no data", "no label", "empty", "wrong shape", "nan", "infinite", "double", "tuple", "iterator", "no function"])
+], ids=["no data", "no label", "empty", "no samples", "wrong shape",
+        "nan", "infinite", "double", "tuple", "iterator", "no function"])
 def test_bad_data(options, error, message):
     net = network()
     before = state(net)

@@ -59,6 +59,21 @@ def test_the_recipe(mode, tmp_path):
     assert relative_difference(load_mindir(tmp_path / "net.mindir")(x).asnumpy(), expected) < 1e-5
 
 
+def test_what_computes_the_loss_is_neither_calibrated_nor_exported(tmp_path):
+    """SLB on the cell with the loss is refused at once; on the network inside of it, the MindIR is the network's."""
+    slb = SlbQuantAwareTraining(enable_bn_calibration=True, epoch_size=1, has_trained_epoch=0, save_mindir=True,
+                                save_mindir_path=str(tmp_path / "net"))
+    around = slb.apply(nn.WithLossCell(randomise(Identity()), nn.CrossEntropyLoss()))
+    model = Model(around, optimizer=nn.SGD(around.trainable_params(), 0.01))
+    with pytest.raises(PruningError, match=r"WithLossCell, whose construct\(\) takes data, label, but .* 1 input "):
+        slb.callbacks(model, data())
+    net = slb.apply(randomise(Identity()))
+    model = Model(nn.WithLossCell(net, nn.CrossEntropyLoss()), optimizer=nn.SGD(net.trainable_params(), 0.01))
+    model.train(1, data(1), callbacks=slb.callbacks(model, data(1)), dataset_sink_mode=False)
+    x = image(1, 3, 8, 8)
+    assert relative_difference(load_mindir(tmp_path / "net.mindir")(x).asnumpy(), evaluate(net, x).asnumpy()) < 1e-5
+
+
 def test_calibration_gives_the_statistics_of_the_weights_that_evaluation_uses():
     slb = SlbQuantAwareTraining(enable_bn_calibration=True, epoch_size=2, has_trained_epoch=0, t_start_time=0.0,
                                 t_end_time=1.0)

@@ -54,6 +54,30 @@ def test_half_precision(tmp_path):
     assert np.array_equal(again.conv1.weight.asnumpy(), small.conv1.weight.asnumpy())
 
 
+class Counting(nn.Cell):
+    """A convolution, and parameters of types that are rare."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        for kind in ("uint16", "uint32", "uint64", "complex64"):
+            setattr(self, kind, ms.Parameter(ms.Tensor(np.array([1, 2], kind)), name=kind, requires_grad=False))
+
+    def construct(self, x):
+        return self.conv(x)
+
+
+def test_mixed_precision_and_rare_types(tmp_path, caplog):
+    """Whatever is saved is read again; that it computes in another precision is said."""
+    slb = SlbQuantAwareTraining()
+    small = slb.convert(slb.apply(Counting()).to_float(ms.float16))
+    with caplog.at_level("WARNING", "mindspore_gs"):
+        again = load_quantized(Counting, save_quantized(small, tmp_path / "a"))
+    assert "Counting computes in half precision" in caplog.text and "load_quantized() returns" in caplog.text
+    for parameter, other in zip(again.get_parameters(), small.get_parameters(), strict=True):
+        assert parameter.dtype == other.dtype and np.array_equal(parameter.asnumpy(), other.asnumpy())
+
+
 def half(net):
     for parameter in net.get_parameters():
         parameter.set_dtype(ms.float16)

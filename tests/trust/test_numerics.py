@@ -58,6 +58,20 @@ def test_the_network_that_is_looked_at_stays(mode):
     assert same_state(before, state(net)) and np.array_equal(evaluate(net, image(*SHAPE)).asnumpy(), expected)
 
 
+def test_what_comes_in_a_dict_is_looked_at(mode):
+    class Named(nn.Cell):
+        """A root that is no cell, in a dict."""
+
+        def __init__(self):
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def construct(self, x):
+            return {"root": (self.act(x) - 10).sqrt()}
+
+    assert first_not_finite(Named(), image(1, 3)) == "a layer that is no cell of its own makes the output not finite"
+
+
 @pytest.mark.slow
 def test_gradients_of_the_scales(mode):
     """Against central differences of the loss, for the mixture b * real + (1 - b) * knockoff at b = 1/2."""

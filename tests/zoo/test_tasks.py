@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks import zoo
 from benchmarks.randomise import calibrate, randomise, samples
+from mindspore_gs._cells import tensors_in
 from mindspore_gs.graph import trace
 from mindspore_gs.slim import PrunePlan, mask, relative_difference, slim
 from tests.zoo.tasks import TASKS
@@ -15,7 +16,7 @@ STAYS = {"siamese": {"branch.6": "COMPUTED_WEIGHT"}}
 
 
 def run(net, inputs):
-    return [tensor.asnumpy() for tensor in zoo.tensors(net(*inputs))]
+    return [tensor.asnumpy() for tensor in tensors_in(net(*inputs))]
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)

@@ -70,7 +70,7 @@ def _tie_groups(ids: np.ndarray, weight: str, groups: int, channels: Channels, n
 
 @channel_rule("Conv2DTranspose", "Conv2DBackpropInput", "Conv3DTranspose", weights=True)
 def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    """Its weight has the input's channels first. With groups, only a depthwise one loses channels."""
+    """Its weight has the input's channels first. With groups, the k-th channels of all of them go together."""
     x, w = flows[:2]
     if w.parameter is None:
         return _computed(node, x, w, 1, channels)
@@ -78,14 +78,16 @@ def _transposed_convolution(node: Node, flows: list[Any], channels: Channels) ->
     groups = int(node.attrs.get("group", node.attrs.get("groups", 1)))
     if groups == x.shape[1] == node.shape[1] != 1:
         return _depthwise_transposed(node, x, w.parameter, groups, channels)
-    if groups != 1:
-        channels.refuse(x, Blocked.GROUPED_TRANSPOSED, node)
-        channels.block(channels.parameter_ids(w.parameter, 1), Blocked.GROUPED_TRANSPOSED, node)
-        return channels.plain(node)
-    _ask_about_own(node, w.parameter, channels.parameter_ids(w.parameter, 1), channels)
-    _ask_about_own(node, w.parameter, channels.parameter_ids(w.parameter, 0), channels)
-    channels.consume_with(channels.consume(x, 1, node), channels.parameter_ids(w.parameter, 0), node)
-    return _product(node, w.parameter, 1, 1, channels)
+    rows, outputs = (channels.parameter_ids(w.parameter, axis) for axis in (0, 1))
+    _ask_about_own(node, w.parameter, outputs, channels)
+    _ask_about_own(node, w.parameter, rows, channels)
+    rows = rows.reshape(groups, -1)
+    channels.consume_with(channels.consume(x, 1, node).reshape(groups, -1), rows, node)
+    channels.unite(rows[:1], rows, node)
+    if groups > 1 and w.parameter in channels.cuts:
+        channels.block(outputs, Blocked.GROUPED_TRANSPOSED, node)
+    product = _product(node, w.parameter, 1, 1, channels)
+    return replace(product, ids=np.tile(product.ids, (1, groups, *[1] * (len(node.shape) - 2))))
 
 
 def _depthwise_transposed(node: Node, x: Flow, weight: str, groups: int, channels: Channels) -> Flow:

@@ -56,7 +56,7 @@ def factor_behind(net: nn.Cell, consumer: Consumer) -> np.ndarray:
 
 
 def weight_of(net: nn.Cell, consumer: Consumer) -> np.ndarray:
-    """A layer's weight without mask, shape (outputs, inputs of a group, kernel height, kernel width)."""
+    """A layer's weight without mask, shape (outputs, inputs of a group, sizes of the kernel ...)."""
     values = parameters_by_name(net)[consumer.weight].float().asnumpy()
     return values.reshape(*values.shape[:2], *consumer.layer.kernel)
 

@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import mint, nn
 
 _LINEAR = (nn.Dense, mint.nn.Linear)
+_RANKS = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 
 
 @dataclass(frozen=True)
@@ -15,17 +16,17 @@ class Layer:
     """A convolution or dense layer, as far as its patches are concerned.
 
     Attributes:
-        kernel: height and width; (1, 1) for a dense layer.
-        stride: rows and columns from one output to the next.
-        dilation: rows and columns from one entry of the kernel to the next.
-        pad: "same", or rows and columns of zeros at the top, bottom, left and right.
+        kernel: its sizes along the axes of space; empty for a dense layer.
+        stride: steps from one output to the next, along each axis.
+        dilation: steps from one entry of the kernel to the next, along each axis.
+        pad: "same", or for each axis how many zeros come in front and behind.
         groups: number of groups.
         dense: whether it is a dense layer, whose channels lie along the last axis.
     """
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
     pad: Any
     groups: int
     dense: bool
@@ -34,51 +35,54 @@ class Layer:
     def of(cls, cell: nn.Cell) -> "Layer | str":
         """What is known of a cell, or the reason why it cannot be described."""
         if isinstance(cell, _LINEAR):
-            if getattr(cell, "activation_flag", False):
-                return "it has an activation inside"
-            return cls((1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, True)
-        if isinstance(cell, nn.Conv2d):
-            if getattr(cell, "data_format", "NCHW") != "NCHW":
-                return f"its layout is {cell.data_format}"
-            pad = {"valid": (0, 0, 0, 0), "same": "same"}.get(cell.pad_mode) or _sides(cell.padding)
-            return cls(_two(cell.kernel_size), _two(cell.stride), _two(cell.dilation), pad, int(cell.group), False)
+            return "it has an activation inside" if getattr(cell, "activation_flag", False) else \
+                cls((), (), (), (), 1, True)
+        rank = next((rank for kind, rank in _RANKS.items() if isinstance(cell, kind)), 0)
+        if rank:
+            layout = getattr(cell, "data_format", "NCHW")
+            if layout not in ("NCHW", "NCDHW"):
+                return f"its layout is {layout}"
+            pad = "same" if cell.pad_mode == "same" else _pairs(0 if cell.pad_mode == "valid" else cell.padding, rank)
+            return cls(_each(cell.kernel_size, rank), _each(cell.stride, rank), _each(cell.dilation, rank), pad,
+                       int(cell.group), False)
         if hasattr(mint.nn, "Conv2d") and isinstance(cell, mint.nn.Conv2d):
             if getattr(cell, "padding_mode", "zeros") != "zeros" or isinstance(cell.padding, str):
                 return f"its padding is {cell.padding!r}"
-            rows, columns = _two(cell.padding)
-            return cls(_two(cell.kernel_size), _two(cell.stride), _two(cell.dilation), (rows, rows, columns, columns),
-                       int(cell.groups), False)
-        return f"a {type(cell).__name__} is neither nn.Conv2d nor nn.Dense"
+            return cls(_each(cell.kernel_size, 2), _each(cell.stride, 2), _each(cell.dilation, 2),
+                       tuple((n, n) for n in _each(cell.padding, 2)), int(cell.groups), False)
+        return f"a {type(cell).__name__} is no convolution of mindspore.nn, and no nn.Dense"
 
     def rows(self, x: np.ndarray, positions: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         """The patches of an input at some positions of the output.
 
         Args:
-            x: the input, shape (N, C, H, W), or (N, ..., C) for a dense layer.
+            x: the input, shape (N, C, ...), or (N, ..., C) for a dense layer.
             positions: for each sample, indices into the output's positions, shape (N, P).
-            size: rows and columns of the output; for a dense layer what is between its first and last axis.
+            size: sizes of the output along the axes of space; for a dense layer what is between its first and last.
 
         Returns:
-            Shape (N * P, C, kernel height, kernel width).
+            Shape (N * P, C, sizes of the kernel ...).
         """
-        samples = np.arange(len(x))[:, None]
+        samples, rank = np.arange(len(x))[:, None], len(self.kernel)
         if self.dense:
-            flat = x.reshape(len(x), -1, x.shape[-1])[samples, positions]
-            return flat.reshape(-1, x.shape[-1], 1, 1)
-        top, bottom, left, right = self._sides(x.shape[2:], size)
-        padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-        rows, columns = np.divmod(positions, size[1])
-        rows = rows[..., None] * self.stride[0] + np.arange(self.kernel[0]) * self.dilation[0]
-        columns = columns[..., None] * self.stride[1] + np.arange(self.kernel[1]) * self.dilation[1]
-        found = padded[samples[..., None, None], :, rows[..., :, None], columns[..., None, :]]  # (N, P, kh, kw, C)
+            return x.reshape(len(x), -1, x.shape[-1])[samples, positions].reshape(-1, x.shape[-1])
+        padded = np.pad(x, ((0, 0), (0, 0), *self._sides(x.shape[2:], size)))
+        places: list[Any] = [samples.reshape(-1, *[1] * (rank + 1)), slice(None)]
+        for axis, first in enumerate(np.unravel_index(positions, size)):
+            inside = np.arange(self.kernel[axis]) * self.dilation[axis]
+            along = first.reshape(*first.shape, *[1] * rank) * self.stride[axis]
+            places.append(along + inside.reshape([-1 if k == axis else 1 for k in range(rank)]))
+        found = padded[tuple(places)]  # (N, P, kernel ..., C)
         return np.moveaxis(found, -1, 2).reshape(-1, x.shape[1], *self.kernel)
 
-    def _sides(self, shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, int, int, int]:
+    def _sides(self, shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """Zeros in front and behind, along each axis."""
         if self.pad != "same":
-            return self.pad
-        total = [max((size[k] - 1) * self.stride[k] + self.dilation[k] * (self.kernel[k] - 1) + 1 - shape[k], 0)
-                 for k in (0, 1)]
-        return total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2
+            pairs: tuple[tuple[int, int], ...] = self.pad
+            return pairs
+        total = [max((m - 1) * s + d * (k - 1) + 1 - n, 0)
+                 for n, m, s, d, k in zip(shape, size, self.stride, self.dilation, self.kernel)]
+        return tuple((n // 2, n - n // 2) for n in total)
 
     def outputs(self, y: np.ndarray, positions: np.ndarray) -> np.ndarray:
         """An output, or anything of its shape, at these positions: shape (N * P, channels)."""
@@ -96,9 +100,12 @@ def as_array(value: ms.Tensor) -> np.ndarray:
     return value.float().asnumpy()
 
 
-def _two(value: Any) -> tuple[int, int]:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+def _each(value: Any, rank: int) -> tuple[int, ...]:
+    """One number for each axis of space, from a number or a tuple; Conv1d has those of two axes."""
+    return (int(value),) * rank if isinstance(value, int) else tuple(int(n) for n in value[-rank:])
 
 
-def _sides(value: Any) -> tuple[int, int, int, int]:
-    return (int(value),) * 4 if isinstance(value, int) else tuple(int(n) for n in value)  # type: ignore[return-value]
+def _pairs(value: Any, rank: int) -> tuple[tuple[int, int], ...]:
+    """Padding in front and behind, for each axis, from a number or from all of them in a row."""
+    numbers = _each(value, 2 * rank)
+    return tuple(zip(numbers[0::2], numbers[1::2]))

@@ -46,7 +46,8 @@ def thinet(channels: Channels) -> np.ndarray:
 
     :math:`y_c` is what channel c adds to an output of the layer that reads it, and the mean is over positions and
     outputs. One channel after the other joins T, always that with which the sum is least. The sums of several layers
-    are added, each over what its channels add by themselves.
+    are added, each over what its channels add by themselves. At a layer that is no plain convolution or dense layer of
+    MindSpore's, such as a transposed convolution, the places of the kernel count as independent.
 
     Source: Luo et al., ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression, ICCV 2017, equation 6
     and algorithm 1.
@@ -70,8 +71,9 @@ def lasso(channels: Channels) -> np.ndarray:
     :math:`y_c` is what channel c adds to the outputs of the layer that reads it. The larger :math:`\lambda`, the fewer
     :math:`\beta_c` are not zero. It falls in 60 steps to a ten thousandth of the value at which all are zero; of
     channels that come in at the same step, that with the larger part is the better. The problems of several layers are
-    added, each over what its channels add by themselves. Where :math:`\beta` would be used as a factor, compensation
-    solves for all weights instead.
+    added, each over what its channels add by themselves, and at a layer that is no plain convolution or dense layer of
+    MindSpore's, the places of the kernel count as independent. Where :math:`\beta` would be used as a factor,
+    compensation solves for all weights instead.
 
     Source: He et al., Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, equation 2.
     """

@@ -11,7 +11,8 @@ from mindspore_gs.pruner.compensation.targets import POSITIONS, ROWS
 from mindspore_gs.pruner.evidence.sources import Source
 
 FILTERS = 8  # outputs of a layer at which contributions are looked at, drawn anew for each batch
-_PLAIN = (nn.Conv2d, nn.Dense, *(getattr(mint.nn, name) for name in ("Conv2d", "Linear") if hasattr(mint.nn, name)))
+_PLAIN = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Dense,
+          *(getattr(mint.nn, name) for name in ("Conv2d", "Linear") if hasattr(mint.nn, name)))
 
 
 class Gram:
@@ -86,7 +87,7 @@ class Contributions:
         per_group = outputs // self._layer.groups
         for output in np.sort(self._generator.choice(outputs, wanted, replace=False)):
             first = output // per_group * inputs
-            added = (rows[:, first:first + inputs] * self._weight[output]).sum(axis=(2, 3))
+            added = (rows[:, first:first + inputs] * self._weight[output]).reshape(len(rows), inputs, -1).sum(axis=2)
             added = added[:, self._indices].sum(axis=2)
             self._sum += added.T @ added * (outputs / wanted)
         self.count += len(rows)

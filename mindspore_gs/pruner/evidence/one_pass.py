@@ -46,7 +46,8 @@ def observe(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group], data: An
     - ``"gram"``, ``"covariance"``: :math:`E[x x^T]` of all channels of the group, shape (channels, channels), with and
       without the means, at 24 random positions of each sample (more where a batch has few samples).
     - ``"contributions"``: :math:`\sum_o E[y_o y_o^T]` for what each channel adds to output o of the layer that reads
-      it, at such positions, and for at most 8 outputs (more where positions are few), which stand for all.
+      it, at such positions, and for at most 8 outputs (more where positions are few), which stand for all. Only plain
+      convolutions and dense layers of MindSpore's have it, and not transposed convolutions.
 
     The five in the middle are seen at each convolution that reads the channels, behind activation and pooling; where
     none does, at each layer that makes them, behind its BatchNorm; else at dense layers that read them. The last three

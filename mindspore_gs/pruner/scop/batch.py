@@ -16,7 +16,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import remember_values
+from mindspore_gs._cells import remember_values, tensors_in
 from mindspore_gs._random import same_random_numbers
 from mindspore_gs.errors import PruningError, first_line
 from mindspore_gs.pruner.scop.statistics import statistics_frozen
@@ -166,7 +166,7 @@ def _operator_by_operator() -> Iterator[None]:
 
 def _batch(inputs: Sequence[Any], axis: int, samples: int, changed: int | None = None) -> list[Any]:
     """The inputs for a batch of so many samples, of which one is another than it would be."""
-    size = next((value.shape[axis] for value in _leaves(list(inputs)) if value.ndim > axis), None)
+    size = next((value.shape[axis] for value in tensors_in(list(inputs)) if value.ndim > axis), None)
     if size is None:
         raise PruningError(f"no input is a tensor with an axis {axis}, so there is no batch to append knockoffs to; "
                            "give 'input_shape', or 'batch_axis' where the samples lie along another axis.")
@@ -306,12 +306,6 @@ def _mapped(function: Callable[[ms.Tensor], Any], value: Any) -> Any:
 def _holds_named_tuple(value: Any) -> bool:
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
     return hasattr(value, "_fields") or any(_holds_named_tuple(item) for item in inside)
-
-
-def _leaves(value: Any) -> list[ms.Tensor]:
-    found: list[ms.Tensor] = []
-    _mapped(found.append, value)
-    return found
 
 
 def _arrays(value: Any) -> Any:

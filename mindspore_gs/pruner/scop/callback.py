@@ -10,6 +10,7 @@ from mindspore import nn
 from mindspore.train import Callback
 
 from mindspore_gs._config import not_negative
+from mindspore_gs.progress import loss_of
 from mindspore_gs.pruner.optimizers import check_optimizer, optimizer_of
 from mindspore_gs.pruner.overflow import check_loss
 from mindspore_gs.pruner.scop.cells import KfConv2d
@@ -112,7 +113,7 @@ class KfCallback(Callback):
         remaining = (time.monotonic() - self._begin) / done * (total - done)
         found = _scales(state.network)
         mean = np.concatenate(found).mean() if found else float("nan")
-        text = (f"knockoff step {done}/{total}, loss {_loss(state.net_outputs):.4f}, mean scale {mean:.3f}, "
+        text = (f"knockoff step {done}/{total}, loss {loss_of(state.net_outputs):.4f}, mean scale {mean:.3f}, "
                 f"{remaining:.0f} s left")
         if self._live is not None:
             self._live.say(text)
@@ -128,8 +129,3 @@ def _verdict(found: list[np.ndarray]) -> str:
     losing = [int((scale < 0.5).sum()) for scale in found]
     return (f"{sum(losing)} of {sum(map(len, found))} channels lose against their knockoffs, "
             f"in {sum(map(bool, losing))} of {len(found)} layers")
-
-
-def _loss(outputs: Any) -> float:
-    value = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
-    return float(value.asnumpy().mean()) if hasattr(value, "asnumpy") else float("nan")

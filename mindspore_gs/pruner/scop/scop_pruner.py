@@ -13,20 +13,27 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
 
-from mindspore_gs._cells import copy_network, keeping_names, remember_names, replace_cell, restore_names
+from mindspore_gs._cells import (
+    copy_network,
+    keeping_names,
+    parameters_by_name,
+    remember_names,
+    replace_cell,
+    restore_names,
+)
 from mindspore_gs._finite import check_finite
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Role, trace
 from mindspore_gs.masks import MaskedConv2dbn, Masks, masked_groups
 from mindspore_gs.masks.trial import check_trainable, comparing, try_choice, try_out
-from mindspore_gs.pruner.channel import ChannelPruner, free_groups
+from mindspore_gs.pruner.channel import NOT_PRUNED, ChannelPruner, free_groups
 from mindspore_gs.pruner.criteria import CRITERIA
 from mindspore_gs.pruner.scop.callback import KfCallback
 from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
 from mindspore_gs.pruner.scop.phase import end_phase, in_phase, phase_of, scales, start_phase
-from mindspore_gs.record import Record, drop_record, has_record, record_of, refuse_begun, set_record
+from mindspore_gs.record import Record, drop_record, has_record, record_of, refuse_begun, refuse_forms, set_record
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
 
@@ -41,7 +48,8 @@ class PrunerKfCompressAlgo(CompAlgo):
 
             - ``residual`` (str): ``"keep"`` (default, the paper's rule): a residual stream keeps its width, the
               first convolution and projections on shortcuts stay whole, and every other convolution is pruned by
-              itself. ``"couple"``: all writers of a stream lose the same channels.
+              itself. ``"couple"``: all layers that add into a stream lose the same channels. ``"inner"``: only channels
+              that no stream carries go.
             - ``ignore`` (list of str): patterns of cell names that stay whole, such as ``["layer4.*"]``.
             - ``input_shape`` (tuple of int, or a list of them): what the network is traced with. Default: guessed.
             - ``knockoff`` (Cell): makes the knockoffs from the inputs, same shapes. Default: other samples of the
@@ -93,6 +101,7 @@ class PrunerKfCompressAlgo(CompAlgo):
             raise PruningError(f"an algorithm of this package has been applied to this {type(network).__name__} "
                                "already; go on with it, or build a new network.")
         refuse_begun(type(self).__name__, network)
+        refuse_forms(type(self).__name__, network, NOT_PRUNED)
         check_finite(network, f"{type(self).__name__}.apply()")
         config = self._config
         graph = trace(network, *(config.input_shape or ()))
@@ -173,9 +182,23 @@ class PrunerFtCompressAlgo(ChannelPruner):
             plain = self._dense(network)
             restore_names(plain)
             try_choice(plain, record.graph, choice)
+        repaired = self._repaired(network, choice)
         network = self._mask(network, choice)
-        self._compensate(network)
+        for name, parameter in parameters_by_name(network).items():
+            if name in repaired:
+                parameter.set_data(repaired[name])
         return network
+
+    def _repaired(self, network: nn.Cell, choice: dict[Group, np.ndarray]) -> dict[str, ms.Tensor]:
+        """What a compensation makes of the weights, if one is asked for. Found on a copy: where the data do not fit,
+        the knockoff network stays as it is."""
+        if not self._config.compensate:
+            return {}
+        twin = self._mask(copy_network(network), choice)
+        before = {name: p.float().asnumpy().copy() for name, p in parameters_by_name(twin).items()}
+        self._compensate(twin)
+        return {name: ms.Tensor(p.float().asnumpy()).astype(p.dtype) for name, p in parameters_by_name(twin).items()
+                if not np.array_equal(p.float().asnumpy(), before[name])}
 
     def _warn_if_untrained(self, found: Mapping[str, np.ndarray]) -> None:
         """Scales that were never trained say nothing. Without a rate nothing is chosen by them, as in an evaluation."""

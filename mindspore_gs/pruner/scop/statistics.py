@@ -8,20 +8,13 @@ import mindspore as ms
 from mindspore import nn
 
 from mindspore_gs._mixin import mix_in, take_out
+from mindspore_gs.norms import fixed_training
 
 
 class Frozen:
     """Mixed into the class of a cell that stays in evaluation mode, whatever ``set_train`` says."""
 
-    @property
-    def training(self) -> bool:
-        """Never."""
-        return False
-
-    @training.setter
-    def training(self, value: bool) -> None:
-        """Remember for later."""
-        vars(self)["training"] = value
+    training = fixed_training(False)
 
 
 def freeze_statistics(net: nn.Cell) -> list[tuple[nn.Cell, Any]]:

@@ -1,5 +1,6 @@
 """What SLB does between the epochs of ``Model.train``."""
 
+from inspect import signature
 from typing import Any
 
 from mindspore import nn
@@ -87,6 +88,26 @@ class BNCalibrationCallback(Callback):
         epoch = run_context.original_args().cur_epoch_num + self.has_trained_epoch
         if self.schedule.begun(epoch):
             recalibrate(searched_network(self.model.train_network), self.dataset)
+
+
+def check_takes_inputs(net: nn.Cell, dataset: Any) -> None:
+    """Refuse to calibrate or export a cell that computes the loss as well, which the inputs alone are not enough for.
+
+    Args:
+        net: what ``apply`` was called with.
+        dataset: the training data; the last column is the label.
+
+    Raises:
+        PruningError: ``construct`` wants the label, too.
+    """
+    wanted = [p.name for p in signature(net.construct).parameters.values()
+              if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+    inputs = max(1, len(dataset.get_col_names()) - 1)
+    if len(wanted) > inputs:
+        raise PruningError(f"SLB was applied to {type(net).__name__}, whose construct() takes {', '.join(wanted)}, but "
+                           f"the calibration of BatchNorm and the MindIR run it on the {inputs} "
+                           f"input{'s' * (inputs > 1)} of the data, without the label. Call apply() on the network "
+                           "inside of it, or leave 'enable_bn_calibration' and 'save_mindir' False.")
 
 
 def searched_network(net: nn.Cell) -> nn.Cell:

@@ -13,7 +13,13 @@ from mindspore_gs._config import with_option
 from mindspore_gs.checkpoint import load_parameters, read_checkpoint
 from mindspore_gs.comp_algo import CompAlgo, check_cell
 from mindspore_gs.errors import PruningError
-from mindspore_gs.quantization.slb.callbacks import BNCalibrationCallback, TemperatureScheduler, set_epoch
+from mindspore_gs.quantization.slb.callbacks import (
+    BNCalibrationCallback,
+    TemperatureScheduler,
+    check_takes_inputs,
+    searched_network,
+    set_epoch,
+)
 from mindspore_gs.quantization.slb.config import SlbConfig, act_dtype, weight_dtype
 from mindspore_gs.quantization.slb.convert import converted, quantized_layers
 from mindspore_gs.quantization.slb.layers import chosen_layers, quantizers, search_weights, slb_layers
@@ -221,7 +227,7 @@ class SlbQuantAwareTraining(CompAlgo):
             ValueError: ``epoch_size`` is not greater than ``has_trained_epoch``, or ``t_end_time`` is less than
                 ``t_start_time``.
             TypeError: ``model`` is no Model, or ``dataset`` is no Dataset.
-            PruningError: the model's network has no searched layers.
+            PruningError: the model's network has no searched layers, or is to be calibrated and takes the label, too.
         """
         schedule = self._schedule()
         trained = self._config.has_trained_epoch
@@ -241,9 +247,14 @@ class SlbQuantAwareTraining(CompAlgo):
             raise PruningError("the network of the Model has no layers with searched weights; call apply() on the "
                                "network before the Model is made.")
         found: list[Callback] = [TemperatureScheduler(model, schedule, trained)]
+        if self._config.enable_bn_calibration or self._config.save_mindir:
+            check_takes_inputs(searched_network(model.train_network), dataset)
         if self._config.enable_bn_calibration:
             found.append(BNCalibrationCallback(model, dataset, schedule, trained))
         return found + super().callbacks()
+
+    def _compressed(self, network: nn.Cell) -> nn.Cell:
+        return searched_network(network)
 
     def _schedule(self) -> Schedule:
         if self._config.epoch_size == -1:
