@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import mindspore as ms
 
 from mindspore_gs._files import scratch_folder
+from mindspore_gs._turns import whole_process
 
 _VARIABLE = "MS_OM_PATH"
 _STDERR = 2
@@ -21,9 +22,9 @@ def nothing_left_behind() -> Iterator[None]:
     MindSpore writes ``rank_0/om/analyze_fail.ir`` into a folder that is gone afterwards; it would lie in the user's
     current directory otherwise. A folder that the user has set (``MS_OM_PATH``) is used. What MindSpore prints on
     stderr is held back, and shown afterwards unless the block fails. An export that fails would leave MindSpore's
-    strict syntax switched on, in which some networks of the user's no longer compile.
+    strict syntax switched on, in which some networks of the user's no longer compile. One thread at a time does so.
     """
-    with _folder(), _errors_held_back(), _same_syntax():
+    with whole_process, _folder(), _errors_held_back(), _same_syntax():
         yield
 
 

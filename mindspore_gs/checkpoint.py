@@ -17,8 +17,9 @@ from mindspore_gs._finite import check_finite, check_finite_values
 from mindspore_gs._precision import say_what_no_file_holds
 from mindspore_gs._scratch import nothing_left_behind
 from mindspore_gs.errors import CheckpointError, PlanError, first_line
-from mindspore_gs.record import FORMS, forms_of, has_record, refuse_forms
+from mindspore_gs.record import FORMS, forms_of, has_record, refuse_begun, refuse_forms
 from mindspore_gs.slim import PrunePlan
+from mindspore_gs.slim.carried import carried_plan, network_with_plan, set_plan
 from mindspore_gs.slim.fits import check_made_by
 from mindspore_gs.slim.slimming import slice_network
 
@@ -123,7 +124,8 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, ms.Parameter]:
     """The entries of a checkpoint.
 
     The sizes in the file are compared with its bytes, and its contents with its checksum where it was saved with
-    ``crc_check=True``, before MindSpore reads it. :func:`save_pruned` saves with a checksum.
+    ``crc_check=True``, before MindSpore reads it. :func:`save_pruned` saves with a checksum. What
+    ``mindspore.save_checkpoint(net, path, format="safetensors")`` wrote, ``path.safetensors``, is read as well.
 
     Raises:
         TypeError, ValueError: ``path`` is no path of a file.
@@ -133,10 +135,12 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, ms.Parameter]:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}.")
     try:
+        if path.suffix == ".safetensors":
+            return ms.load_checkpoint(str(path), format="safetensors")
         check_file(path)
         return ms.load_checkpoint(str(path))
     except DamagedError as error:
-        raise CheckpointError(f"{path} {error}; copy it again, or save it again.") from error
+        raise CheckpointError(f"{path} {error}; copy it again, or save it again, not encrypted.") from error
     except Exception as error:
         raise CheckpointError(f"{path} is no readable MindSpore checkpoint: {first_line(error)}") from error
 
@@ -144,13 +148,16 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, ms.Parameter]:
 def kind_of(values: Iterable[str]) -> str:
     """What the entries of a checkpoint with these names are: a slim, masked, knockoff or dense network.
 
+    Masks have one axis; a parameter of the user's that is called ``mask`` may have more.
+
     >>> kind_of(["conv.weight", "conv.out_index"]), kind_of(["conv.weight"])
     ('masked', 'dense')
     """
     names = list(values)
     if _PLAN in names:
         return "slim"
-    if any(is_mask(name) for name in names):
+    masks = [name for name in names if is_mask(name)]
+    if any(not isinstance(values, Mapping) or values[name].ndim == 1 for name in masks):
         return "masked"
     return "knockoff" if any(name.endswith(".kfscale") for name in names) else "dense"
 
@@ -160,7 +167,8 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
 
     Args:
         net: a slim network, as :func:`~mindspore_gs.prune` or an algorithm's ``convert`` returned it, and trained on
-            or not.
+            or not; or a network in which such a one is a part. Of a cell with the loss around it, the network inside
+            is stored.
         path: the file; ``.ckpt`` is appended where it is missing. It is replaced only once it is complete.
         plan: the plan that made ``net``. Default: the one that ``net`` carries.
 
@@ -179,18 +187,19 @@ def save_pruned(net: nn.Cell, path: str | os.PathLike, plan: PrunePlan | None = 
     if has_record(net):
         raise CheckpointError(f"{type(net).__name__} has knockoffs or masks; save the network that convert() returns. "
                               "mindspore.save_checkpoint saves a masked network.")
+    refuse_begun("save_pruned()", net, CheckpointError)
     refuse_forms("save_pruned()", net, {
         "searched": "give it what convert() of SlbQuantAwareTraining returns. mindspore.save_checkpoint saves a "
                     "network that is searched."})
     if plan is not None and not isinstance(plan, PrunePlan):
         raise TypeError(f"for save_pruned(), 'plan' must be a PrunePlan or None, but got {type(plan).__name__!r}.")
-    if plan is not None:
-        try:
-            check_made_by(net, plan)
-        except PlanError as error:
-            raise CheckpointError(f"{error} Save the network that slim() or convert() returned, with its own plan."
-                                  ) from error
-    plan = plan or plan_of(net)
+    net = network_with_plan(net)
+    try:
+        plan = plan or plan_of(net)
+        check_made_by(net, plan)
+    except PlanError as error:
+        raise CheckpointError(f"{error} Save the network that slim() or convert() returned, with its own plan."
+                              ) from error
     check_finite(net, "save_pruned()")
     path = checked_path("save_pruned()", "path", path)
     path = checked_path("save_pruned()", "path", path if path.suffix == ".ckpt" else f"{path}.ckpt")
@@ -213,8 +222,8 @@ def plan_of(net: nn.Cell) -> PrunePlan:
     Raises:
         CheckpointError: it carries none.
     """
-    plan = vars(net).get("prune_plan")
-    if not isinstance(plan, PrunePlan):
+    plan = carried_plan(net)
+    if plan is None:
         raise CheckpointError(f"{type(net).__name__} carries no plan; save the network that convert() or slim() "
                               "returned, or pass its plan.")
     return plan
@@ -247,11 +256,12 @@ def load_pruned(constructor: Callable[[], nn.Cell], path: str | os.PathLike) -> 
     if has_record(net):
         raise CheckpointError(f"the constructor must build the original network, but {type(net).__name__} has "
                               "knockoffs or masks.")
+    refuse_begun("load_pruned()", net, CheckpointError)
     try:
         _check_forms(net, values, path)
         plan = PrunePlan.from_json(_text(values[_PLAN].asnumpy()))
-        small = slice_network(net, plan.since(vars(net).get("prune_plan")))
-        small.prune_plan = plan
+        small = slice_network(net, plan.since(carried_plan(net)))
+        set_plan(small, plan)
     except PlanError as error:
         raise CheckpointError(f"{path} does not fit {type(net).__name__}: {error}") from error
     return load_parameters(small, values, path)

@@ -68,6 +68,10 @@ class CompAlgo(ABC):
         """Turn a compressed network into one for deployment. The base class has nothing to do."""
         return net_opt
 
+    def _for_export(self, network: nn.Cell) -> nn.Cell:
+        """What the callback exports of the network that was trained: what ``convert`` makes of it."""
+        return self.convert(network)
+
     def loss(self, loss_fn: Any) -> Any:
         """Adjust the loss function. The base class has nothing to do."""
         return loss_fn
@@ -75,8 +79,9 @@ class CompAlgo(ABC):
     def _compressed(self, network: nn.Cell) -> nn.Cell:
         """The network that was compressed, where a cell with the loss was given to ``Model`` in its place."""
         from mindspore_gs.record import has_record
+        from mindspore_gs.slim.carried import network_with_plan
 
-        return next((cell for _, cell in network.cells_and_names() if has_record(cell)), network)
+        return next((cell for _, cell in network.cells_and_names() if has_record(cell)), network_with_plan(network))
 
     def summary(self, network: nn.Cell) -> Any:
         """Print what the algorithm did to each layer. The base class has nothing to say."""
@@ -86,7 +91,8 @@ class ExportMindIRCallBack(Callback):
     """Export the compressed network when training ends.
 
     Args:
-        algo: the algorithm; its ``convert`` gives the network that is exported.
+        algo: the algorithm; its ``convert`` gives the network that is exported. One that is slim already is exported
+            as it is.
         save_mindir_path: path of the file, without the suffix.
     """
 
@@ -106,7 +112,8 @@ class ExportMindIRCallBack(Callback):
         dataset = parameters.train_dataset
         columns = list(zip(dataset.output_shapes(), dataset.output_types()))
         inputs = [ms.Tensor(np.zeros((1, *shape[1:]), kind)) for shape, kind in columns[:max(1, len(columns) - 1)]]
-        export_mindir(self._algo.convert(self._algo._compressed(parameters.network)), inputs, self._save_mindir_path)
+        network = self._algo._for_export(self._algo._compressed(parameters.network))
+        export_mindir(network, inputs, self._save_mindir_path)
 
 
 def check_cell(algorithm: CompAlgo, network: Any) -> None:

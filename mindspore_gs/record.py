@@ -40,9 +40,39 @@ def record_of(net: nn.Cell) -> Record:
     """
     record = vars(pruned_network(net)).get(_ATTRIBUTE)
     if record is None:
+        where = _where_begun(net)
+        if where is not None:
+            raise PruningError(f"{type(net).__name__} {where}; give that one.")
         raise PruningError(f"{type(net).__name__} has no knockoff or masked layers; call apply() of "
                            "PrunerKfCompressAlgo or ChannelPruner on the network first.")
     return record
+
+
+def refuse_begun(owner: str, net: nn.Cell, error: type[PruningError] = PruningError) -> None:
+    """Refuse a network in which a part has knockoffs or masks, or that is a part of such a network.
+
+    Args:
+        owner: who refuses it.
+        net: the network; whether it has a record itself is not asked.
+        error: what is raised.
+
+    Raises:
+        PruningError: there is such a part, or the network is one.
+    """
+    where = None if has_record(net) else _where_begun(net)
+    if where is not None:
+        raise error(f"{owner}: {type(net).__name__} {where}. Finish with that one first: call convert() of its pruner, "
+                    "and put what it returns in its place.")
+
+
+def _where_begun(net: nn.Cell) -> str | None:
+    """Where a network without a record has knockoffs or masks all the same; None where it has none."""
+    for path, cell in net.cells_and_names():
+        if _ATTRIBUTE in vars(cell):
+            return f"holds {path!r}, a part that has knockoffs or masks"
+        if "mask_times" in vars(cell) or "kfscale" in vars(cell)["_params"]:
+            return "is part of a network that has knockoffs or masks"
+    return None
 
 
 def pruned_network(net: nn.Cell) -> nn.Cell:

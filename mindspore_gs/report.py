@@ -11,6 +11,7 @@ from mindspore import nn
 from mindspore_gs.cost import count_parameters, layer_macs
 from mindspore_gs.graph import ChannelGraph, trace
 from mindspore_gs.graph.restores import OPERATOR
+from mindspore_gs.slim.carried import carried_plan
 
 _FAST = 8  # numbers that engines compute at once
 
@@ -125,7 +126,7 @@ def summary(before: nn.Cell, after: nn.Cell, input_shape: Sequence[int] | None =
         0.5
     """
     _check(before, after, input_shape)
-    plan = vars(after).get("prune_plan")
+    plan = carried_plan(after)
     inputs = (tuple(input_shape),) if input_shape is not None else tuple(s for s, _ in plan.inputs) if plan else ()
     graph = trace(before, *inputs)
     return compare(graph, trace(after, *(shape for shape, _ in graph.inputs)))
@@ -135,7 +136,7 @@ def _check(before: nn.Cell, after: nn.Cell, shape: Sequence[int] | None) -> None
     for name, net in (("before", before), ("after", after)):
         if not isinstance(net, nn.Cell):
             raise TypeError(f"for summary(), {name!r} must be a mindspore.nn.Cell, but got {type(net).__name__!r}.")
-    if "prune_plan" in vars(before) and "prune_plan" not in vars(after):
+    if carried_plan(before) is not None and carried_plan(after) is None:
         raise ValueError("for summary(), 'before' is slim and 'after' is not; give the original network first.")
     sizes = () if shape is None else shape
     if not isinstance(sizes, Sequence) or any(isinstance(n, bool) or not isinstance(n, Integral) or n < 1

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mindspore_gs import PrunerFtCompressAlgo, load_pruned, save_pruned
-from mindspore_gs.checkpoint import load_parameters, read_checkpoint
+from mindspore_gs.checkpoint import kind_of, load_parameters, read_checkpoint
 from mindspore_gs.errors import CheckpointError
 from tests import networks
 from tests.helpers import evaluate, image, masked, randomise, same_state, state, train_steps
@@ -160,3 +160,19 @@ def test_loading_parameters_is_all_or_nothing(tmp_path):
     ms.save_checkpoint(other, str(tmp_path / "good.ckpt"))
     load_parameters(net, read_checkpoint(tmp_path / "good.ckpt"), "good.ckpt")
     assert same_state(state(net), state(other))
+
+
+def test_the_other_format_of_mindspore_is_read(tmp_path):
+    net = masked(randomise(networks.Long()))
+    ms.save_checkpoint(net, str(tmp_path / "masked"), format="safetensors")
+    small = PrunerFtCompressAlgo().convert(networks.Long(), str(tmp_path / "masked.safetensors"))
+    x = image(2, 3, 8, 8)
+    assert abs(evaluate(small, x).asnumpy() - evaluate(net, x).asnumpy()).max() < 1e-5
+    (tmp_path / "masked.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="is no readable MindSpore checkpoint"):
+        PrunerFtCompressAlgo().convert(networks.Long(), str(tmp_path / "masked.safetensors"))
+
+
+def test_a_mask_of_the_users_makes_no_masked_network():
+    values = {"attention.mask": ms.Tensor(np.tri(4, dtype=np.float32)), "attention.weight": ms.Tensor([1.0])}
+    assert kind_of(values) == "dense" and kind_of(values | {"conv.mask": ms.Tensor([1, 0])}) == "masked"

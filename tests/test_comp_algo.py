@@ -6,10 +6,10 @@ import mindspore as ms
 import pytest
 from mindspore import nn
 
-from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo
+from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, load_mindir
 from mindspore_gs.comp_algo import CompAlgo, CompAlgoConfig, ExportMindIRCallBack
 from tests import networks
-from tests.helpers import image, relative_difference
+from tests.helpers import image, randomise, relative_difference
 
 
 class Nothing(CompAlgo):
@@ -107,3 +107,26 @@ def test_the_callback_exports_with_the_shapes_of_the_data(tmp_path):
     flat = [t for item in got for t in (item if isinstance(item, tuple) else (item,))]
     assert relative_difference(tuple(flat), expected) <= 1e-5
     assert isinstance(expected[0], ms.Tensor)
+
+
+@pytest.mark.parametrize("around", [lambda net: net, lambda net: nn.WithLossCell(net, nn.CrossEntropyLoss())],
+                         ids=["itself", "with the loss"])
+def test_a_network_that_is_slim_already_is_exported_as_it_is(around, tmp_path):
+    """Callbacks of the pruner that made it, in the training that follows."""
+    class Data:
+        def output_shapes(self):
+            return [[4, 3, 8, 8], [4]]
+
+        def output_types(self):
+            return ["float32", "int32"]
+
+    class Context:
+        def original_args(self):
+            return type("Arguments", (), {"train_dataset": Data(), "network": around(small)})
+
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=(1, 3, 8, 8), save_mindir=True,
+                           save_mindir_path=str(tmp_path / "small"))
+    small = pruner.shrink(randomise(networks.Chain()))
+    next(c for c in pruner.callbacks() if isinstance(c, ExportMindIRCallBack)).on_train_end(Context())
+    x = image(1, 3, 8, 8)
+    assert relative_difference(load_mindir(tmp_path / "small.mindir")(x), small.set_train(False)(x)) <= 1e-5

@@ -4,6 +4,7 @@ import dis
 import inspect
 from collections.abc import Iterator
 from functools import lru_cache
+from types import FunctionType
 from typing import Any
 
 from mindspore import nn
@@ -70,6 +71,17 @@ def _compares_sizes(kind: Any) -> bool:
 @lru_cache
 def _compared_in(kind: Any) -> frozenset[str]:
     return frozenset(name for method in _methods(kind) if "shape" in names_in(method) for name in _compared(method))
+
+
+def methods_without_self(cell: nn.Cell) -> list[str]:
+    """The user's methods whose first parameter has another name than ``self``, by which alone Graph mode knows a cell.
+
+    Each as ``"Net.construct(this)"``.
+    """
+    found = [method for method in _methods(type(cell)) if isinstance(method, FunctionType)]
+    firsts = [(method, inspect.unwrap(method).__code__) for method in found]
+    return [f"{method.__qualname__}({code.co_varnames[0]})" for method, code in firsts
+            if code.co_argcount and code.co_varnames[0] != "self"]
 
 
 def _compares(method: Any) -> bool:

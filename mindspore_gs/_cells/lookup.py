@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells.code import names_in_methods
+from mindspore_gs._turns import whole_process
 
 LARGEST = 2 ** 31  # numbers in an input: MindSpore fails later, in other calls, where memory does not suffice
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # with use_batch_statistics; norms.py knows every kind
@@ -24,18 +25,19 @@ _CALLS, _CALLS_OF_A_CELL = 1000, 10
 def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
     """Put ``net`` into evaluation mode and give every cell its own training flag back afterwards.
 
-    It may be compiled inside, however many layers it has.
+    It may be compiled inside, however many layers it has. One thread at a time does so.
     """
-    flags = [(cell, cell.training) for _, cell in net.cells_and_names()]
-    net.set_train(False)
-    try:
-        with _deep_enough(len(flags)):
-            yield net
-    finally:
-        net.set_train(flags[0][1])
-        for cell, training in flags:
-            if cell.training != training:
-                cell.set_train(training)
+    with whole_process:
+        flags = [(cell, cell.training) for _, cell in net.cells_and_names()]
+        net.set_train(False)
+        try:
+            with _deep_enough(len(flags)):
+                yield net
+        finally:
+            net.set_train(flags[0][1])
+            for cell, training in flags:
+                if cell.training != training:
+                    cell.set_train(training)
 
 
 def switched(net: nn.Cell, training: bool = False) -> nn.Cell:
@@ -58,13 +60,14 @@ def _deep_enough(cells: int) -> Iterator[None]:
 
 @contextmanager
 def in_mode(mode: int) -> Iterator[None]:
-    """Graph or PyNative mode for a while."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=mode)
-    try:
-        yield
-    finally:
-        ms.set_context(mode=before)
+    """Graph or PyNative mode for a while, in one thread at a time."""
+    with whole_process:
+        before = ms.get_context("mode")
+        ms.set_context(mode=mode)
+        try:
+            yield
+        finally:
+            ms.set_context(mode=before)
 
 
 def get_cell(net: nn.Cell, path: str) -> nn.Cell:

@@ -80,7 +80,25 @@ def constructor_names(net: nn.Cell) -> dict[str, str]:
             moved = parameter.name.startswith(prefix) and parameter.name not in (
                 prefix + first[id(parameter)], prefix + attached.get(id(parameter), ""))
             names[parameter.name] = parameter.name[len(prefix):] if moved or not prefix else attached[id(parameter)]
-    return names
+    return names | _names_in_parts(net, held, names)
+
+
+def _names_in_parts(net: nn.Cell, held: list[tuple[str, nn.Cell, str, ms.Parameter]],
+                    names: dict[str, str]) -> dict[str, str]:
+    """The names of parameters whose cells have moved inside of a part that was changed by itself and then put in.
+
+    What is written down for the part takes the place of the path in it.
+    """
+    parts = [(path, vars(cell)[_TOKEN]) for path, cell in net.cells_and_names() if path and _TOKEN in vars(cell)]
+    own, found = vars(net).get(_TOKEN), {}
+    for path, cell, attribute, parameter in held if parts else ():
+        written = vars(cell).get(_NAMES, {})
+        for part, token in parts:
+            name = written.get(token, {}).get(attribute)
+            inner = _join(path.removeprefix(part).lstrip("."), attribute)
+            if name and own not in written and names[parameter.name].endswith("." + inner):
+                found[parameter.name] = names[parameter.name].removesuffix(inner) + name
+    return found
 
 
 def parameters_by_name(net: nn.Cell) -> dict[str, ms.Parameter]:

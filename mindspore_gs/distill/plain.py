@@ -13,7 +13,7 @@ from mindspore_gs.distill.operators import ACTIVATIONS
 from mindspore_gs.distill.program import Program, program_of
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
-from mindspore_gs.record import has_record, refuse_forms, set_form
+from mindspore_gs.record import has_record, refuse_begun, refuse_forms, set_form
 from mindspore_gs.slim import RestoreChannels
 
 _BATCH = 3
@@ -89,6 +89,7 @@ def take_apart(net: nn.Cell, input_shape: tuple[int, ...] | None, owner: str) ->
     if has_record(net):
         raise PruningError(f"{owner}: {type(net).__name__} has knockoffs or masks; call convert() of its pruner first, "
                            "and give the small network.")
+    refuse_begun(owner, net)
     refuse_forms(owner, net, {
         "searched": "call convert() of SlbQuantAwareTraining first.",
         "rounded": "take the shortcuts out first, and apply SLB to the network without them."})

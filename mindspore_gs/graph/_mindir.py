@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from mindspore import nn
 from mindspore.train import mind_ir_pb2
 
-from mindspore_gs._cells import copy_network, evaluating, in_mode, wait_for
+from mindspore_gs._cells import copy_network, evaluating, every_cell, in_mode, methods_without_self, wait_for
 from mindspore_gs._checkpoint_file import DamagedError
 from mindspore_gs._files import scratch_folder
 from mindspore_gs._scratch import nothing_left_behind
@@ -61,7 +61,7 @@ def export_graph(net: nn.Cell, inputs: tuple[ms.Tensor, ...], training: bool = F
             _export(shown, inputs, str(path))
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
-            remedy = _remedy(error, _runs(net, inputs) if explain else None)
+            remedy = _remedy(error, net, _runs(net, inputs) if explain else None)
             raise TraceError(f"{type(net).__name__} cannot be exported to MindIR with inputs of shape {shapes}"
                              f"{_where(error)}; {remedy} (MindSpore says: {first_line(error)})") from error
         model = mind_ir_pb2.ModelProto()
@@ -90,19 +90,36 @@ def _where(error: Exception) -> str:
     return f", at {own[-1][0]}:{own[-1][1]}" if own else ""
 
 
-def _remedy(error: Exception, runs: bool | None) -> str:
+def _remedy(error: Exception, net: nn.Cell, runs: bool | None) -> str:
     """What to do about an error of the export of a network that runs with its inputs, or not; None: it is not known."""
     if _OBJECT in str(error):
         return "its code makes an object of a Python class, which MindSpore does not export; return a tuple or a dict"
+    attribute = _set_while_it_runs(error, bool(runs))
+    if attribute:
+        return (f"its code sets {attribute} while it runs, which MindSpore exports for a Parameter only (ops.assign): "
+                "keep the value in a variable and return it")
     if "JIT strict mode" in str(error):
         return ("its 'construct' computes with Python or NumPy what a file cannot hold: use mindspore.ops, such as "
                 "ops.where for a branch, or compute it before the call")
     if "Parameter that wasn't created in nn.Cell" in str(error):
-        return ("MindSpore exports parameters that are attributes of a cell or lie in a ParameterTuple, but in no list"
-                ", and the cells of a CellList or CellDict")
+        return ("MindSpore exports parameters that are attributes of a cell or lie in a ParameterTuple, but in no "
+                "list; so with cells: keep them as attributes or in an nn.CellList, not in a plain list, tuple or dict")
+    unnamed = next((name for cell in every_cell(net) for name in methods_without_self(cell)), "")
+    if runs and unnamed:
+        return f"Graph mode knows a cell by the name 'self' alone: call the first parameter of {unnamed} 'self'"
     if runs:
         return "the network runs with them in PyNative mode, so change what Graph mode does not take in its code"
     return ("" if runs is None else "it does not run with them either: ") + "pass inputs that the network takes"
+
+
+def _set_while_it_runs(error: Exception, runs: bool) -> str:
+    """The attribute that code sets while it runs, from MindSpore's message; empty where the message is about others.
+
+    An attribute that Graph mode does not know, in a network that runs, is made while it runs.
+    """
+    changed = re.search(r"modify a member attribute of a class with (self\.\w+)", str(error))
+    unknown = re.search(r"object has no attribute '(\w+)'", str(error))
+    return changed[1] if changed else f"self.{unknown[1]}" if unknown and runs else ""
 
 
 def _runs(net: nn.Cell, inputs: tuple[ms.Tensor, ...]) -> bool | None:

@@ -13,14 +13,14 @@ import numpy as np
 from mindspore_gs.graph.ir import Graph, Node
 
 OPERATOR = "RestoreChannels"
-_SUFFIX = ".places"
+_SUFFIX = f".{OPERATOR}.places"  # no attribute of a user's
 
 
 def places_name(path: str) -> str:
     """The name under which the list of places of the cell at ``path`` goes.
 
     >>> places_name("bn2.1")
-    'bn2.1.places'
+    'bn2.1.RestoreChannels.places'
     """
     return path + _SUFFIX
 

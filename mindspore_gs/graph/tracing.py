@@ -1,6 +1,7 @@
 """Trace a network into a channel graph, and find out which channels go together."""
 
 import inspect
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +80,7 @@ def trace_deployed(net: nn.Cell, *inputs: Any) -> ChannelGraph:
 def _exported(net: nn.Cell, inputs: tuple[Any, ...]) -> tuple[Any, tuple[ms.Tensor, ...]]:
     """The graph that evaluation runs, and the inputs that it was exported with."""
     _check_number(net, len(inputs))
+    _check_names(net)
     if not inputs:
         return _guess(net)
     tensors = as_inputs(inputs, _weight_type(net))
@@ -99,6 +101,16 @@ def _check_number(net: nn.Cell, given: int) -> None:
         raise TraceError(f"{type(net).__name__} is called with {len(needed)} inputs ({', '.join(needed)}), but {got}. "
                          "If it computes a loss, pass the network inside of it; else pass every input to trace(), or a "
                          "list of shapes as 'input_shape'.")
+
+
+def _check_names(net: nn.Cell) -> None:
+    """Refuse parameters of one name, which Graph mode, optimizers and checkpoints do not tell apart."""
+    counts = Counter(parameter.name for parameter in net.get_parameters())
+    name, number = max(counts.items(), key=lambda item: item[1], default=("", 0))
+    if number > 1:
+        raise TraceError(f"{number} parameters of {type(net).__name__} are called {name!r}, as auto_prefix=False or "
+                         "insert_child_to_cell() leaves them. Give each the name of its place before anything else: "
+                         "for name, parameter in net.parameters_and_names(): parameter.name = name")
 
 
 def _guess(net: nn.Cell) -> tuple[Any, tuple[ms.Tensor, ...]]:

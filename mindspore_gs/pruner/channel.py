@@ -35,9 +35,10 @@ from mindspore_gs.pruner.reconstruction import error_curves
 from mindspore_gs.pruner.residual import prunable_groups
 from mindspore_gs.pruner.select import Ranking, best, check_something_goes, number_kept
 from mindspore_gs.pruner.widths import Target, numbers_kept
-from mindspore_gs.record import has_record, record_of, refuse_forms
+from mindspore_gs.record import has_record, record_of, refuse_begun, refuse_forms
 from mindspore_gs.report import Report, compare
 from mindspore_gs.slim import PrunePlan
+from mindspore_gs.slim.carried import carried_plan
 from mindspore_gs.slim.check import check_equal, inputs_for
 from mindspore_gs.slim.slimming import slice_network
 
@@ -237,6 +238,11 @@ class ChannelPruner(CompAlgo):
         check_equal(masked, small, inputs_for(masked, record_of(masked).graph))
         return small
 
+    def _for_export(self, network: nn.Cell) -> nn.Cell:
+        """The slim network of a masked one; one that is slim already stays as it is."""
+        slim_already = not has_record(network) and carried_plan(network) is not None
+        return network if slim_already else self.convert(network)
+
     def shrink(self, network: nn.Cell) -> nn.Cell:
         """Mask and convert in one go, without training in between; :func:`prune` does this.
 
@@ -299,6 +305,7 @@ class ChannelPruner(CompAlgo):
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks already; go on with it, or build a "
                                "new network.")
+        refuse_begun(type(self).__name__, network)
         refuse_forms(type(self).__name__, network, NOT_PRUNED)
         check_finite(network, f"{type(self).__name__}.apply()")
         graph = trace(network, *(self._config.input_shape or ()), norms=self._config.norms)

@@ -22,7 +22,7 @@ from mindspore_gs.quantization.slb.convert import GRID, Grid, converted, quantiz
 from mindspore_gs.quantization.slb.layers import operator_of, round_input, slb_layers
 from mindspore_gs.quantization.slb.slb_quant import FixedRounding, RoundingOperator
 from mindspore_gs.quantization.slb.values import BITS, candidates, nearest
-from mindspore_gs.record import has_record, set_form
+from mindspore_gs.record import has_record, refuse_begun, set_form
 
 _TYPES = ("float16", "float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
           "uint64", "complex64", "complex128")
@@ -73,6 +73,7 @@ def save_quantized(net: nn.Cell, path: str | os.PathLike) -> Path:
     if has_record(net):
         raise CheckpointError(f"{type(net).__name__} has masks, which the file does not hold; save the network that "
                               "convert() of its pruner returns.")
+    refuse_begun("save_quantized()", net, CheckpointError)
     net = converted(net) if slb_layers(net) else net
     layers = quantized_layers(net)
     if not layers:

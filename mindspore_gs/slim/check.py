@@ -67,7 +67,7 @@ def inputs_for(net: nn.Cell, graph: ChannelGraph) -> Specification | tuple[ms.Te
                                "tensors of yours as 'input_shape', in prune() as 'inputs'.")
         return graph.given
     if graph.given is None:
-        return graph.inputs
+        return _in_its_type(net, graph.inputs)
     try:
         with in_mode(ms.PYNATIVE_MODE), evaluating(net), same_values(net), nothing_left_behind():
             for array in parts(net(*random_inputs(graph.inputs))).values():
@@ -75,6 +75,15 @@ def inputs_for(net: nn.Cell, graph: ChannelGraph) -> Specification | tuple[ms.Te
     except Exception:
         return graph.given
     return graph.inputs
+
+
+def _in_its_type(net: nn.Cell, inputs: Specification) -> Specification:
+    """The inputs in the type of all float parameters, which may be cast since the network was traced."""
+    kinds = {str(p.dtype) for p in net.get_parameters() if p.is_floating_point()}
+    if len(kinds) != 1:
+        return inputs
+    own = kinds.pop()
+    return tuple((shape, own if "Float" in kind else kind) for shape, kind in inputs)
 
 
 def as_tensors(inputs: Specification | Sequence[ms.Tensor], seed: int = 0) -> tuple[ms.Tensor, ...]:

@@ -20,6 +20,7 @@ from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph.restores import places_name, restore_path
 from mindspore_gs.slim.alongside import Alongside
+from mindspore_gs.slim.carried import carried_plan, set_plan
 from mindspore_gs.slim.cells import RestoreChannels
 from mindspore_gs.slim.check import check_equal
 from mindspore_gs.slim.fits import check_against
@@ -139,8 +140,8 @@ def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     with keeping_names(small):
         writers = {get_cell(small, r.cell): RestoreChannels(r.size, r.indices, r.axis) for r in plan.restores}
         replace_everywhere(small, {cell: nn.SequentialCell([cell, behind]) for cell, behind in writers.items()})
-    earlier = vars(net).get("prune_plan")
-    small.prune_plan = plan if earlier is None else earlier.then(plan)
+    earlier = carried_plan(net)
+    set_plan(small, plan if earlier is None else earlier.then(plan))
     return small
 
 

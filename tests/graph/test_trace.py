@@ -135,12 +135,59 @@ class ListOfParameters(networks.Between):
         return x * self.scales[0]
 
 
+class WithoutSelf(networks.Between):
+    """Python does not mind how the first parameter is called."""
+
+    def between(this, x):  # noqa: N805
+        return this.shift(x) * 2
+
+    def shift(this, x):  # noqa: N805
+        return x + 1
+
+
+class WithoutPrefix(networks.Between):
+    """Two cells that MindSpore does not name."""
+
+    def __init__(self):
+        super().__init__()
+        self.insert_child_to_cell("more", nn.Conv2d(8, 8, 1))
+        self.insert_child_to_cell("most", nn.Conv2d(8, 8, 1))
+
+    def between(self, x):
+        return self.most(self.more(x))
+
+
+class SetsAnAttribute(networks.Between):
+    """Keeps a feature map for later, in an attribute that is there already or not."""
+
+    def __init__(self, known):
+        super().__init__()
+        if known:
+            self.seen = None
+
+    def between(self, x):
+        self.seen = x
+        return x
+
+
 @pytest.mark.parametrize("build, remedy", [
+    (lambda: SetsAnAttribute(True), "its code sets self.seen while it runs, which MindSpore exports for a Parameter"),
+    (lambda: SetsAnAttribute(False), "its code sets self.seen while it runs, which MindSpore exports for a Parameter"),
+    (WithoutSelf, r"call the first parameter of WithoutSelf.between\(this\) 'self' \(MindSpore says"),
     (TwoLoops, "the network runs with them in PyNative mode, so change what Graph mode does not take"),
     (ListOfParameters, "attributes of a cell or lie in a ParameterTuple, but in no list")])
 def test_code_that_mindspore_does_not_export_is_not_blamed_on_the_inputs(build, remedy):
     with pytest.raises(TraceError, match=remedy):
         trace(build(), (1, 3, 8, 8))
+
+
+def test_names_of_the_places_are_the_remedy_that_it_says():
+    net = WithoutPrefix()
+    with pytest.raises(TraceError, match="2 parameters of WithoutPrefix are called 'weight', as auto_prefix=False or"):
+        trace(net, (1, 3, 8, 8))
+    for name, parameter in net.parameters_and_names():
+        parameter.name = name
+    assert [group.size for group in trace(net, (1, 3, 8, 8)).groups() if group.blocked_by is None] == [6, 8, 8, 8]
 
 
 def test_a_refused_export_leaves_mindspores_syntax_as_it_was():

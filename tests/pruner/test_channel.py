@@ -254,3 +254,14 @@ def test_integer_inputs_are_given_as_tensors():
     number = ms.Tensor([3], ms.int32)
     small = prune(randomise(Indexed()), prune_rate=0.5, inputs=[image(*S), number])
     assert evaluate(small, image(*S), number).shape == (1, 4, 8, 8)
+
+
+def test_a_masked_network_that_is_cast_to_half_precision_is_converted():
+    """It was traced in float32, and takes float16 only now."""
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=(1, 3, 8, 8))
+    net = pruner.apply(randomise(networks.Chain()))
+    for parameter in net.get_parameters():
+        parameter.set_dtype(ms.float16)
+    small, x = pruner.convert(net), image(2, 3, 8, 8, dtype=ms.float16)
+    assert small.conv2.weight.shape[:2] == (4, 3) and small.conv2.weight.dtype == ms.float16
+    assert np.abs(evaluate(small, x).asnumpy() - evaluate(net, x).asnumpy()).max() <= 2e-3

@@ -33,7 +33,7 @@ from mindspore_gs.pruner.scop.callback import KfCallback
 from mindspore_gs.pruner.scop.cells import KfConv2d, as_mask
 from mindspore_gs.pruner.scop.config import FinetuneConfig, KnockoffConfig
 from mindspore_gs.pruner.scop.phase import end_phase, in_phase, phase_of, scales, start_phase
-from mindspore_gs.record import Record, drop_record, has_record, record_of, refuse_forms, set_record
+from mindspore_gs.record import Record, drop_record, has_record, record_of, refuse_begun, refuse_forms, set_record
 
 __all__ = ["KfCallback", "KfConv2d", "MaskedConv2dbn", "PrunerFtCompressAlgo", "PrunerKfCompressAlgo"]
 
@@ -100,6 +100,7 @@ class PrunerKfCompressAlgo(CompAlgo):
         if has_record(network):
             raise PruningError(f"an algorithm of this package has been applied to this {type(network).__name__} "
                                "already; go on with it, or build a new network.")
+        refuse_begun(type(self).__name__, network)
         refuse_forms(type(self).__name__, network, NOT_PRUNED)
         check_finite(network, f"{type(self).__name__}.apply()")
         config = self._config

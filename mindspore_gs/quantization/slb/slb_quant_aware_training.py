@@ -24,7 +24,7 @@ from mindspore_gs.quantization.slb.config import SlbConfig, act_dtype, weight_dt
 from mindspore_gs.quantization.slb.convert import converted, quantized_layers
 from mindspore_gs.quantization.slb.layers import chosen_layers, quantizers, search_weights, slb_layers
 from mindspore_gs.quantization.slb.schedule import Schedule
-from mindspore_gs.record import has_record
+from mindspore_gs.record import has_record, refuse_begun
 
 
 class SlbQuantAwareTraining(CompAlgo):
@@ -207,6 +207,7 @@ class SlbQuantAwareTraining(CompAlgo):
         if has_record(network):
             raise PruningError(f"{type(network).__name__} has knockoffs or masks; call convert() of its pruner first, "
                                "and apply SLB to the small network.")
+        refuse_begun(type(self).__name__, network)
         return search_weights(network, chosen_layers(network, self._config), self._config)
 
     def callbacks(self, model: Model, dataset: Dataset, *args: Any, **kwargs: Any) -> list[Callback]:
