@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import benchmarks.environment  # noqa: E402, F401, I001
@@ -59,9 +60,16 @@ def _run_mindir(file: Path, shape: tuple[int, ...]) -> None:
     cell = ms.nn.GraphCell(ms.load(str(file)))
     x = ms.ops.zeros(shape, ms.float32)
     for _ in range(RUNS):
-        outputs = cell(x)
-        for value in outputs if isinstance(outputs, tuple) else (outputs,):
-            value.asnumpy()
+        wait(cell(x))
+
+
+def wait(outputs: Any) -> None:
+    """Wait until MindSpore has computed outputs, a tensor or nested tuples and lists of them."""
+    if isinstance(outputs, (tuple, list)):
+        for value in outputs:
+            wait(value)
+    else:
+        outputs.asnumpy()
 
 
 def _run_onnx(file: Path, shape: tuple[int, ...]) -> None:

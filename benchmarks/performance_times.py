@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.conditions import conditions, warning
+from benchmarks.memory import wait
 from benchmarks.performance_files import NETWORKS, lines
 from benchmarks.turns import ratio
 from mindspore_gs.timing import take_turns
@@ -96,9 +97,7 @@ def _mindspore(files: list[Path], x: np.ndarray, runs: int, scratch: Path) -> np
     image = ms.Tensor(x)
 
     def run(cell: Callable) -> None:
-        outputs = cell(image)
-        for value in outputs if isinstance(outputs, (tuple, list)) else (outputs,):
-            value.asnumpy()
+        wait(cell(image))
 
     return take_turns([partial(run, load_mindir(file)) for file in files], runs, WARM_UP)
 

@@ -1,5 +1,6 @@
 """One pruner for every criterion: score the channels, mask those with the lowest scores, make the network small."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,8 @@ from mindspore_gs.slim import PrunePlan
 from mindspore_gs.slim.carried import carried_plan
 from mindspore_gs.slim.check import check_equal, inputs_for
 from mindspore_gs.slim.slimming import slice_network
+
+_log = logging.getLogger("mindspore_gs")
 
 NOT_PRUNED = {"searched": "call convert() of SlbQuantAwareTraining first, or prune before SLB.",
               "rounded": "prune the float network first, and apply SLB to the small one."}
@@ -308,6 +311,9 @@ class ChannelPruner(CompAlgo):
         refuse_begun(type(self).__name__, network)
         refuse_forms(type(self).__name__, network, NOT_PRUNED)
         check_finite(network, f"{type(self).__name__}.apply()")
+        if self._config.criterion == "scop":
+            _log.warning("criterion='scop' without the knockoff phase ranks channels by their weights alone; use "
+                         "PrunerKfCompressAlgo and then PrunerFtCompressAlgo, or take criterion='l1'.")
         graph = trace(network, *(self._config.input_shape or ()), norms=self._config.norms)
         residual = self._config.residual or "keep"
         groups = free_groups(self, graph, residual, self._config.ignore)
