@@ -97,7 +97,8 @@ def _compared(method: Any) -> Iterator[str]:
 
 
 def _methods(kind: Any) -> list[Any]:
-    values = [value for parent in kind.__mro__ for name, value in vars(parent).items() if name != "__init__"]
+    values = [value for parent in kind.__mro__ for name, value in vars(parent).items()
+              if name not in ("__init__", "__new__")]
     return [value for value in values if not _module_of(value).startswith("mindspore")]
 
 
@@ -108,4 +109,5 @@ def _code_of(value: Any) -> Any:
 
 
 def _module_of(value: Any) -> str:
-    return getattr(value.fget if isinstance(value, property) else value, "__module__", None) or ""
+    value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    return getattr(value, "__module__", None) or ""

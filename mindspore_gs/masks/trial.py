@@ -112,7 +112,7 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
     Masks.attach(masked, graph, groups)
     check_written(masked, graph)
     check_parents(masked)
-    asked = _asked_by_name(masked, graph)
+    asked = _asked_by_name(net, masked, graph)
     if asked:
         raise PruningError(
             f"{type(net).__name__} cannot be trained with masks: its code asks for {', '.join(map(repr, asked))} with "
@@ -121,20 +121,19 @@ def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) 
             "'ignore', or remove the channels without training in between: prune(net, ...).")
 
 
-def _asked_by_name(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
+def _asked_by_name(net: nn.Cell, masked: nn.Cell, graph: ChannelGraph) -> list[str]:
     """The masked parameters that are constants in Graph mode, as ``getattr(self, f"w{k}")`` and ``f(self)`` make them.
 
-    They are not in the file that MindSpore exports. Only a cell that asks so and has such parameters costs this export;
-    of other cells Graph mode reads them by name as they are. So does one that hands itself on.
+    MindSpore's export of the network has them, and that of the masked one has not. Only a cell that asks so and has
+    such parameters, or one that hands itself on, costs these exports; of other cells Graph mode reads them by name.
     """
     asks = any("getattr" in names_in_methods(get_cell(masked, path)) for path in masked_by_value(masked))
     if not asks and not any(hands_itself_on(cell) for _, cell in masked.cells_and_names()):
         return []
-    read = {name for node in graph.graph.nodes for name in node.inputs}
     names = constructor_names(masked)
     with nothing_left_behind():
-        found = export_graph(masked, random_inputs(graph.inputs)).parameters
-    return sorted(names[name] for name in masked_values(masked) if names[name] in read and name not in found)
+        read, left = (export_graph(each, random_inputs(graph.inputs)).parameters for each in (net, masked))
+    return sorted(names[name] for name in masked_values(masked) if name in read and name not in left)
 
 
 def _run(net: nn.Cell, graph: ChannelGraph, inputs: Any) -> None:

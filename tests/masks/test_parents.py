@@ -6,6 +6,7 @@ import pytest
 from mindspore import nn, ops
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
+from mindspore_gs._cells import hands_itself_on
 from mindspore_gs.errors import PruningError
 from mindspore_gs.masks import masked_groups
 from tests import operators
@@ -113,6 +114,24 @@ class OwnLayers(nn.Cell):
         return self.b(self.norm(self.a(x)))
 
 
+def finished(net, x):
+    return net.b(x)
+
+
+class TrainedAside(nn.Cell):
+    """Hands itself on, and has a layer that only training reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.extra, self.b = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 3)
+
+    def construct(self, x):
+        x = self.a(x)
+        if self.training:
+            x = x + self.extra(x)
+        return finished(self, x)
+
+
 class LayersByName(nn.Cell):
     """Layers without BatchNorm, whose weights are masked themselves."""
 
@@ -179,6 +198,19 @@ def test_a_cell_that_hands_itself_on_is_refused_and_a_layer_may_be_handed_on():
     ms.set_context(mode=ms.GRAPH_MODE)
     masked = ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(OwnLayers(kind=HandsALayerOn)))
     assert gradients(masked.set_train(True), image(2, 3, 8, 8))["a.layer.weight"] > 0
+
+
+def test_a_cell_that_hands_itself_on_may_have_layers_that_only_training_reads():
+    pruner = ChannelPruner(prune_rate=0.5, residual="couple", input_shape=SHAPE)
+    masked = pruner.apply(randomise(TrainedAside()))
+    assert masked_groups(masked)[0].members == ("a", "extra")
+    small = pruner.convert(masked)
+    assert small.extra.weight.shape == (4, 4, 1, 1)
+
+
+def test_plain_cells_do_not_hand_themselves_on():
+    net = nn.SequentialCell(OwnLayers(), nn.BatchNorm2d(4))
+    assert not any(hands_itself_on(cell) for _, cell in net.cells_and_names())
 
 
 def test_layers_that_are_asked_for_by_name_are_masked():
