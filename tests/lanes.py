@@ -82,11 +82,28 @@ SLOW = (
     "tests/test_exactness.py::test_masked_slim_and_reloaded_mindir_are_equal[resnet56-couple-0.45-graph]",
     "tests/test_exactness.py::test_masked_slim_and_reloaded_mindir_are_equal[resnet18-keep-0.7-graph]",
     "tests/trust/test_numerics.py::test_a_repair_with_dead_channels",
+    "tests/analysis/test_iterative.py::test_the_target_is_met_and_masked_equals_slim",
+    "tests/analysis/test_sensitivity.py::test_each_point_is_the_accuracy_of_the_slim_network",
+    "tests/distill/test_joint_rd.py::test_the_teacher_takes_its_own_step",
+    "tests/distill/test_plain.py::test_it_trains_like_a_network",
+    "tests/distill/test_plain.py::test_the_shortcut_is_gone",
+    "tests/pruner/test_golden_stick.py::test_a_masked_checkpoint_has_the_same_shapes_at_every_rate",
+    "tests/pruner/test_knockoff_loops.py::test_keywords_and_options",
+    "tests/pruner/test_knockoff_loops.py::test_random_numbers_in_the_forward_pass",
+    "tests/pruner/test_knockoff_loops.py::test_samples_along_another_axis_of_the_input",
+    "tests/pruner/test_knockoff_loops.py::test_two_parts_of_one_network",
+    "tests/pruner/test_knockoff_loops.py::test_what_was_compiled_around_it_is_compiled_again",
+    "tests/pruner/test_knockoff_loops.py::test_whole_numbers_beside_the_images",
+    "tests/pruner/test_phases.py::test_gammas_shrink_together_where_layers_share_channels",
+    "tests/pruner/test_phases.py::test_steps_that_python_does_not_see",
+    "tests/slim/test_slim.py::test_slim_trains_on_as_masked_does",
+    "tests/trust/test_numerics.py::test_a_repair_with_data_that_say_little",
+    "tests/zoo/test_pruner.py::test_masked_slim_and_less[mobilenet_v3_small_075-couple-52]",
     "tests/zoo/test_pruner.py::test_masked_slim_and_less[seresnet18-keep-16]",
     "tests/zoo/test_zoo.py::test_sample[ghostnet_050]", "tests/zoo/test_zoo.py::test_sample[mobilenet_v2_035_128]")
 # Of a test with many cases MOST, spread from the first to the last, are run, and of one that takes long OF_LONG; the
 # others are slow, too. The tests whose cases take no time are run whole.
-MOST = 2
+MOST = 1
 OF_LONG = 1
 WHOLE = (
     "tests/cli/", "tests/examples/test_config.py", "tests/portability/test_documented.py",
