@@ -41,8 +41,8 @@ def test_what_takes_long_is_there(name):
 @pytest.mark.parametrize("options, passed, said", [
     (["--cases", "1", "-m", "not slow and not long"], 1,
      "left out: 1 more cases of parametrised tests, make test-all runs them; 1 tests that take long, make test-all "
-     "runs them; 1 slow tests, make test-slow runs them"),
-    (["-m", "not slow", "-n", "2"], 3, "left out: 1 slow tests, make test-slow runs them"),
+     "runs them; 2 slow tests, make test-slow runs them"),
+    (["-m", "not slow", "-n", "2"], 2, "left out: 2 slow tests, make test-slow runs them"),
     (["--cases", "1", "-n", "2"], 3, "left out: 1 more cases of parametrised tests, make test-all runs them"),
     ([], 4, None)], ids=["default", "all", "processes", "nothing"])
 def test_a_line_says_what_was_left_out(options, passed, said, tmp_path):
