@@ -72,8 +72,6 @@ def _is_zero(flow: Flow) -> bool:
 @channel_rule("SquaredDifference", "Hypot", weights=True)
 def _distance(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where both operands are."""
-    if node.op == "Hypot":
-        channels.note_steep(flows[0], node)
     result, parts = elementwise(node, flows[:2], channels)
     return zero_where_all(result, flows[:2], parts, channels)
 
@@ -148,8 +146,6 @@ def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
               "LogicalXor", "Atan2", "Heaviside", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar",
               "GreaterEqualScalar", "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    if node.op == "Atan2":
-        channels.note_steep(flows[0], node)
     return elementwise(node, flows, channels)[0]
 
 
@@ -307,8 +303,6 @@ _NONZERO_AT_ZERO = (
 
 @channel_rule(*_ZERO_AT_ZERO, weights=True)
 def _unary(node: Node, flows: list[Any], channels: Channels) -> Any:
-    if node.op == "Sqrt":
-        channels.note_steep(flows[0], node)
     if several_outputs(node):
         return (flows[0], *(replace(flows[0], zero=False) for _ in node.shape[1:]))
     keep = flows[0].parameter if node.op in ("Cast", "Identity") else None

@@ -8,6 +8,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.operators import STEEP
 
 Rule = Callable[[Node, list[Any], Channels], Any]
 _RULES: dict[str, Rule] = {}
@@ -41,6 +42,8 @@ def apply_rule(node: Node, flows: list[Any], channels: Channels) -> Any:
         for flow in flatten(flows):
             if flow.parameter is not None and sum(n > 1 for n in flow.shape) > 1:
                 channels.computed.append((flow.parameter, node))
+    if node.op in STEEP:
+        channels.note_steep(flows[0], node)
     return _RULES.get(node.op, unknown)(node, flows, channels)
 
 

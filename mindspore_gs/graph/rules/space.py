@@ -153,8 +153,6 @@ def _normalise(node: Node, flows: list[Any], channels: Channels) -> Any:
     if node.op in ("Roll", "TopkExt"):
         given = flows[2].constant if len(flows) > 2 else node.attrs.get("axis")
     result = _along_axes(node, flows[0], -1 if node.op == "TopK" else given, channels)
-    if node.op == "CumProd":
-        channels.note_steep(flows[0], node)
     if node.op not in _KEEP_ZERO:
         return result
     values = result[0] if isinstance(result, tuple) else result
