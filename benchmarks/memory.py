@@ -64,7 +64,7 @@ def _run_mindir(file: Path, shape: tuple[int, ...]) -> None:
 
 
 def wait(outputs: Any) -> None:
-    """Wait until MindSpore has computed outputs, a tensor or nested tuples and lists of them."""
+    """Wait for nested tuples and lists of tensors. The package can do that too, but its own memory would count here."""
     if isinstance(outputs, (tuple, list)):
         for value in outputs:
             wait(value)

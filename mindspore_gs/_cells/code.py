@@ -12,7 +12,7 @@ from mindspore import nn
 _SIZES = frozenset({"shape", "size", "dim", "channels", "in_channels", "out_channels", "num_features"})
 _CHOICES = frozenset({"min", "max"})
 _COMPARISONS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
-_OF_SELF = frozenset({"LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR"})
+_OF_SELF = frozenset({"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "STORE_ATTR"})
 _OPERANDS = 6  # the most instructions that one comparison is away from the names in it: x.shape[1] == self.channels
 
 
@@ -30,7 +30,7 @@ def names_in_methods(cell: nn.Cell) -> frozenset[str]:
 def hands_itself_on(cell: nn.Cell) -> bool:
     """Whether a method of the user's uses ``self`` as a whole, as in ``f(self, x)``, rather than an attribute of it."""
     kind: Any = type(cell)
-    return any(map(_hands_on, _methods(kind)))
+    return bool(_hands_on_in(kind))
 
 
 def _hands_on(method: Any) -> bool:
@@ -60,6 +60,11 @@ def compared_in_methods(cell: nn.Cell) -> frozenset[str]:
     """
     kind: Any = type(cell)
     return frozenset(_compared_in(kind))
+
+
+@lru_cache
+def _hands_on_in(kind: Any) -> bool:
+    return any(map(_hands_on, _methods(kind)))
 
 
 @lru_cache
