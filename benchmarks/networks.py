@@ -5,7 +5,8 @@ from mindspore import nn
 from src.models import NETWORKS, build
 from src.models.resnet import Bottleneck, ResNet, conv
 
-from benchmarks.zoo import build as build_mindcv
+from benchmarks.recipes import recipe
+from benchmarks.zoo import build as build_recipe
 
 HELP = (f"{', '.join(NETWORKS)}, resnet152, chainN (N convolutions in a row, with residual sums), "
         "or mindcv:NAME")
@@ -31,7 +32,7 @@ def network(name: str, classes: int = 10, seed: int = 0) -> nn.Cell:
     if name == "resnet152":
         return ResNet(Bottleneck, (3, 8, 36, 3), classes)
     if name.startswith("mindcv:"):
-        return build_mindcv(name.removeprefix("mindcv:"), seed)
+        return build_recipe(recipe(name.removeprefix("mindcv:")), seed)
     number = name.removeprefix("chain")
     if name.startswith("chain") and number.isdecimal():
         return Chain(int(number), classes)

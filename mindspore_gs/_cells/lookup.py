@@ -18,6 +18,7 @@ LARGEST = 2 ** 31  # numbers in an input: MindSpore fails later, in other calls,
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # with use_batch_statistics; norms.py knows every kind
 BOOK_KEEPING = frozenset({"_cells", "_params", "_buffers", "_params_list", "_primitives"})
 
+_PLAIN = (str, int, float, type(None))  # most of what attributes hold
 _CALLS, _CALLS_OF_A_CELL = 1000, 10
 
 
@@ -123,6 +124,8 @@ def _cells_in(value: Any, seen: set[int]) -> Iterator[nn.Cell]:
 
 def held_by(value: Any) -> list[Any]:
     """What a container or a callable holds where a cell may be: items, values, the object of a method."""
+    if isinstance(value, _PLAIN):
+        return []
     if isinstance(value, (tuple, list, set)):
         return list(value)
     if isinstance(value, dict):

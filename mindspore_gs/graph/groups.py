@@ -444,15 +444,17 @@ def _groups(channel_graph: ChannelGraph, channels: Channels, cuts: frozenset[str
     reasons = _reasons(channels, labels)
     axes = list(channels.offsets)
     starts = np.array(list(channels.offsets.values()))
-    order = np.argsort(labels, kind="stable")
-    bounds = np.flatnonzero(np.diff(labels[order])) + 1
     made = set(channels.outputs.items())
+    makes = np.array([axis in made for axis in axes], bool)
+    order = np.argsort(labels, kind="stable")
+    places = np.searchsorted(starts, order, side="right") - 1
+    firsts = np.flatnonzero(np.diff(labels[order], prepend=-1))
+    lasts = np.append(firsts[1:], len(order))
     found: dict[Any, list[np.ndarray]] = {}
-    for ids in np.split(order, bounds):
-        where = np.searchsorted(starts, ids, side="right") - 1
-        if any(axes[k] in made for k in where):
-            key = (tuple(where.tolist()), reasons.get(int(labels[ids[0]])))
-            found.setdefault(key, []).append(ids - starts[where])
+    for k in np.flatnonzero(np.logical_or.reduceat(makes[places], firsts)):
+        part = slice(firsts[k], lasts[k])
+        key = (tuple(places[part].tolist()), reasons.get(int(labels[order[firsts[k]]])))
+        found.setdefault(key, []).append(order[part] - starts[places[part]])
     order_of = {weight: k for k, weight in enumerate(channels.outputs)}
     groups = [_group(channel_graph, channels, [axes[k] for k in where], reason, np.stack(rows), cuts, order_of)
               for (where, reason), rows in found.items()]

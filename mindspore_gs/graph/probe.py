@@ -94,9 +94,12 @@ def _along_one_axis(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
 
 def _cut_and_blocked(graph: ChannelGraph, place: int) -> dict[Site, Question]:
     """The questions how channels are cut into blocks, with more than ``place`` answers, that leave no channel free."""
+    cut = {site: question for site, question in graph.channels.questions.items()
+           if len(question.options) > place and isinstance(question.options[0], int)}
+    if not cut:
+        return {}
     free = _free(graph, graph.groups())
-    return {site: question for site, question in graph.channels.questions.items()
-            if len(question.options) > place and isinstance(question.options[0], int) and not free[question.ids].any()}
+    return {site: question for site, question in cut.items() if not free[question.ids].any()}
 
 
 def _free(graph: ChannelGraph, groups: Iterable[Group]) -> np.ndarray:

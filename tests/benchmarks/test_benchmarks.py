@@ -110,6 +110,11 @@ def test_the_chain_has_as_many_convolutions_as_its_name_says():
     assert sum(isinstance(cell, nn.Conv2d) for _, cell in cells) == 10
 
 
+def test_a_network_of_mindcv_by_its_name():
+    pytest.importorskip("mindcv.models", reason="mindcv is not installed; it comes with the extra 'zoo'")
+    assert any(isinstance(cell, nn.Conv2d) for _, cell in network("mindcv:squeezenet1_0").cells_and_names())
+
+
 @pytest.mark.parametrize("name, words", [("chain7", "even number of at least 4 .*got 7"),
                                          ("resnet99", "'resnet99', but must be resnet18, .*chainN")])
 def test_a_network_that_does_not_exist(name, words):

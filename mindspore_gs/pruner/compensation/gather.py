@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -74,7 +74,7 @@ class Gathering:
         self.work, self.target, self.factor = work, target, factor
         self.consumer, self.stream = target.consumer, target.stream
 
-    def all(self, batches: Sequence[Batch], samples: int) -> Fit | str:
+    def all(self, batches: Iterable[Batch], samples: int) -> Fit | str:
         """The rows of all batches, or the reason why there are none.
 
         Args:

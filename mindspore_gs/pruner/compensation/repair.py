@@ -1,6 +1,7 @@
 """Repair a masked network without training: solve for the weights of whoever reads the channels that went."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from math import inf
 from typing import Any
 
@@ -20,8 +21,9 @@ from mindspore_gs.pruner.batches import batches_of, check_data, shapes_of
 from mindspore_gs.pruner.compensation.consumers import Consumer, find_consumers, moved_norms
 from mindspore_gs.pruner.compensation.gather import NOT_REACHED, Fit, Gathering, factor_behind, weight_of
 from mindspore_gs.pruner.compensation.passes import Batch, Place, find_stream
+from mindspore_gs.pruner.compensation.replay import HELD, Replay
 from mindspore_gs.pruner.compensation.report import Compensation, Repaired
-from mindspore_gs.pruner.compensation.statistics import Statistics, moments, set_where
+from mindspore_gs.pruner.compensation.statistics import Statistics, looked_at, moments, set_where
 from mindspore_gs.pruner.compensation.targets import Targets, wanted_positions
 from mindspore_gs.record import pruned_network, record_of
 from mindspore_gs.slim.difference import parts
@@ -156,6 +158,7 @@ class _Repair:
         self.statistics = Statistics(work, moved, moments(dense, [each.path for each in moved], batches))
         self.parameters = parameters_by_name(work)
         self.before = {name: parameter.float().asnumpy().copy() for name, parameter in self.parameters.items()}
+        self.replay = Replay(work, batches, _few(work, batches[0]), 0 if graph.written else HELD)
 
     def _streams(self, generator: np.random.Generator) -> dict[Consumer, Place]:
         """Where each layer that is added to a residual stream sees it. Of the addends of one sum, the last one does."""
@@ -176,13 +179,13 @@ class _Repair:
         """Every layer in order of execution, then the statistics that are left."""
         layers = []
         for consumer in tracked(self.consumers, "compensation"):
-            self.statistics.measure(self.batches, consumer.name, consumer.place)
+            self.statistics.measure(self.replay.passes(), consumer.name, consumer.place)
             answer = self._one(consumer)
             if isinstance(answer, Repaired):
                 layers.append(answer)
             elif consumer.reads:
                 self.skipped[consumer.name] = answer
-        self.statistics.measure(self.batches)
+        self.statistics.measure(self.replay.passes())
         for path in self.statistics.short:
             self.skipped[path] = "its statistics stay: the data has too few values for each channel"
         for path in self.statistics.left:
@@ -204,8 +207,15 @@ class _Repair:
         target = self.targets.of(consumer)
         if target is None:
             return NOT_REACHED
-        fit = Gathering(self.work, target, factor_behind(self.dense, consumer)).all(self.batches, self.samples)
-        return fit if isinstance(fit, str) else self._solve(consumer, fit)
+        to_come = self.consumers[self.consumers.index(consumer):]
+        changing = [*(cell_inside(self.work, each.name) for each in to_come), *self.statistics.pending(False)]
+        in_front = self.statistics.in_front(consumer.place)
+        with looked_at(in_front), closing(self.replay.recording(changing, self.statistics.pending(True))) as batches:
+            fit = Gathering(self.work, target, factor_behind(self.dense, consumer)).all(batches, self.samples)
+        if isinstance(fit, str):
+            return fit
+        self.statistics.finish(in_front)
+        return self._solve(consumer, fit)
 
     def _solve(self, consumer: Consumer, fit: Fit) -> Repaired | str:
         """The ridge with which samples that are not fitted come out best, if they come out better at all."""

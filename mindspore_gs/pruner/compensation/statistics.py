@@ -1,6 +1,7 @@
 """New statistics for the BatchNorms behind the channels that went."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +67,7 @@ def moments(net: nn.Cell, paths: Iterable[str], batches: Iterable[Batch]) -> dic
 
 
 @dataclass(eq=False)
-class _Measured:
+class Measured:
     """A BatchNorm while its input is measured."""
 
     moved: Moved
@@ -137,6 +138,11 @@ def set_where(parameter: ms.Parameter, values: np.ndarray, where: np.ndarray) ->
     parameter.set_data(ms.Tensor(np.where(where, values, old).astype(np.float32)).astype(parameter.dtype))
 
 
+def looked_at(measured: Iterable[Measured]) -> AbstractContextManager[None]:
+    """While passes run, what these BatchNorms are given is taken in."""
+    return hooks(*(each.moments.norm.inner.register_forward_pre_hook(each.take) for each in measured))
+
+
 class Statistics:
     """The BatchNorms of a network whose statistics are to be measured, each once, in order of execution.
 
@@ -161,6 +167,12 @@ class Statistics:
         """Paths of those that have not been measured."""
         return list(self._pending)
 
+    def pending(self, keeps_function: bool) -> list[nn.Cell]:
+        """The BatchNorms that have not been measured, which keep their function then, or do not."""
+        norms = (batch_norm(cell_inside(self._net, path)) for path in self._pending if
+                 (path in self._same) == keeps_function)
+        return [norm.inner for norm in norms if norm is not None]
+
     def measure(self, batches: Iterable[Batch], until: str | None = None, place: int | None = None) -> None:
         """Measure those in front of a cell, or all that are left.
 
@@ -175,19 +187,26 @@ class Statistics:
         measured = [self._measured(each) for each in self._pending.values() if place is None or each.place < place]
         if not measured or (until is not None and all(each.keeps_function for each in measured)):
             return
-        handles = [each.moments.norm.inner.register_forward_pre_hook(each.take) for each in measured]
-        if until is not None:
-            handles.append(stop_at(self._net, until))
-        with hooks(*handles):
+        stop = [] if until is None else [stop_at(self._net, until)]
+        with looked_at(measured), hooks(*stop):
             for batch in batches:
                 run(self._net, batch)
+        self.finish(measured)
+
+    def in_front(self, place: int) -> list[Measured]:
+        """Those in front of a place that keep their function, which passes for another purpose can measure."""
+        return [self._measured(each) for each in self._pending.values()
+                if each.place < place and each.path in self._same]
+
+    def finish(self, measured: Iterable[Measured]) -> None:
+        """Set the statistics of those that the passes have reached."""
         for each in measured:
             if each.moments.count:
                 del self._pending[each.moved.path]
                 if not each.finish():
                     self.short.append(each.moved.path)
 
-    def _measured(self, moved: Moved) -> _Measured:
+    def _measured(self, moved: Moved) -> Measured:
         norm = batch_norm(cell_inside(self._net, moved.path))
         assert norm is not None
-        return _Measured(moved, Moments(moved.path, norm), self._dense.get(moved.path), moved.path in self._same)
+        return Measured(moved, Moments(moved.path, norm), self._dense.get(moved.path), moved.path in self._same)
