@@ -236,7 +236,7 @@ def _chosen(owner: str, residual: Residual, wanted: Any) -> tuple[Block, ...]:
     if wanted == "stages":
         return tuple(b for k, b in enumerate(blocks) if k + 1 == len(blocks) or blocks[k + 1].size != b.size)
     numbers = list(wanted) if isinstance(wanted, (list, tuple)) else []
-    if not numbers or not all(isinstance(k, int) and 0 <= k < len(blocks) for k in numbers):
+    if not numbers or not all(isinstance(k, int) and not isinstance(k, bool) and 0 <= k < len(blocks) for k in numbers):
         raise ValueError(f"For '{owner}', the 'blocks' must be 'stages', 'all' or numbers from 0 to {len(blocks) - 1}, "
                          f"but got {wanted!r}.")
     return tuple(blocks[k] for k in sorted(set(numbers)))
