@@ -197,6 +197,37 @@ class Selected(Between):
         return self.last((both * weight).sum(1))
 
 
+class SideBySide(Between):
+    """SKNet as it is often ported: branches and their weights are concatenated along an axis of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.other, self.bn_other = conv3(6, 8), nn.BatchNorm2d(8)
+        self.reduce = nn.Dense(8, 3)
+        self.first, self.second = nn.Dense(3, 8), nn.Dense(3, 8)
+
+    def construct(self, x):
+        x = self.relu(self.bn0(self.stem(x)))
+        both = [self.relu(self.bn(self.conv(x))), self.relu(self.bn_other(self.other(x)))]
+        both = ops.concat([branch.expand_dims(1) for branch in both], 1)
+        squeezed = self.reduce(both.sum(1).mean((2, 3)))
+        weights = ops.concat([self.first(squeezed).expand_dims(1), self.second(squeezed).expand_dims(1)], 1)
+        weights = ops.softmax(weights, 1).expand_dims(3).expand_dims(4)
+        return self.last(ops.amax(both * weights, 1))
+
+
+class Taller(Between):
+    """Two maps above each other, averaged over the height of both."""
+
+    def __init__(self):
+        super().__init__()
+        self.other, self.bn_other = conv3(6, 8), nn.BatchNorm2d(8)
+
+    def construct(self, x):
+        x = self.relu(self.bn0(self.stem(x)))
+        return self.last(ops.concat((self.bn(self.conv(x)), self.bn_other(self.other(x))), 2).mean((2, 3), True))
+
+
 class Repeated(Between):
     """The channels twice in a row, and each channel twice."""
 

@@ -216,11 +216,33 @@ def _concat(node: Node, flows: list[Any], channels: Channels) -> Flow:
     if known is None:
         return _fixed_parts(node, flows, channels)
     parts = known
+    if _go_together(parts, axis % len(node.shape)):
+        return _side_by_side(node, parts, channels)
     ids = compress(np.concatenate([expand(part.ids, part.shape) for part in parts], axis=axis))
     alive = np.unique(np.concatenate([part.ids[~part.zeros()] for part in parts]))
     writers = frozenset().union(*(part.writers for part in parts))
     varying = any(part.varying for part in parts)
     return Flow(node.shape, ids, zero=True, alive=alive, writers=writers, varying=varying)
+
+
+def _go_together(parts: tuple[Flow, ...], axis: int) -> bool:
+    """Whether all parts have channels at every position of the same other axis, so of as many."""
+    layouts = {part.ids.shape for part in parts}
+    layout = layouts.pop()
+    return not layouts and layout[axis] == 1 and max(layout) > 1 and all((part.ids != NONE).all() for part in parts)
+
+
+def _side_by_side(node: Node, parts: tuple[Flow, ...], channels: Channels) -> Flow:
+    """Parts along another axis than the one of their channels (branches, places) lose the same ones, as in a Stack.
+
+    So the first one stands for all, and its channel is zero where all are.
+    """
+    for part in parts[1:]:
+        channels.unite(parts[0].ids, part.ids, node)
+    where = np.logical_and.reduce([part.zeros() for part in parts])
+    writers = frozenset().union(*(part.writers for part in parts))
+    varying = any(part.varying for part in parts)
+    return Flow(node.shape, parts[0].ids, writers=writers, varying=varying).with_zeros(where)
 
 
 def _fixed_parts(node: Node, flows: list[Any], channels: Channels) -> Flow:
