@@ -62,12 +62,19 @@ class _Recipe:
         made, jitted = self._without_jit()
         for mixin, attributes in self.layers:
             contents = {"__module__": self.base.__module__, "__reduce_ex__": _reduce, **attributes}
-            made = type(self.base.__name__, (mixin, made), contents)
+            made = type(self.base.__name__, self._bases(mixin, made), contents)
         made = self._with_parents_first(made)
         if jitted:
             made.construct = ms.jit(made.construct)
         setattr(made, _RECIPE, self)
         return made
+
+    def _bases(self, mixin: Any, made: Any) -> tuple[Any, ...]:
+        """The mixin in front of the class, or, where it says ``beneath``, between user's classes and MindSpore's."""
+        if not getattr(mixin, "beneath", False):
+            return mixin, made
+        library: Any = library_class(self.base)
+        return made, type(library.__name__, (mixin, library), {"__module__": self.base.__module__})
 
     def _with_parents_first(self, made: Any) -> Any:
         """The class so that ``super()`` in methods of the user's means the same in Graph mode as in Python.
@@ -76,7 +83,9 @@ class _Recipe:
         comes behind the first class of that name; with a mixin that is the mixin, and the methods call each other
         without end. So what such a method overrides comes right behind the object's class.
         """
-        overridden = asked_of_parents(self.base)
+        behind = made.__mro__[made.__mro__.index(self.base) + 1:]
+        overridden = {name: next(vars(kind)[name] for kind in behind if name in vars(kind))
+                      for name in asked_of_parents(self.base)}
         if not overridden:
             return made
         first = {name: next(vars(kind)[name] for kind in made.__mro__ if name in vars(kind)) for name in overridden}
@@ -105,7 +114,8 @@ def mix_in(cell: nn.Cell, mixin: type, **class_attributes: Any) -> nn.Cell:
             ``super().construct`` calls, and is put back by :func:`take_out`. Where it is under ``jit``, the
             mixin's ``construct`` is.
         mixin: the class; its methods come before those of the cell. Several mixins may be in one cell, the last
-            one outermost.
+            one outermost. One with the attribute ``beneath`` comes behind the user's classes instead, right in front of
+            the first class of MindSpore's.
         class_attributes: further attributes of the new class.
 
     Returns:
@@ -158,6 +168,12 @@ def has(cell: nn.Cell, mixin: type) -> bool:
 def original_class(cell: nn.Cell) -> type:
     """The class that the cell has without any mixin."""
     return _recipe(cell).base
+
+
+def library_class(kind: type) -> type | None:
+    """The first of MindSpore's classes that a class is or is derived from, other than ``nn.Cell`` and what that is."""
+    return next((parent for parent in kind.__mro__ if parent.__module__.startswith("mindspore.")
+                 and not issubclass(nn.Cell, parent)), None)
 
 
 def is_mindspores(cell: nn.Cell) -> bool:

@@ -23,8 +23,8 @@ def positions(graph: Graph) -> dict[str, int]:
     shapes = dict(graph.inputs)
     for node in graph.nodes:
         shapes[node.name] = node.shape
-        weight = node.inputs[1] if len(node.inputs) > 1 else ""
-        if weight in graph.parameters and node.op in (*CONVOLUTIONS, *TRANSPOSED, *DENSE):
+        weight = graph.weight_of(node) if node.op in (*CONVOLUTIONS, *TRANSPOSED, *DENSE) else None
+        if weight is not None:
             shape = shapes[node.inputs[0]] if node.op in TRANSPOSED else node.shape
             channels = shape[-1] if node.op in DENSE else shape[1]
             found[weight] = found.get(weight, 0) + int(np.prod(shape, dtype=np.int64)) // batch // channels

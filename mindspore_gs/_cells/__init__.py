@@ -7,6 +7,7 @@ from mindspore_gs._cells.code import (
     methods_without_self,
     names_in,
     names_in_methods,
+    set_in_methods,
     stored_in_methods,
 )
 from mindspore_gs._cells.compiled import forget_compilation
@@ -29,5 +30,5 @@ __all__ = ["NORMS", "as_inputs", "compared_in_methods", "compares_sizes", "const
            "evaluating", "every_cell", "forget_compilation", "get_cell", "hands_itself_on", "in_mode",
            "keeping_names", "methods_without_self", "name_prefix", "names_in", "names_in_methods", "owners",
            "owners_by_name", "parameters_by_name", "remember_names", "remember_values", "replace_cell",
-           "replace_everywhere", "restore_names", "same_values", "stored_in_methods", "switched", "tensors_in",
-           "wait_for"]
+           "replace_everywhere", "restore_names", "same_values", "set_in_methods", "stored_in_methods", "switched",
+           "tensors_in", "wait_for"]

@@ -4,6 +4,7 @@ import dis
 import inspect
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import takewhile
 from types import FunctionType
 from typing import Any
 
@@ -13,6 +14,7 @@ _SIZES = frozenset({"shape", "size", "dim", "channels", "in_channels", "out_chan
 _CHOICES = frozenset({"min", "max"})
 _COMPARISONS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
 _OF_SELF = frozenset({"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "STORE_ATTR"})
+_SETTERS = frozenset({"set_data", "assign_value"})
 _OPERANDS = 6  # the most instructions that one comparison is away from the names in it: x.shape[1] == self.channels
 
 
@@ -37,7 +39,14 @@ def _hands_on(method: Any) -> bool:
     code = _code_of(method)
     steps = list(dis.get_instructions(code)) if code is not None and code.co_argcount else []
     return any(step.opname.startswith(("LOAD_FAST", "LOAD_DEREF")) and step.argval == code.co_varnames[0]
-               and following.opname not in _OF_SELF for step, following in zip(steps, steps[1:]))
+               and following.opname not in _OF_SELF and not _for_super(steps[:k])
+               for k, (step, following) in enumerate(zip(steps, steps[1:])))
+
+
+def _for_super(before: list[Any]) -> bool:
+    """Whether what is loaded next is the second argument of ``super(Own, self)``."""
+    loads = list(takewhile(lambda step: step.opname.startswith("LOAD_"), reversed(before)))
+    return any(step.argval == "super" for step in loads[1:3])
 
 
 def stored_in_methods(cell: nn.Cell) -> frozenset[str]:
@@ -45,6 +54,16 @@ def stored_in_methods(cell: nn.Cell) -> frozenset[str]:
     codes = [code for code in map(_code_of, _methods(type(cell))) if code is not None]
     return frozenset(step.argval for code in codes for step in dis.get_instructions(code)
                      if step.opname == "STORE_ATTR")
+
+
+def set_in_methods(cell: nn.Cell) -> frozenset[str] | None:
+    """The names of attributes whose ``set_data`` or ``assign_value`` a cell's methods call.
+
+    As in ``self.mean.set_data(x)``. None where a method calls it of something else, such as a variable, that may be any
+    attribute.
+    """
+    kind: Any = type(cell)
+    return _set_in(kind)
 
 
 def compares_sizes(cell: nn.Cell) -> bool:
@@ -65,6 +84,19 @@ def compared_in_methods(cell: nn.Cell) -> frozenset[str]:
 @lru_cache
 def _hands_on_in(kind: Any) -> bool:
     return any(map(_hands_on, _methods(kind)))
+
+
+@lru_cache
+def _set_in(kind: Any) -> frozenset[str] | None:
+    found: set[str] = set()
+    for method in _methods(kind):
+        steps = list(dis.get_instructions(code)) if (code := _code_of(method)) is not None else []
+        for before, step in zip(steps, steps[1:]):
+            if step.opname in _OF_SELF and step.argval in _SETTERS:
+                if before.opname != "LOAD_ATTR":
+                    return None
+                found.add(before.argval)
+    return frozenset(found)
 
 
 @lru_cache

@@ -98,6 +98,8 @@ class Channels:
         shows: (parameter, name of the node) of these where the rule of a later operator knows what became of it.
         own_layers: weights that cells of the user's own hold, whose operators may hold sizes as well.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
+        spared: parameters that no mask shall silence, because the network writes into them.
+        silenced_by: for each (parameter, axis) of a weight that is computed, what is masked so that a slice is zero.
         divisors: (parameter, axis) that something is divided by, with the node that does it.
         steep: ids of masked channels at functions that have no finite slope at zero (roots), with the node.
     """
@@ -124,13 +126,17 @@ class Channels:
     shows: set[tuple[str, str]] = field(default_factory=set)
     own_layers: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
+    spared: frozenset[str] = frozenset()
+    silenced_by: dict[tuple[str, int], frozenset[tuple[str, int]]] = field(default_factory=dict)
     divisors: list[tuple[str, int, Node]] = field(default_factory=list)
     steep: list[tuple[np.ndarray, Node]] = field(default_factory=list)
 
     def ask(self, node: Node, options: tuple[Option, ...], ids: np.ndarray) -> Option:
         """How a number at a node is to be read: the likeliest option, or what is known by now."""
         site = self.sites.get(node.name, (node.scope, node.op, 0))
-        ids = np.unique(ids[ids != NONE])
+        ids, known = np.unique(ids[ids != NONE]), self.questions.get(site)
+        if known is not None and (known.node, known.options) == (node.name, options):
+            ids = np.union1d(known.ids, ids)  # of another axis of the same weight
         self.questions[site] = Question(site, node.name, options, ids, ids)
         return self.readings[site].option if site in self.readings else options[0]
 
@@ -207,6 +213,8 @@ class Channels:
     def settle(self, node: Node, flow: Any) -> Any:
         """Where a convolution with its bias and BatchNorm ends, its channels are masked, so zero; a cut ends them.
 
+        Without BatchNorm, a weight that no mask makes zero leaves its channels as they are.
+
         A BatchNorm whose output nothing reads, as in a part that only another mode runs, is a tuple still.
         """
         if isinstance(flow, tuple):
@@ -216,11 +224,15 @@ class Channels:
             return flow
         if weight in self.cuts:
             return Flow(flow.shape, none_ids(len(flow.shape)))
+        silenced_by = self.silenced_by.get((weight, self.outputs.get(weight, 0)))
+        if silenced_by == frozenset():
+            return replace(flow, writers=frozenset([weight]))
+        self.shifts.update(silenced_by or ())
         return replace(flow, zero=True, alive=_NOBODY, writers=frozenset([weight]))
 
     def note_steep(self, flow: Flow, node: Node) -> None:
-        """Remember the masked channels that a function without a finite slope at zero gets."""
-        ids = np.unique(flow.ids[flow.zeros()])
+        """Remember the masked channels that a function without a finite slope at zero gets, or masked parameters."""
+        ids = np.unique(flow.ids[flow.ids != NONE if flow.masked_by() else flow.zeros()])
         self.steep += [(ids, node)] if ids.size else []
 
     def role(self, parameter: str, axis: int) -> Role:

@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import constructor_names, owners_by_name
+from mindspore_gs._cells import constructor_names, owners_by_name, set_in_methods
 from mindspore_gs._mixin import original_class
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
@@ -23,6 +23,7 @@ from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
 from mindspore_gs.graph.rules.registry import flatten
 from mindspore_gs.graph.seen import as_seen
+from mindspore_gs.graph.weights import inner_flow, weight_flow
 from mindspore_gs.graph.writers import Writer, find_writers
 
 RESIDUAL_POLICIES = ("keep", "couple", "inner")
@@ -103,6 +104,7 @@ class ChannelGraph:
         checked: those of them that MindIR shows nothing of, because code only compares them with a shape.
         own_layers: weights of convolutions that cells of the user's own hold.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
+        set_by_code: parameters whose ``set_data`` the network's code calls, of which MindIR shows nothing.
         given: what the network was traced with, where the user gave tensors; None where there are only shapes.
     """
 
@@ -118,6 +120,7 @@ class ChannelGraph:
     checked: tuple[Resize, ...] = ()
     own_layers: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
+    set_by_code: frozenset[str] = frozenset()
     given: tuple[ms.Tensor, ...] | None = None
 
     def __deepcopy__(self, memo: dict) -> "ChannelGraph":
@@ -140,8 +143,10 @@ class ChannelGraph:
         shapes = tuple((tuple(x.shape), str(x.dtype)) for x in inputs)
         own = frozenset(name for name in cells if not _is_library(owned[name]))
         recomputed = recomputable(graphs, owned) if norms == "recompute" else frozenset()
+        by_code = frozenset(name for name in cells for _, cell, attribute in owned[name]
+                            if attribute in (set_in_methods(cell) or ()))
         return cls(graph, cells, convolutions, pairs, shapes, behind, tuple(others), own_layers=own,
-                   recomputed=recomputed)
+                   recomputed=recomputed, set_by_code=by_code)
 
     @cached_property
     def writers(self) -> tuple[Writer, ...]:
@@ -212,7 +217,8 @@ class ChannelGraph:
         reads what the layer makes, the layer needs no mask. Neither does a single channel, which always stays, where
         the network writes into what makes it.
         """
-        made = set(self.outputs.items()) | self.shifts
+        others = {key for key, silenced_by in self._coupled.silenced_by.items() if key not in silenced_by}
+        made = (set(self.outputs.items()) | self.shifts) - others
         found = tuple(s for s in group.slices if (s.parameter, s.axis) in made and s.parameter not in self._finished)
         alone = group.size == 1 and any(part.parameter in self.written for part in found)
         return () if alone else found
@@ -220,8 +226,8 @@ class ChannelGraph:
     @cached_property
     def written(self) -> frozenset[str]:
         """The parameters that the network itself writes into while it runs, such as running means of its own."""
-        return frozenset(node.inputs[0] for graph in (self.graph, *self.others) for node in graph.nodes
-                         if node.op in WRITES and node.inputs[0] in graph.parameters)
+        return self.set_by_code | {node.inputs[0] for graph in (self.graph, *self.others) for node in graph.nodes
+                                   if node.op in WRITES and node.inputs[0] in graph.parameters}
 
     @cached_property
     def _finished(self) -> frozenset[str]:
@@ -231,15 +237,20 @@ class ChannelGraph:
         for graph in (self.graph, *self.others):
             for writer in find_writers(graph):
                 done = writer.gamma in graph.parameters
-                names = {name for name in (writer.weight, writer.bias) if name is not None}
+                names = {name for name in (writer.weight, writer.bias, *self._in_place_of(writer)) if name is not None}
                 (finished if done else unfinished).update(names)
             unfinished.update(self._read_otherwise(graph))
         return frozenset(finished - unfinished)
 
+    def _in_place_of(self, writer: Writer) -> set[str]:
+        """The parameters that masks silence in the place of a weight that is computed, such as its gain."""
+        found = self._coupled.silenced_by.get((writer.weight, self.outputs.get(writer.weight, 0)), frozenset())
+        return {name for name, _ in found}
+
     @staticmethod
     def _read_otherwise(graph: Graph) -> set[str]:
         """Weights that something else reads than the layers that they make."""
-        uses = Counter(writer.weight for writer in find_writers(graph))
+        uses = Counter(writer.weight for writer in find_writers(graph) if not writer.computed)
         return {weight for weight, count in uses.items() if len(graph.consumers_of(weight)) > count}
 
     def examples(self) -> tuple[tuple[int, ...], ...]:
@@ -297,7 +308,8 @@ def _in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
 def _convolution(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
     """Path of the Conv2d, where it is one cell that computes no more than that, and nothing else reads its weight."""
     held = owned.get(uses[0].weight, [])
-    alone = len(held) == 1 and len(graph.consumers_of(uses[0].weight)) == len(uses)
+    direct = len(graph.consumers_of(uses[0].weight)) == len(uses) and not any(use.computed for use in uses)
+    alone = len(held) == 1 and direct
     return held[0][0] if alone and _is_conv2d(held[0][1]) else None
 
 
@@ -329,9 +341,27 @@ def _place(uses: list[Writer], owned: dict[str, list]) -> str | None:
 
 
 def _propagate(net: ChannelGraph, cuts: frozenset[str]) -> Channels:
+    """What the rules find out. What the network writes into is not masked, unless that would leave fewer channels free.
+
+    A value that is written into a masked parameter would be lost, and behind it a scale may be masked in its place.
+    """
+    found = _propagated(net, cuts, net.written)
+    if not net.written:
+        return found
+    other = _propagated(net, cuts, frozenset())
+    return found if _free(found) >= _free(other) else other
+
+
+def _free(channels: Channels) -> int:
+    """How many ids no reason blocks."""
+    labels = connected(channels.size, channels.edges)
+    return int((~np.isin(labels, list(_reasons(channels, labels)))).sum())
+
+
+def _propagated(net: ChannelGraph, cuts: frozenset[str], spared: frozenset[str]) -> Channels:
     """Run every node's channel rule, in order of execution, in each graph. The sums are those of the first."""
     channels = Channels(net.graph, {}, cuts, readings=net.readings, own_layers=net.own_layers,
-                        recomputed=net.recomputed)
+                        recomputed=net.recomputed, spared=spared)
     for graph in (net.graph, *net.others):
         sums = list(channels.sums)
         channels.writer_at = {w.last: w.weight for w in find_writers(graph)}
@@ -369,7 +399,12 @@ def _propagate_one(graph: Graph, channels: Channels) -> None:
         flows[name] = _constant(value)
     for name, shape in graph.parameters.items():
         flows[name] = _parameter(name, shape, channels)
+    inner = {node.name for weight in graph.computed.values() for node in weight.nodes}
     for node in graph.nodes:
+        if node.name in inner:
+            weight = graph.computed.get(node.name)
+            flows[node.name] = inner_flow(node) if weight is None else weight_flow(weight, flows, channels)
+            continue
         flow = apply_rule(node, [flows[name] for name in node.inputs], channels)
         flows[node.name] = channels.settle(node, flow) if node.name in channels.writer_at else flow
     for name in graph.outputs:
@@ -408,7 +443,9 @@ def _parameter(name: str, shape: tuple[int, ...], channels: Channels) -> Flow:
         axis = long[0] if long else 0
         ids = channels.parameter_ids(name, axis).reshape([-1 if k == axis else 1 for k in range(len(shape))])
     own = [(name, k) for k in range(len(shape)) if ids.shape[k] > 1]
-    return Flow(shape, ids, zero=True, parameter=name, varying=False, silencers=frozenset(own))
+    spared = name in channels.spared
+    return Flow(shape, ids, zero=not spared, parameter=name, varying=False,
+                silencers=frozenset() if spared else frozenset(own))
 
 
 def _block_outputs(flow: Any, channels: Channels, graph: Graph) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from mindspore_gs.errors import TraceError
+from mindspore_gs.graph.computed import ComputedWeight, computed_weights
 
 Shape = tuple[int, ...]
 SHOWN = "gs_unseen"  # the instance of Print through which a layer is shown that nothing else reads
@@ -81,6 +82,18 @@ class Graph:
     def producers(self) -> Mapping[str, Node]:
         """The node that computes each value."""
         return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def computed(self) -> Mapping[str, ComputedWeight]:
+        """The weights that are computed from a parameter in a way that can be understood, by the value that it is."""
+        return computed_weights(self)
+
+    def weight_of(self, node: Node) -> str | None:
+        """The parameter that a layer's weight is, or is computed from; None where it is neither."""
+        value = node.inputs[1] if len(node.inputs) > 1 else ""
+        if value in self.computed:
+            return self.computed[value].parameter
+        return value if value in self.parameters else None
 
     def parameters_behind(self, name: str) -> tuple[str, ...]:
         """Parameters that a value is computed from; none where it depends on an input of the network."""

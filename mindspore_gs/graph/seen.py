@@ -33,14 +33,17 @@ def _with_transposed_weights(graph: Graph) -> Graph:
 
 
 def _swaps(graph: Graph, node: Node) -> bool:
-    """Whether a node swaps the two axes of a parameter, and only products read that, as their right factor."""
+    """Whether a node swaps the two axes of a parameter, or of what is computed from parameters alone, for products.
+
+    Only products may read that, as their right factor.
+    """
     if node.op not in (*_ORDERED, *_SWAPPED) or node.name in graph.outputs:
         return False
     given = [graph.constants.get(name) for name in node.inputs[1:3]]
     axes = given if node.op in _SWAPPED else given[0]
     if not isinstance(axes, (list, tuple)) or len(axes) != 2 or not all(isinstance(k, int) for k in axes):
         return False
-    matrix = len(graph.parameters.get(node.inputs[0], ())) == 2
+    matrix = len(node.shape) == 2 and bool(graph.parameters_behind(node.inputs[0]))
     swapped = axes[0] % 2 == 1 and axes[1] % 2 == 0 if node.op in _ORDERED else axes[0] % 2 != axes[1] % 2
     return matrix and swapped and all(reader.op in _PRODUCTS and reader.inputs[0] != node.name
                                       for reader in graph.consumers_of(node.name))

@@ -20,6 +20,7 @@ class Writer:
         bias: the bias that is added in front of the BatchNorm, or None.
         norm: gamma, beta, moving mean and variance of the BatchNorm that follows; empty where none does.
         uses: how often the weight is used; more than once for a cell that is called twice.
+        computed: whether the operator's weight is not the parameter itself, but computed from it.
     """
 
     weight: str
@@ -28,6 +29,7 @@ class Writer:
     bias: str | None
     norm: tuple[str, ...]
     uses: int
+    computed: bool = False
 
     @property
     def gamma(self) -> str | None:
@@ -38,13 +40,13 @@ class Writer:
 def find_writers(graph: Graph) -> tuple[Writer, ...]:
     """All writers in order of execution, one entry for each use of a weight."""
     readers = graph.consumers()
-    made = [n for n in graph.nodes if n.op in _PRODUCERS and n.inputs[1] in graph.parameters]
     writers = []
-    for node in made:
-        weight = node.inputs[1]
-        last, bias, norm = _follow(graph, readers, node)
-        uses = max(len(readers[name]) for name in (weight, *norm[:1]))
-        writers.append(Writer(weight, node.op, last.name, bias, norm, uses))
+    for node in graph.nodes:
+        weight = graph.weight_of(node) if node.op in _PRODUCERS else None
+        if weight is not None:
+            last, bias, norm = _follow(graph, readers, node)
+            uses = max(len(readers[name]) for name in (node.inputs[1], *norm[:1]))
+            writers.append(Writer(weight, node.op, last.name, bias, norm, uses, weight != node.inputs[1]))
     return tuple(writers)
 
 

@@ -112,6 +112,24 @@ class MaskedNorm:
         return self.bn_infer(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
 
 
+class MaskedOutput:
+    """Mixed in beneath a class of the user's whose ``construct`` calls that of one of MindSpore's layers.
+
+    As in ``class ConvAct(nn.Conv2d)`` with ``return relu(super().construct(x))``. Graph mode takes a masked weight
+    for a constant there, so what MindSpore's layer computes is multiplied: m (w x + b) is (m w) x + m b. The cell holds
+    its mask as ``channel_mask``, and as ``mask_along_last`` whether its channels lie along the last axis, or along the
+    second one.
+    """
+
+    beneath = True
+
+    def construct(self, x):
+        """What the layer computes, its masked channels zero."""
+        out = super(MaskedOutput, self).construct(x)
+        shape = (-1,) if self.mask_along_last else (1, -1) + (1,) * (out.ndim - 2)
+        return self.mask_times(out, ops.stop_gradient(_cast(self.channel_mask, out.dtype)).reshape(shape))
+
+
 class MaskedLayerNorm:
     """Mixed into the class of an ``nn.LayerNorm``, or of a subclass that calls its operator ``layer_norm``.
 

@@ -21,10 +21,12 @@ from mindspore_gs._mixin import mix_in, take_out
 from mindspore_gs._precision import cell_inside
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Slice
+from mindspore_gs.masks.beneath import masks_beneath
 from mindspore_gs.masks.cells import (
     MaskedConv2dbn,
     MaskedLayerNorm,
     MaskedNorm,
+    MaskedOutput,
     MaskedParameter,
     MaskedParameters,
     MaskedTuple,
@@ -205,7 +207,8 @@ def strip(net: nn.Cell) -> nn.Cell:
         cell.__dict__.pop("masked_norm", None)
         if site.mixin is MaskedLayerNorm:
             vars(cell)["layer_norm"] = vars(cell).pop(unmasked("layer_norm"))
-        cell.__dict__.pop("mask_times", None)
+        for name in ("mask_times", "mask_along_last"):
+            cell.__dict__.pop(name, None)
     drop_record(net)
     forget_compilation(net)
     return net
@@ -216,7 +219,7 @@ class _Attaching:
 
     def __init__(self, net: nn.Cell, graph: ChannelGraph, groups: tuple[Group, ...]):
         self.net, self.graph = net, graph
-        self.prefix = name_prefix(net)
+        self.prefix, self.owned = name_prefix(net), owners_by_name(net)
         self.slices: dict[Key, list[Slice]] = {}
         for group in groups:
             for part in graph.silencers(group):
@@ -228,9 +231,8 @@ class _Attaching:
         sites = [self._pair(weight, paths) for weight, paths in self.graph.pairs.items()]
         done = {site.path for site in sites if site is not None}
         rest: dict[str, list[tuple[Key, str]]] = {}
-        owned = owners_by_name(self.net)
         for key in self.slices:
-            for path, _, attribute in owned[key[0]]:
+            for path, _, attribute in self.owned[key[0]]:
                 if path not in done:
                     rest.setdefault(path, []).append((key, attribute))
         sites += [self._cell(path, entries) for path, entries in rest.items()]
@@ -240,7 +242,8 @@ class _Attaching:
         """Golden Stick's pair: the mask belongs to the convolution, and acts in the BatchNorm."""
         keys = self._keys_of(paths[1])
         norm = get_cell(self.net, paths[1])
-        if len(self._alike(keys)) != 1 or type(norm) not in _NORMS:
+        entries = [(key, attribute) for key in keys for at, _, attribute in self.owned[key[0]] if at == paths[1]]
+        if len(self._alike(keys)) != 1 or not (type(norm) in _NORMS or self._beneath(norm, entries)):
             return None
         convolution = get_cell(self.net, paths[0])
         parameter = self._parameter(keys, f"{paths[0]}.out_index")
@@ -262,7 +265,21 @@ class _Attaching:
             return Site(path, MaskedNorm, (("channel_mask", keys),))
         if any(name in self.graph.recomputed for name, _ in keys):
             return self._layer_norm(cell, path, keys)
+        if len(self._alike(keys)) == 1 and self._beneath(cell, entries):
+            return self._output(cell, path, entries)
         return self._parameters_of(cell, path, dict(entries))
+
+    def _beneath(self, cell: nn.Cell, entries: list[tuple[Key, str]]) -> bool:
+        return masks_beneath(cell, self.graph, [(key[0], attribute) for key, attribute in entries])
+
+    def _output(self, cell: nn.Cell, path: str, entries: list[tuple[Key, str]]) -> Site:
+        """A class of the user's around a layer of MindSpore's: what that computes is masked."""
+        keys = tuple(key for key, _ in entries)
+        _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask" if path else "mask"))
+        cell.mask_times = multiplication(getattr(cell, entries[0][1]).dtype)
+        cell.mask_along_last = isinstance(cell, nn.Dense)
+        mix_in(cell, MaskedOutput)
+        return Site(path, MaskedOutput, (("channel_mask", keys),))
 
     def _layer_norm(self, cell: nn.Cell, path: str, keys: tuple[Key, ...]) -> Site:
         """A layer normalisation, which computes over what stays."""

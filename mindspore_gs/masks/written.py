@@ -2,13 +2,11 @@
 
 from mindspore import nn
 
-from mindspore_gs._cells import constructor_names, get_cell, names_in_methods, stored_in_methods
+from mindspore_gs._cells import constructor_names, get_cell, names_in_methods, set_in_methods, stored_in_methods
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph
 from mindspore_gs.masks.cells import MaskedParameters, unmasked
 from mindspore_gs.record import pruned_network, record_of
-
-_METHODS = frozenset({"set_data", "assign_value"})
 
 
 def check_written(masked: nn.Cell, graph: ChannelGraph) -> None:
@@ -40,10 +38,11 @@ def _written(masked: nn.Cell, graph: ChannelGraph) -> list[str]:
     found = set()
     for site in record_of(masked).masks:
         cell = get_cell(masked, site.path)
-        code, stored = names_in_methods(cell), stored_in_methods(cell)
+        stored, by_method = stored_in_methods(cell), set_in_methods(cell)
+        by_method = names_in_methods(cell) if by_method is None else by_method
         for attribute in site.raw if site.mixin is MaskedParameters else ():
             name = names[cell.__dict__[unmasked(attribute)].name]
             by_operator = name in graph.written and attribute not in stored
-            if by_operator or (code & _METHODS and attribute in code):
+            if by_operator or attribute in by_method:
                 found.add(name)
     return sorted(found)

@@ -61,8 +61,9 @@ def first_convolutions(graph: Graph) -> set[str]:
     first = set()
     for node in graph.nodes:
         after = any(name in behind for name in node.inputs)
-        if node.op in _CONVOLUTIONS and not after and node.inputs[1] in graph.parameters:
-            first.add(node.inputs[1])
+        weight = graph.weight_of(node) if node.op in _CONVOLUTIONS else None
+        if weight is not None and not after:
+            first.add(weight)
         if after or node.op in _CONVOLUTIONS:
             behind.add(node.name)
     return first
@@ -97,8 +98,8 @@ def _convolutions_back(graph: Graph, position: dict[str, int], left: str, right:
         if side == 3:
             break
         node = graph.nodes[position[name]]
-        if node.op in _CONVOLUTIONS and node.inputs[1] in graph.parameters:
-            found[side - 1].add(node.inputs[1])
+        weight = graph.weight_of(node) if node.op in _CONVOLUTIONS else None
+        found[side - 1].update([weight] if weight is not None else [])
         for source in node.inputs:
             if source in position:
                 if source not in sides:

@@ -8,9 +8,9 @@ from mindspore import nn, ops
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
 from mindspore_gs._cells import hands_itself_on
 from mindspore_gs.errors import PruningError
-from mindspore_gs.masks import masked_groups
+from mindspore_gs.masks import Masks, masked_groups
 from tests import operators
-from tests.helpers import evaluate, image, randomise, relative_difference
+from tests.helpers import evaluate, image, randomise, relative_difference, train_steps
 
 SHAPE = (1, 3, 8, 8)
 MODES = pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
@@ -99,6 +99,43 @@ class HandsALayerOn(nn.Cell):
         return convolved(self.layer, x)
 
 
+class ReadsItsBias(nn.Conv2d):
+    def __init__(self, *sizes):
+        super().__init__(*sizes, has_bias=True)
+
+    def construct(self, x):
+        return super().construct(x) + self.bias.reshape(1, -1, 1, 1)
+
+
+class NormAct(nn.BatchNorm2d):
+    def construct(self, x):
+        return ops.relu(super().construct(x))
+
+
+class Up(nn.Conv2dTranspose):
+    def construct(self, x):
+        return ops.tanh(super().construct(x))
+
+
+class DenseAct(nn.Dense):
+    def construct(self, x):
+        return ops.relu(super().construct(x))
+
+
+class Around(nn.Cell):
+    """Classes of the user's around a layer of MindSpore's each."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.norm = OwnConvolution(3, 8, 3, has_bias=True), nn.Conv2d(8, 8, 3), NormAct(8)
+        self.c, self.d = ByAHelper(8, 8, 3), Up(8, 8, 3, has_bias=True)
+        self.e, self.f = DenseAct(8, 8), nn.Dense(8, 4)
+
+    def construct(self, x):
+        x = self.d(self.c(self.norm(self.b(ops.relu(self.a(x))))))
+        return self.f(self.e(x.mean((2, 3))))
+
+
 class Direct(nn.Conv2d):
     def construct(self, x):
         return super().construct(x)
@@ -175,8 +212,44 @@ def test_a_layer_whose_mask_is_in_its_batch_norm_trains(mode):
     assert gradients(masked.set_train(True), image(2, 3, 8, 8))["a.weight"] > 0
 
 
-@pytest.mark.parametrize("kind, method", [(OwnConvolution, "construct"), (ByAHelper, "construct"),
-                                          (ProjectsTwice, "project")])
+def same_steps(masked, small, pruner, x, steps=2, rate=0.01):
+    """Train both and compare what they compute, and the parameters of the small one with those of the masked one."""
+    losses = [train_steps(each, steps, shape=x.shape, rate=rate) for each in (masked, small)]
+    again = pruner.convert(masked)
+    assert np.allclose(*losses, rtol=1e-4)
+    assert relative_difference(evaluate(again, x), evaluate(masked, x)) < 1e-5
+    assert all(np.allclose(a.asnumpy(), b.asnumpy(), atol=1e-4)
+               for a, b in zip(small.get_parameters(), again.get_parameters()))
+
+
+@MODES
+@pytest.mark.parametrize("scop", [False, True], ids=["plain", "scop"])
+def test_classes_around_layers_of_mindspores_are_masked_beneath_and_train_as_the_small_network_does(scop, mode):
+    ms.set_context(mode=mode)
+    net, x = randomise(Around()), image(8, 3, 8, 8)
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=SHAPE)
+    if scop:
+        net = PrunerKfCompressAlgo({"input_shape": SHAPE, "residual": "couple"}).apply(net)
+        train_steps(net, 1, shape=x.shape)
+        pruner = PrunerFtCompressAlgo({"prune_rate": 0.5})
+    masked = pruner.apply(net)
+    small = pruner.convert(masked)
+    assert [small.a.weight.shape[0], small.c.weight.shape[0], small.e.weight.shape[0]] == [4] * 3
+    assert relative_difference(evaluate(small, x), evaluate(masked, x)) < 1e-5
+    same_steps(masked, small, pruner, x)
+    assert type(Masks(masked).detached().a) is OwnConvolution and type(small.a) is OwnConvolution
+
+
+def test_the_output_is_not_masked_in_the_place_of_parameters_that_the_class_reads_itself():
+    with pytest.raises(PruningError, match="calls the construct of its parent class"):
+        ChannelPruner(prune_rate=0.5, input_shape=SHAPE).apply(randomise(OwnLayers(kind=ReadsItsBias)))
+
+
+def test_super_with_arguments_does_not_hand_self_on():
+    assert not hands_itself_on(ByAHelper(3, 8, 3)) and hands_itself_on(HandsItselfOn(3, 8, 3))
+
+
+@pytest.mark.parametrize("kind, method", [(ProjectsTwice, "project")])
 def test_a_masked_weight_that_a_parent_reads_is_refused_before_training_and_pruned_without(kind, method):
     net = randomise(OwnLayers(kind=kind))
     with pytest.raises(PruningError, match=rf"{kind.__name__} \('a'\) calls the {method} of its parent .*Add 'a' to "

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
-from mindspore_gs import ChannelPruner, prune
+from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
 from mindspore_gs.errors import PruningError
 from mindspore_gs.slim import relative_difference
+from tests.helpers import evaluate, image, randomise, train_steps
 
 
 class Centred(nn.Cell):
@@ -65,6 +66,69 @@ class SpectralNorm(nn.Cell):
             v = ops.stop_gradient(ops.depend(v, ops.assign(self.v, v)))
         norm = ops.matmul(u.T, ops.matmul(self.weight, v))
         return self.head(x), (self.weight / norm).sum()
+
+
+class OwnNorm(nn.Cell):
+    """A BatchNorm that is written out; what it writes need not be masked, for gamma and beta are."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma, self.beta = (Parameter(ops.ones((channels,)), name=name) for name in ("gamma", "beta"))
+        self.mean, self.variance = (Parameter(ops.ones((channels,)), name=name, requires_grad=False)
+                                    for name in ("mean", "variance"))
+
+    def write(self, mean, variance):
+        return ops.assign(self.mean, mean), ops.assign(self.variance, variance)
+
+    def construct(self, x):
+        mean, variance = self.mean, self.variance
+        if self.training:
+            mean = x.mean((0, 2, 3))
+            variance = ops.square(x - mean.reshape(1, -1, 1, 1)).mean((0, 2, 3))
+            now = ops.stop_gradient(mean), ops.stop_gradient(variance)
+            x = ops.depend(x, self.write(0.5 * (self.mean + now[0]), 0.5 * (self.variance + now[1])))
+        x = (x - mean.reshape(1, -1, 1, 1)) / ops.sqrt(variance.reshape(1, -1, 1, 1) + 1e-5)
+        return x * self.gamma.reshape(1, -1, 1, 1) + self.beta.reshape(1, -1, 1, 1)
+
+
+class OwnNormByMethod(OwnNorm):
+    """The same with a method of the parameters."""
+
+    def write(self, mean, variance):
+        self.mean.set_data(mean)
+        self.variance.set_data(variance)
+
+
+class OwnNorms(nn.Cell):
+    def __init__(self, kind=OwnNorm):
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 8, 3), kind(8), nn.Dense(8, 4)
+
+    def construct(self, x):
+        return self.head(ops.relu(self.norm(self.conv(x))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind, mode", [(OwnNorm, ms.GRAPH_MODE), (OwnNorm, ms.PYNATIVE_MODE),
+                                        (OwnNormByMethod, ms.PYNATIVE_MODE)])
+@pytest.mark.parametrize("scop", [False, True], ids=["plain", "scop"])
+def test_an_own_norm_is_masked_by_what_nothing_writes_into(kind, mode, scop):
+    ms.set_context(mode=mode)
+    x, shape = image(8, 3, 8, 8), (2, 3, 8, 8)
+    net, pruner = randomise(OwnNorms(kind)), ChannelPruner(prune_rate=0.5, input_shape=shape)
+    if scop:
+        net = PrunerKfCompressAlgo(input_shape=shape, residual="couple").apply(net)
+        train_steps(net, 1, shape=x.shape)
+        pruner = PrunerFtCompressAlgo(prune_rate=0.5)
+    masked = pruner.apply(net)
+    small = pruner.convert(masked)
+    before = small.norm.mean.asnumpy().copy()
+    losses = [train_steps(each, 2, shape=x.shape, rate=0.01) for each in (masked, small)]
+    again = pruner.convert(masked)
+    assert np.allclose(*losses, rtol=1e-4) and np.abs(small.norm.mean.asnumpy() - before).max() > 0.01
+    assert relative_difference(evaluate(again, x), evaluate(masked, x)) < 1e-5
+    assert all(np.allclose(a.asnumpy(), b.asnumpy(), atol=1e-4)
+               for a, b in zip(small.get_parameters(), again.get_parameters()))
+    ms.set_context(mode=ms.PYNATIVE_MODE)
 
 
 @pytest.mark.parametrize("kind", [Centred, CentredByMethod])

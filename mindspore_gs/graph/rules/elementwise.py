@@ -85,7 +85,7 @@ def _zero_if_first(node: Node, flows: list[Any], channels: Channels) -> Flow:
 
 @channel_rule("Mul", "Muls", "InplaceMuls", "InplaceMul", "MulNoNan", weights=True)
 def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    """Zero where one factor is."""
+    """Zero where one factor is, or where a parameter that scales it can be masked."""
     result, parts = elementwise(node, flows, channels)
     if not result.varying:
         known = [flow.masked_by() for flow in flows if flow.masked_by()]
@@ -93,7 +93,18 @@ def _mul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     where = np.zeros((1,) * result.ids.ndim, bool)
     for flow, ids in zip(flows, parts):
         where = where | (np.ones(ids.shape, bool) if _is_zero(flow) else _zeros_of(flow, ids))
-    return result.with_zeros(where)
+    return result.with_zeros(_with_a_masked_scale(flows, parts, where, channels))
+
+
+def _with_a_masked_scale(flows: list[Flow], parts: list[np.ndarray], where: np.ndarray,
+                         channels: Channels) -> np.ndarray:
+    """Where a product is zero once a parameter is masked that scales channels, where they are not zero without that."""
+    for flow, ids in zip(flows, parts):
+        masked_by = _masked_by(flow, ids)
+        if masked_by and ((ids != NONE) & ~where).any():
+            channels.shifts.update(masked_by)
+            where = where | (ids != NONE)
+    return where
 
 
 @channel_rule("Div", "Divs", "RealDiv", "DivMod", "FloorDiv", "FloorMod", "Mod", "TruncateDiv", "TruncateMod", "Fmod",
@@ -102,6 +113,8 @@ def _div(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where the dividend is, unless the divisor is zero as well: a parameter that is masked elsewhere would be."""
     channels.divisors += [(name, axis, node) for name, axis in flows[1].masked_by()]
     result, (above, below) = elementwise(node, flows[:2], channels)
+    if not result.varying:
+        return replace(result, zero=True, silencers=frozenset() if flows[1].masked_by() else flows[0].masked_by())
     return result.with_zeros(_zeros_of(flows[0], above) & ~_zeros_of(flows[1], below))
 
 

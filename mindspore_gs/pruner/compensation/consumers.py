@@ -125,8 +125,8 @@ def _behind(graph: ChannelGraph, choice: Mapping[Group, np.ndarray]) -> list[str
     found = []
     for writer in graph.writers:
         shape = graph.graph.parameters[writer.weight]
-        if any(not touched.keys().isdisjoint(node.inputs) for node in graph.graph.consumers_of(writer.weight)) \
-                and len(shape) > 1 and shape[1] > 1:
+        readers = [] if writer.computed else graph.graph.consumers_of(writer.weight)
+        if any(not touched.keys().isdisjoint(node.inputs) for node in readers) and len(shape) > 1 and shape[1] > 1:
             found.append(writer.weight)
     return found
 
@@ -149,6 +149,8 @@ def _consumer(net: nn.Cell, graph: ChannelGraph, weight: str, axis: int, stays: 
         return "it is neither a convolution nor a dense layer"
     if len(held) != 1 or held[0][2] != "weight":
         return "its weight belongs to no cell, or to several"
+    if any(writer.computed for writer in uses):
+        return "its weight is computed from a parameter"
     if len(uses) != 1 or len(graph.graph.consumers_of(weight)) != 1:
         return "its weight is used several times"
     path, cell, _ = held[0]
