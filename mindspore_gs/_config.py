@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
+from types import MappingProxyType
 from typing import Any
 
 Check = Callable[[str, str, Any], Any]
@@ -102,6 +103,15 @@ class CommonConfig:
 
     save_mindir: bool = option(False, boolean)
     save_mindir_path: str = option("./network", path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which take no views of dicts."""
+        return {name: dict(value) if isinstance(value, MappingProxyType) else value
+                for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({name: MappingProxyType(value) if isinstance(value, dict) else value
+                           for name, value in state.items()})
 
     @staticmethod
     def check_together(owner: str, config: Any, given: Set[str]) -> None:

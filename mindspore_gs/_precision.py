@@ -107,16 +107,30 @@ def cell_inside(net: nn.Cell, path: str) -> nn.Cell:
     """The cell at a path that was written down before mixed precision put cells around others."""
     found = net
     for key in path.split(".") if path else ():
-        while _is_cast(found) and key != "_backbone":  # which the path names where the cast was there before it
-            found = found._backbone
+        while _is_cast(found) and key not in vars(found)["_cells"]:  # a path names the casts that were there before
+            found = _cast_by(found)
         found = get_cell(found, key)
     while _is_cast(found):
-        found = found._backbone
+        found = _cast_by(found)
     return found
 
 
+def path_without_casts(net: nn.Cell, path: str) -> str:
+    """The path of a cell as it is without the cells that mixed precision has put around others."""
+    found, keys = net, []
+    for key in path.split(".") if path else ():
+        keys += [] if _is_cast(found) else [key]
+        found = get_cell(found, key)
+    return ".".join(keys)
+
+
 def _is_cast(cell: nn.Cell) -> bool:
-    return type(cell).__name__ in _CASTS and type(cell).__module__ == "mindspore.train.amp"
+    """MindSpore's cells are meant, and those of mindcv, mindocr, mindyolo and others that have a copy of them."""
+    return type(cell).__name__ in _CASTS and len(cell.__dict__["_cells"]) == 1
+
+
+def _cast_by(cast: nn.Cell) -> nn.Cell:
+    return next(iter(cast.__dict__["_cells"].values()))
 
 
 def holder(net: nn.Cell, attribute: str) -> nn.Cell:
@@ -133,14 +147,14 @@ def holder(net: nn.Cell, attribute: str) -> nn.Cell:
     while attribute not in vars(inner):
         if not _is_cast(inner):
             return net
-        inner = inner._backbone
+        inner = _cast_by(inner)
     return inner
 
 
 def _inside(cast: nn.Cell, casts: dict[int, nn.Cell]) -> nn.Cell:
-    inner = cast._backbone
+    inner = _cast_by(cast)
     while id(inner) in casts:
-        inner = inner._backbone
+        inner = _cast_by(inner)
     return inner
 
 

@@ -75,12 +75,20 @@ def fits_masks(net: nn.Cell, values: Mapping[str, ms.Tensor], path: str | os.Pat
     values = _without_prefix(values, own)
     _check_complete([name for name in own if not is_mask(name)], values, path)
     _check_names(own, values, path)
-    strangers = [name for name in values if name.endswith(".out_index") and name not in own]
+    strangers = [name for name in values if is_mask(name) and values[name].ndim == 1 and name not in own
+                 and not _of_a_copy(name, own, values)]
     if strangers:
         raise CheckpointError(f"{path} masks {strangers[0]!r}, which the network does not; it was made with another "
-                              "'residual' option, give the same one here.")
-    ones = {name: ms.Tensor(np.ones(p.shape, np.int32)) for name, p in own.items() if is_mask(name)}
+                              "'residual' option or 'norms', give the same one here.")
+    ones = {name: ms.Tensor(np.ones(p.shape, np.float32)) for name, p in own.items() if is_mask(name)}
     return {**ones, **values}
+
+
+def _of_a_copy(mask: str, own: Mapping[str, ms.Parameter], values: Collection[str]) -> bool:
+    """Whether an entry is one of further weights in the file: an average over steps, moments of an optimizer."""
+    trained = [name for name, parameter in own.items() if parameter.requires_grad]
+    return any(mask.endswith("." + name) and all(mask.removesuffix(name) + each in values for each in trained)
+               for name in own if is_mask(name))
 
 
 def _check_complete(own: Collection[str], values: Mapping[str, ms.Tensor], path: str | os.PathLike) -> None:
@@ -113,10 +121,22 @@ def is_mask(name: str) -> bool:
 
 
 def _without_prefix(values: Mapping[str, ms.Tensor], own: Iterable[str]) -> dict[str, ms.Tensor]:
-    """The entries under the names of the constructor, where they all have one prefix in front."""
+    """The entries under the names of the constructor, where they all have one prefix in front.
+
+    Averages and moments of an optimizer have the same names behind a longer prefix.
+
+    Raises:
+        CheckpointError: there are several such networks, as of a student and a teacher.
+    """
     own = [name for name in own if not is_mask(name)]
     prefixes = {key[:-len(name)] for name in own[:1] for key in values if key == name or key.endswith("." + name)}
-    best = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in values for name in own), default="")
+    counts = {prefix: sum(prefix + name in values for name in own) for prefix in prefixes}
+    fitting = [prefix for prefix in sorted(prefixes, key=len) if counts[prefix] == max(counts.values())]
+    best = fitting[0] if fitting else ""
+    others = [prefix for prefix in fitting if not prefix.endswith(best)]
+    if others:
+        raise CheckpointError(f"the checkpoint holds several networks, whose names begin with {best!r} and "
+                              f"{others[0]!r}; save the one that is meant by itself.")
     return {key.removeprefix(best): value for key, value in values.items() if key.startswith(best)}
 
 

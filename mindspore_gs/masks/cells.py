@@ -7,6 +7,9 @@ parameters' names, and whoever asks for its class go on as before.
 import mindspore as ms
 from mindspore import Parameter, ops
 
+from mindspore_gs.errors import PruningError
+from mindspore_gs.masks.values import as_read
+
 _cast, _rsqrt, _sum = ops.Cast(), ops.Rsqrt(), ops.ReduceSum(keep_dims=True)
 
 
@@ -30,6 +33,11 @@ class MaskedParameter(property):
 
         super().__init__(read)
         self.arguments = attribute, mask, shape
+
+    def __get__(self, cell, owner=None):
+        """What Python reads; Graph mode compiles ``read``."""
+        value = super().__get__(cell, owner)
+        return value if cell is None else as_read(value, cell.__dict__[unmasked(self.arguments[0])])
 
     def __reduce__(self):
         return MaskedParameter, self.arguments
@@ -74,8 +82,16 @@ class MaskedTuple(property):
 def _product(cell, attribute, mask, shape):
     """A parameter of a cell times its mask."""
     value = getattr(cell, attribute)
-    stays = ops.stop_gradient(_cast(getattr(cell, mask), value.dtype))
-    return cell.mask_times(value, stays.reshape(shape))
+    return cell.mask_times(value, _stays(getattr(cell, mask), value.dtype).reshape(shape))
+
+
+def _stays(mask, dtype):
+    """1 where a channel stays and 0 where it does not.
+
+    All but zero stays, so that what a training loop does to every parameter of a network does no harm to a mask: an
+    average over steps gives numbers such as 0.9999999, and so does the weight decay of an optimizer.
+    """
+    return ops.stop_gradient(_cast(_cast(mask, ms.bool_), dtype))
 
 
 def unmasked(attribute):
@@ -88,6 +104,17 @@ class MaskedParameters:
 
     The cell holds the operator that multiplies as ``mask_times``, see :func:`mindspore_gs._device.multiplication`.
     """
+
+    def __setattr__(self, name, value):
+        """A parameter that takes the place of a masked one is masked as well."""
+        held = self.__dict__.get(unmasked(name))
+        if held is not None and isinstance(value, Parameter) and value.shape != held.shape:
+            raise PruningError(f"{held.name!r} is masked and has shape {tuple(held.shape)}, but got a parameter of "
+                               f"shape {tuple(value.shape)} for its place. Put it in before apply(), or behind "
+                               "convert().")
+        super().__setattr__(name, value)
+        if held is not None:
+            self.__dict__[unmasked(name)] = self._params[name]
 
 
 class MaskedNorm:
@@ -104,8 +131,8 @@ class MaskedNorm:
         """Normalise with masked gamma and beta."""
         if self.fp16 or self.bf16 or x.ndim != 4:
             out = super(MaskedNorm, self).construct(x)
-            return self.mask_times(out, _cast(self.channel_mask, out.dtype).reshape((1, -1) + (1,) * (out.ndim - 2)))
-        stays = ops.stop_gradient(_cast(self.channel_mask, self.gamma.dtype))
+            return self.mask_times(out, _stays(self.channel_mask, out.dtype).reshape((1, -1) + (1,) * (out.ndim - 2)))
+        stays = _stays(self.channel_mask, self.gamma.dtype)
         gamma, beta = self.mask_times(self.gamma, stays), self.mask_times(self.beta, stays)
         if self.use_batch_statistics or (self.use_batch_statistics is None and self.training):
             return self.bn_train(x, gamma, beta, self.moving_mean, self.moving_variance)[0]
@@ -138,7 +165,7 @@ class MaskedLayerNorm:
 
     def layer_norm(self, x, gamma, beta):
         """Normalise over the channels that stay; the others are zero. Also returns mean and variance."""
-        stays = ops.stop_gradient(_cast(self.channel_mask, ms.float32))
+        stays = _stays(self.channel_mask, ms.float32)
         number, values = _sum(stays, (0,)), _cast(x, ms.float32)
         mean = _sum(values * stays, (-1,)) / number
         off = (values - mean) * stays
@@ -150,9 +177,10 @@ class MaskedLayerNorm:
 class MaskedConv2dbn:
     """Mixed into the class of a convolution whose BatchNorm is masked: Golden Stick's name for such a pair.
 
-    The mask is a parameter called ``out_index`` with one entry for every channel, 1 where it stays and 0 where it is
-    removed. Its shape does not depend on the prune rate, so that a masked checkpoint loads into any masked network. It
-    acts where the pair's channels are complete: in the BatchNorm, which holds the same parameter.
+    The mask is a parameter called ``out_index`` with one entry for every channel, 0 where it is removed and 1 (or any
+    other number) where it stays. Its shape does not depend on the prune rate, so that a masked checkpoint loads into
+    any masked network. It acts where the pair's channels are complete: in the BatchNorm, which holds the same
+    parameter.
     """
 
     @property
@@ -172,5 +200,5 @@ class MaskedConv2dbn:
 
 
 def mask_parameter(values, name):
-    """A mask as a parameter that nothing trains."""
+    """A mask as a parameter that nothing trains. It is of float32, as what loops over all parameters expect."""
     return Parameter(values, name=name, requires_grad=False)

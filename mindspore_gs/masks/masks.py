@@ -18,7 +18,7 @@ from mindspore_gs._cells import (
 )
 from mindspore_gs._device import multiplication
 from mindspore_gs._mixin import mix_in, take_out
-from mindspore_gs._precision import cell_inside
+from mindspore_gs._precision import cell_inside, path_without_casts
 from mindspore_gs.errors import PlanError, PruningError
 from mindspore_gs.graph import ChannelGraph, Group, Slice
 from mindspore_gs.masks.beneath import masks_beneath
@@ -175,6 +175,10 @@ class Masks:
         for site in self._record.masks:
             cell = cell_inside(self._net, site.path)
             for attribute, keys in site.masks:
+                if not isinstance(cell, site.mixin):
+                    raise PruningError(f"{type(self._net).__name__} had a masked cell at {site.path!r}, in whose place "
+                                       f"there is another {type(cell).__name__} now, without a mask. Put it in before "
+                                       "apply(), or behind convert().")
                 found.update(dict.fromkeys(keys, getattr(cell, attribute)))
         return found
 
@@ -246,7 +250,7 @@ class _Attaching:
         if len(self._alike(keys)) != 1 or not (type(norm) in _NORMS or self._beneath(norm, entries)):
             return None
         convolution = get_cell(self.net, paths[0])
-        parameter = self._parameter(keys, f"{paths[0]}.out_index")
+        parameter = self._parameter(keys, paths[0], "out_index")
         _hold(convolution, "out_index", parameter)
         convolution.__dict__["masked_norm"] = norm
         mix_in(convolution, MaskedConv2dbn)
@@ -259,7 +263,7 @@ class _Attaching:
         cell = get_cell(self.net, path)
         keys = tuple(key for key, _ in entries)
         if type(cell) in _NORMS and len(self._alike(keys)) == 1:
-            _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask"))
+            _hold(cell, "channel_mask", self._parameter(keys, path, "mask"))
             cell.mask_times = multiplication(cell.gamma.dtype)
             mix_in(cell, MaskedNorm)
             return Site(path, MaskedNorm, (("channel_mask", keys),))
@@ -283,7 +287,7 @@ class _Attaching:
 
     def _layer_norm(self, cell: nn.Cell, path: str, keys: tuple[Key, ...]) -> Site:
         """A layer normalisation, which computes over what stays."""
-        _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask"))
+        _hold(cell, "channel_mask", self._parameter(keys, path, "mask"))
         vars(cell)[unmasked("layer_norm")] = vars(cell).pop("layer_norm")
         mix_in(cell, MaskedLayerNorm)
         return Site(path, MaskedLayerNorm, (("channel_mask", keys),))
@@ -295,7 +299,7 @@ class _Attaching:
         for number, keys in enumerate(alike):
             plain = attributes[keys[0]].replace(".", "_")  # what a tuple of weights of other cells registers has dots
             name = "mask" if number == 0 and not hasattr(cell, "mask") else f"mask_of_{plain}"
-            _hold(cell, name, self._parameter(keys, f"{path}.{name}" if path else name))
+            _hold(cell, name, self._parameter(keys, path, name))
             masks.append((name, keys))
             for key in keys:
                 masked[attributes[key]] = MaskedParameter(attributes[key], name, self._shape(key))
@@ -320,11 +324,13 @@ class _Attaching:
     def _length(self, key: Key) -> int:
         return self.graph.graph.parameters[key[0]][key[1]]
 
-    def _parameter(self, keys: tuple[Key, ...], name: str) -> ms.Parameter:
-        """The mask of these keys; another cell may hold it already."""
+    def _parameter(self, keys: tuple[Key, ...], path: str, attribute: str) -> ms.Parameter:
+        """The mask of these keys; another cell may hold it already. Mixed precision does not change its name."""
         if keys[0] in self.made:
             return self.made[keys[0]]
-        parameter = mask_parameter(ms.Tensor(np.ones(self._length(keys[0]), np.int32)), self.prefix + name)
+        path = path_without_casts(self.net, path)
+        name = self.prefix + (f"{path}.{attribute}" if path else attribute)
+        parameter = mask_parameter(ms.Tensor(np.ones(self._length(keys[0]), np.float32)), name)
         self.made.update(dict.fromkeys(keys, parameter))
         return parameter
 
