@@ -154,7 +154,7 @@ class MaskedOutput:
         """What the layer computes, its masked channels zero."""
         out = super(MaskedOutput, self).construct(x)
         shape = (-1,) if self.mask_along_last else (1, -1) + (1,) * (out.ndim - 2)
-        return self.mask_times(out, ops.stop_gradient(_cast(self.channel_mask, out.dtype)).reshape(shape))
+        return self.mask_times(out, _stays(self.channel_mask, out.dtype).reshape(shape))
 
 
 class MaskedLayerNorm:

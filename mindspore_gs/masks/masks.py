@@ -279,7 +279,7 @@ class _Attaching:
     def _output(self, cell: nn.Cell, path: str, entries: list[tuple[Key, str]]) -> Site:
         """A class of the user's around a layer of MindSpore's: what that computes is masked."""
         keys = tuple(key for key, _ in entries)
-        _hold(cell, "channel_mask", self._parameter(keys, f"{path}.mask" if path else "mask"))
+        _hold(cell, "channel_mask", self._parameter(keys, path, "mask"))
         cell.mask_times = multiplication(getattr(cell, entries[0][1]).dtype)
         cell.mask_along_last = isinstance(cell, nn.Dense)
         mix_in(cell, MaskedOutput)
