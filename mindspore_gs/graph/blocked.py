@@ -9,8 +9,8 @@ class Blocked(Enum):
 
     REACHES_OUTPUT = "the channel is an output of the network"
     NETWORK_INPUT = "the channel is tied to one that stays: of the network's input, or blocked for a reason of its own"
-    CONSTANT = ("the channel meets entries that are no layer's channels (a constant, an embedding, a part of a "
-                "parameter), whose number stays")
+    CONSTANT = ("the channel meets entries that are no layer's channels (the network's input, a constant, an "
+                "embedding, a part of a parameter), whose number stays")
     UNKNOWN_OPERATOR = "there is no channel rule for the operator"
     MIXES_CHANNELS = "the operator computes over all channels, so removing one changes the others"
     NOT_ZERO = "the channel is not zero any more when the operator sums over it"
