@@ -134,6 +134,11 @@ def _layer_norm(cell: Any, groups: int | None) -> None:
     cell.normalized_shape = tuple(cell.gamma.shape)
 
 
+@_resizes(nn.Embedding)
+def _embedding(cell: nn.Embedding, groups: int | None) -> None:
+    cell.embedding_size = cell.embedding_table.shape[1]
+
+
 @_resizes(nn.Dense)
 def _dense(cell: nn.Dense, groups: int | None) -> None:
     cell.out_channels, cell.in_channels = cell.weight.shape

@@ -17,7 +17,7 @@ from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
 from mindspore_gs.graph.ir import SHOWN, Graph, Node, verify
 from mindspore_gs.graph.layer_norms import recomputable
-from mindspore_gs.graph.operators import DENSE, TRANSPOSED, WRITES
+from mindspore_gs.graph.operators import DENSE, LOOKUPS, TRANSPOSED, WRITES
 from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Reading, Resize, Site
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules import apply_rule
@@ -155,9 +155,9 @@ class ChannelGraph:
 
     @cached_property
     def dense(self) -> frozenset[str]:
-        """Weights of dense layers, whose output has its channels along the last axis."""
+        """Weights of dense layers and tables of embeddings, whose output has its channels along the last axis."""
         return frozenset(w.weight for graph in (self.graph, *self.others) for w in find_writers(graph)
-                         if w.operator in DENSE)
+                         if w.operator in (*DENSE, *LOOKUPS))
 
     @cached_property
     def _coupled(self) -> Channels:

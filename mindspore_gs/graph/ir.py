@@ -7,6 +7,7 @@ from typing import Any
 
 from mindspore_gs.errors import TraceError
 from mindspore_gs.graph.computed import ComputedWeight, computed_weights
+from mindspore_gs.graph.operators import LOOKUPS
 
 Shape = tuple[int, ...]
 SHOWN = "gs_unseen"  # the instance of Print through which a layer is shown that nothing else reads
@@ -88,8 +89,37 @@ class Graph:
         """The weights that are computed from a parameter in a way that can be understood, by the value that it is."""
         return computed_weights(self)
 
+    @cached_property
+    def tables(self) -> frozenset[str]:
+        """The matrices whose rows are looked up, and that nothing else reads."""
+        matrices = (name for name, shape in self.parameters.items() if len(shape) == 2 and shape[1] > 1)
+        return frozenset(name for name in matrices if self.consumers_of(name)
+                         and all(self._looks_up(node, name) for node in self.consumers_of(name)))
+
+    def _looks_up(self, node: Node, name: str) -> bool:
+        numbers = [self.constants.get(each) for each in node.inputs[2:]]
+        return node.op in LOOKUPS and node.inputs[0] == name and name not in node.inputs[1:] \
+            and numbers[:1] == [0] and not any(numbers[1:])
+
+    def varies(self, name: str) -> bool:
+        """Whether a value depends on an input of the network."""
+        waiting, seen = [name], {name}
+        while waiting:
+            value = waiting.pop()
+            if value in self.inputs:
+                return True
+            sources = self.producers[value].inputs if value in self.producers else ()
+            waiting += [source for source in sources if source not in seen]
+            seen.update(sources)
+        return False
+
     def weight_of(self, node: Node) -> str | None:
-        """The parameter that a layer's weight is, or is computed from; None where it is neither."""
+        """The parameter that a layer's weight is, or is computed from; None where it is neither.
+
+        A layer may be one that looks up rows of a table, as embeddings are, by what the network is given.
+        """
+        if node.op in LOOKUPS:
+            return node.inputs[0] if node.inputs[0] in self.tables and self.varies(node.inputs[1]) else None
         value = node.inputs[1] if len(node.inputs) > 1 else ""
         if value in self.computed:
             return self.computed[value].parameter

@@ -37,7 +37,7 @@ def collapse_restores(graph: Graph, cells: Mapping[str, str]) -> Graph:
         graph: the operators.
         cells: path of the cell that owns each parameter.
     """
-    found = {node.name: places_name(_path(graph, node, cells)) for node in graph.nodes if _is_restore(node)}
+    found = {node.name: places_name(_path(graph, node, cells)) for node in graph.nodes if _is_restore(graph, node)}
     if not found:
         return graph
     nodes, shapes = [], dict(graph.parameters)
@@ -51,8 +51,20 @@ def collapse_restores(graph: Graph, cells: Mapping[str, str]) -> Graph:
     return replace(graph, nodes=_needed(nodes, (*graph.outputs, *graph.effects)), parameters=shapes)
 
 
-def _is_restore(node: Node) -> bool:
-    return node.op == "Gather" and node.scope.rsplit("/", 1)[-1].endswith("-" + OPERATOR)
+def _is_restore(graph: Graph, node: Node) -> bool:
+    """Whether a node is the Gather of such a cell.
+
+    The scope alone does not tell: MindIR may give it to any other ``ops.gather`` of the network, too. The cell's reads
+    what was joined with one channel of zeros, at places that ascend, but for those of the zeros.
+    """
+    if node.op != "Gather" or not node.scope.rsplit("/", 1)[-1].endswith("-" + OPERATOR):
+        return False
+    places, joined = graph.constants.get(node.inputs[1]), graph.producers.get(node.inputs[0])
+    if joined is None or not isinstance(places, np.ndarray) or places.ndim != 1:
+        return False
+    kept = int(places.max(initial=0))
+    axis = graph.constants[node.inputs[2]] % len(node.shape)
+    return joined.shape[axis:axis + 1] == (kept + 1,) and np.array_equal(places[places < kept], np.arange(kept))
 
 
 def _source(graph: Graph, gather: Node) -> str:

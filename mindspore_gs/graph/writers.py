@@ -1,11 +1,11 @@
-"""Who writes channels into the network: each convolution or dense layer with its own bias and BatchNorm."""
+"""Who writes channels into the network: each convolution, dense layer or table of embeddings, with what follows."""
 
 from dataclasses import dataclass
 
 from mindspore_gs.graph.ir import Graph, Node
-from mindspore_gs.graph.operators import BATCH_NORMS, CONVOLUTIONS, DENSE, TRANSPOSED
+from mindspore_gs.graph.operators import BATCH_NORMS, CONVOLUTIONS, DENSE, LOOKUPS, TRANSPOSED
 
-_PRODUCERS = (*CONVOLUTIONS, *TRANSPOSED, *DENSE)
+_PRODUCERS = (*CONVOLUTIONS, *TRANSPOSED, *DENSE, *LOOKUPS)
 _BEHIND = ("Cast", "BiasAdd", *BATCH_NORMS, "TupleGetItem")
 
 
@@ -45,8 +45,9 @@ def find_writers(graph: Graph) -> tuple[Writer, ...]:
         weight = graph.weight_of(node) if node.op in _PRODUCERS else None
         if weight is not None:
             last, bias, norm = _follow(graph, readers, node)
-            uses = max(len(readers[name]) for name in (node.inputs[1], *norm[:1]))
-            writers.append(Writer(weight, node.op, last.name, bias, norm, uses, weight != node.inputs[1]))
+            direct = weight in node.inputs
+            uses = max(len(readers[name]) for name in (weight if direct else node.inputs[1], *norm[:1]))
+            writers.append(Writer(weight, node.op, last.name, bias, norm, uses, not direct))
     return tuple(writers)
 
 

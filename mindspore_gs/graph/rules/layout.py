@@ -188,20 +188,31 @@ def _whole(part: slice | int, size: int) -> bool:
     return isinstance(part, slice) and part.indices(size) == (0, size, 1)
 
 
-@channel_rule("Gather", "IndexSelect", "GatherV2")
+@channel_rule("Gather", "IndexSelect", "GatherV2", weights=True)
 def _gather(node: Node, flows: list[Any], channels: Channels) -> Flow:
-    """Chosen positions along one axis; where channels lie along it, their numbers are in the network's code."""
+    """Chosen positions along one axis; where channels lie along it, their numbers are in the network's code.
+
+    Rows of a matrix that the network's input chooses, as embeddings are, have the columns as channels.
+    """
     x, places, axis = flows[0], flows[1], flows[2].constant
     if node.op == "IndexSelect":
         places, axis = flows[2], flows[1].constant
     if not isinstance(axis, int) or (len(flows) > 3 and flows[3].constant) or places.has_channels:
         return unknown(node, flows[:2], channels)
     axis %= len(x.shape)
+    if (channels.current or channels.graph).weight_of(node) is not None:
+        return looked_up(node, str(x.parameter), channels)
     if x.ids.shape[axis] > 1 or x.parameter is not None:
         channels.refuse(x, Blocked.FIXED_BY_CODE, node)
         return channels.plain(node)
     rest = x.ids.reshape(x.ids.shape[:axis] + (1,) * len(places.shape) + x.ids.shape[axis + 1:])
     return x.with_ids(node.shape, rest)
+
+
+def looked_up(node: Node, table: str, channels: Channels) -> Flow:
+    """Rows of a table (entries, channels), one for each number that was given."""
+    channels.outputs[table] = 1
+    return Flow(node.shape, channels.parameter_ids(table, 1).reshape((1,) * (len(node.shape) - 1) + (-1,)))
 
 
 @channel_rule("Concat")

@@ -10,7 +10,7 @@ from mindspore import mint, nn
 
 from mindspore_gs._cells import owners_by_name
 from mindspore_gs.graph import ChannelGraph, Group, Role, Slice
-from mindspore_gs.graph.operators import DENSE
+from mindspore_gs.graph.operators import DENSE, LOOKUPS
 
 
 def _classes(module: object, *names: str) -> tuple[type, ...]:
@@ -85,7 +85,7 @@ def makers(net: nn.Cell, graph: ChannelGraph, group: Group) -> list[Source]:
     for part in group.slices:
         path = graph.places.get(part.parameter)
         if part.role is Role.FILTER and path is not None:
-            last = operators[part.parameter] in DENSE or _channels_last(owned[part.parameter][0][1])
+            last = operators[part.parameter] in (*DENSE, *LOOKUPS) or _channels_last(owned[part.parameter][0][1])
             found.append(Source(part, graph.graph.parameters[part.parameter][part.axis], path, True, last))
     return found
 
