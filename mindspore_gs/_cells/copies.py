@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
 from typing import Any
 
@@ -17,7 +17,7 @@ _BACKWARD_HOOKS = {"_lazy_backward_hook": "register_backward_hook",
 _HOOK_OPERATORS = ("_cell_backward_hook", "_cell_backward_pre_hook")
 
 
-def copy_network(net: nn.Cell) -> nn.Cell:
+def copy_network(net: nn.Cell, instead: Mapping[int, Any] | None = None) -> nn.Cell:
     """An independent copy: own cells, parameters and operators, same names, nothing compiled.
 
     What cells hold of each other goes along: bound methods, and functions that refer to cells of the network, such as
@@ -26,6 +26,7 @@ def copy_network(net: nn.Cell) -> nn.Cell:
 
     Args:
         net: the network; it stays as it is.
+        instead: by the ``id`` of objects in the network (parameters), what the copy holds instead of a copy of them.
 
     Returns:
         The copy.
@@ -34,7 +35,7 @@ def copy_network(net: nn.Cell) -> nn.Cell:
         PruningError: an attribute cannot be copied. The message names the cell.
     """
     cells = every_cell(net)
-    memo: dict[int, Any] = {}
+    memo: dict[int, Any] = dict(instead or {})
     try:
         functions = _prepare(cells, memo)
         twin = copy.deepcopy(net, memo)

@@ -1,5 +1,7 @@
 """Carry out a plan: a new network that is really small."""
 
+import copy
+
 import mindspore as ms
 import numpy as np
 from mindspore import nn
@@ -118,7 +120,7 @@ def _check_keep(keep: Keep, shape: tuple[int, ...] | None) -> None:
 
 def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
     """The slim copy, not compared with anything. It carries its plan for the original network, as ``prune_plan``."""
-    small = copy_network(_checked(net, plan))
+    small = copy_network(_checked(net, plan), _sliced_parameters(net, plan))
     remember_names(small)
     owned = owners_by_name(small)
     touched: dict[int, tuple[nn.Cell, str]] = {}
@@ -127,9 +129,7 @@ def slice_network(net: nn.Cell, plan: PrunePlan) -> nn.Cell:
         if path is not None:
             _slice_places(small, path, keep)
             continue
-        holders = owned[keep.parameter]
-        _slice_parameter(getattr(holders[0][1], holders[0][2]), keep)
-        for path, cell, attribute in holders:
+        for path, cell, attribute in owned[keep.parameter]:
             touched[id(cell)] = (cell, path)
             _slice_alongside(cell, attribute, keep)
     groups = {id(cell): count for weight, count in plan.grouped.items() for _, cell, _ in owned[weight]}
@@ -162,6 +162,25 @@ def _slice_alongside(cell: nn.Cell, attribute: str, keep: Keep) -> None:
             vars(cell)[name] = value.kept(keep.axis, keep.indices)
 
 
-def _slice_parameter(parameter: ms.Parameter, keep: Keep) -> None:
-    values = np.take(parameter.asnumpy(), keep.indices, axis=keep.axis)
-    parameter.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
+def _sliced_parameters(net: nn.Cell, plan: PrunePlan) -> dict[int, ms.Parameter]:
+    """New parameters for those that the plan slices, by the ``id`` of the old one.
+
+    They are new because MindSpore remembers the shape that a parameter was made with: a gradient of zeros, as that
+    of a layer which nothing reads, has this shape, and no optimizer takes it.
+    """
+    owned = owners_by_name(net)
+    found: dict[int, tuple[ms.Parameter, np.ndarray]] = {}
+    for keep in plan.keeps:
+        if restore_path(keep.parameter) is None:
+            _, cell, attribute = owned[keep.parameter][0]
+            parameter = getattr(cell, attribute)
+            _, values = found.get(id(parameter)) or (parameter, parameter.asnumpy())
+            found[id(parameter)] = parameter, np.take(values, keep.indices, axis=keep.axis)
+    return {key: _with_values(parameter, values) for key, (parameter, values) in found.items()}
+
+
+def _with_values(parameter: ms.Parameter, values: np.ndarray) -> ms.Parameter:
+    """A new parameter of the same name and kind, made with the shape of these values."""
+    resized = copy.deepcopy(parameter)
+    resized.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
+    return copy.deepcopy(resized)

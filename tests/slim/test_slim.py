@@ -525,3 +525,23 @@ def test_convert_leaves_the_masked_network_as_it_is():
     before = state(net)
     PrunerFtCompressAlgo().convert(net)
     assert same_state(before, state(net))
+
+
+def test_a_slim_network_with_a_layer_that_nothing_reads_is_trained_in_pynative_mode():
+    class Unread(networks.Between):
+        def __init__(self):
+            super().__init__()
+            self.unread = nn.Conv2d(8, 5, 1)
+
+        def between(self, x):
+            self.unread(x)
+            return x
+
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    graph = trace(Unread(), (1, 3, 8, 8))
+    group = next(g for g in graph.groups() if "conv" in g.members)
+    small = slim(Unread(), PrunePlan.from_groups(graph, {group: [True] * 4 + [False] * 4}))
+    weights = small.trainable_params()
+    gradients = ms.grad(lambda x: small(x).sum(), None, weights)(image(2, 3, 8, 8))
+    assert [g.shape for g in gradients] == [w.shape for w in weights]
+    assert small.unread.weight.shape == (5, 4, 1, 1)
