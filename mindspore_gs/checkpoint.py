@@ -134,7 +134,7 @@ def _without_prefix(values: Mapping[str, ms.Tensor], own: Iterable[str]) -> dict
     fitting = [prefix for prefix in sorted(prefixes, key=len) if counts[prefix] == max(counts.values())]
     best = fitting[0] if fitting else ""
     others = [prefix for prefix in fitting if not prefix.endswith(best)]
-    if others:
+    if others and counts[best] == len(own):
         raise CheckpointError(f"the checkpoint holds several networks, whose names begin with {best!r} and "
                               f"{others[0]!r}; save the one that is meant by itself.")
     return {key.removeprefix(best): value for key, value in values.items() if key.startswith(best)}
