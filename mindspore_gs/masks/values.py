@@ -23,6 +23,7 @@ class MaskedValue(ms.Tensor):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        """Say whether the parameter is trained."""
         self._parameter().requires_grad = value
 
     @property
@@ -32,6 +33,7 @@ class MaskedValue(ms.Tensor):
 
     @name.setter
     def name(self, value: str) -> None:
+        """Give the parameter another name."""
         self._parameter().name = value
 
     def set_data(self, data: Any, slice_shape: bool = False) -> ms.Parameter:
