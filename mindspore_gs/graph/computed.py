@@ -50,7 +50,7 @@ def computed_weights(graph: Graph) -> dict[str, ComputedWeight]:
 
 
 def _computed(graph: Graph, value: str) -> ComputedWeight | None:
-    names = _behind(graph, value)
+    names = {name for name in graph.behind(value) if name in graph.producers}
     nodes = tuple(node for node in graph.nodes if node.name in names)
     shape = graph.producers[value].shape
     alike = dict.fromkeys(name for node in nodes for name in node.inputs if graph.parameters.get(name) == shape)
@@ -68,13 +68,3 @@ def _as_weight(node: Node, value: str) -> bool:
     """Whether an operator reads a value as its weight alone, each position of which makes one channel."""
     several = node.op in TRANSPOSED and int(node.attrs.get("group", node.attrs.get("groups", 1))) > 1
     return node.op in _LAYERS and [k for k, name in enumerate(node.inputs) if name == value] == [1] and not several
-
-
-def _behind(graph: Graph, value: str) -> set[str]:
-    """The names of the nodes that a value is computed by, its own among them."""
-    found, waiting = {value}, [value]
-    while waiting:
-        sources = [name for name in graph.producers[waiting.pop()].inputs if name in graph.producers]
-        waiting += [name for name in sources if name not in found]
-        found.update(sources)
-    return found

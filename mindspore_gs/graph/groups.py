@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import constructor_names, owners_by_name, set_in_methods
-from mindspore_gs._mixin import original_class
+from mindspore_gs._mixin import library_class, original_class
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import connected, none_ids
@@ -285,7 +285,7 @@ def _is_library(held: list) -> bool:
 
 def is_layer(cell: nn.Cell) -> bool:
     """Whether a cell's class is one of MindSpore's, or derived from one."""
-    return any(kind.__module__.startswith("mindspore.") for kind in type(cell).__mro__ if not issubclass(nn.Cell, kind))
+    return library_class(type(cell)) is not None
 
 
 def _places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], ...]:

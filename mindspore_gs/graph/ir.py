@@ -1,6 +1,6 @@
 """The traced network: a small immutable graph of operators in order of execution."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -101,17 +101,19 @@ class Graph:
         return node.op in LOOKUPS and node.inputs[0] == name and name not in node.inputs[1:] \
             and numbers[:1] == [0] and not any(numbers[1:])
 
-    def varies(self, name: str) -> bool:
-        """Whether a value depends on an input of the network."""
+    def behind(self, name: str) -> Iterator[str]:
+        """The names of a value and of all that it is computed from, as far as they are asked for."""
         waiting, seen = [name], {name}
         while waiting:
             value = waiting.pop()
-            if value in self.inputs:
-                return True
+            yield value
             sources = self.producers[value].inputs if value in self.producers else ()
             waiting += [source for source in sources if source not in seen]
             seen.update(sources)
-        return False
+
+    def varies(self, name: str) -> bool:
+        """Whether a value depends on an input of the network."""
+        return any(value in self.inputs for value in self.behind(name))
 
     def weight_of(self, node: Node) -> str | None:
         """The parameter that a layer's weight is, or is computed from; None where it is neither.
@@ -128,16 +130,11 @@ class Graph:
     def parameters_behind(self, name: str) -> tuple[str, ...]:
         """Parameters that a value is computed from; none where it depends on an input of the network."""
         found: dict[str, None] = {}
-        waiting, seen = [name], {name}
-        while waiting:
-            value = waiting.pop()
+        for value in self.behind(name):
             if value in self.inputs:
                 return ()
             if value in self.parameters:
                 found[value] = None
-            sources = self.producers[value].inputs if value in self.producers else ()
-            waiting += [source for source in sources if source not in seen]
-            seen.update(sources)
         return tuple(found)
 
 

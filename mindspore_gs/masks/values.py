@@ -9,6 +9,12 @@ from mindspore_gs.errors import PruningError
 _HARMLESS = ("requires_grad_", "index_of_parent_", "parent_tensor_", "delete_")
 
 
+def _of_the_parameter(attribute: str, doc: str) -> Any:
+    """An attribute that is read from the parameter, and set there."""
+    return property(lambda value: getattr(value.masked_parameter, attribute),
+                    lambda value, new: setattr(value.masked_parameter, attribute, new), doc=doc)
+
+
 class MaskedValue(ms.Tensor):
     """The product of a parameter and its mask.
 
@@ -16,47 +22,28 @@ class MaskedValue(ms.Tensor):
     the parameter. What would change the product in place is refused, since the change would be lost.
     """
 
-    @property
-    def requires_grad(self) -> bool:
-        """Whether the parameter is trained."""
-        return self._parameter().requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        """Say whether the parameter is trained."""
-        self._parameter().requires_grad = value
-
-    @property
-    def name(self) -> str:
-        """The parameter's name."""
-        return self._parameter().name
-
-    @name.setter
-    def name(self, value: str) -> None:
-        """Give the parameter another name."""
-        self._parameter().name = value
+    masked_parameter: ms.Parameter
+    requires_grad = _of_the_parameter("requires_grad", "Whether the parameter is trained.")
+    name = _of_the_parameter("name", "The parameter's name.")
 
     def set_data(self, data: Any, slice_shape: bool = False) -> ms.Parameter:
         """Set the parameter's values."""
-        return self._parameter().set_data(data, slice_shape)
+        return self.masked_parameter.set_data(data, slice_shape)
 
     def assign_value(self, value: Any) -> Any:
         """Set the parameter's values."""
-        return self._parameter().assign_value(value)
+        return self.masked_parameter.assign_value(value)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Refuse to change an element of the product."""
         _refuse(self, "an element that is set")
-
-    def _parameter(self) -> ms.Parameter:
-        return self.__dict__["masked_parameter"]
 
 
 def as_read(value: Any, parameter: ms.Parameter) -> Any:
     """The product as a :class:`MaskedValue`; the same object, so that gradients pass."""
     if type(value) is ms.Tensor:
         value.__class__ = MaskedValue
-        value.__dict__["masked_parameter"] = parameter
+        value.masked_parameter = parameter
     return value
 
 

@@ -149,6 +149,7 @@ class _Repair:
     def __init__(self, dense: nn.Cell, work: nn.Cell, masks: Masks, batches: Sequence[Batch], seed: int):
         self.dense, self.work, self.batches = dense, work, batches
         generator, self.samples = np.random.default_rng(seed), _number(batches)
+        self.few = _few(dense, batches[0])
         graph, choice = record_of(work).graph, masks.read()
         self.consumers, self.skipped = find_consumers(dense, graph, choice)
         self.streams = self._streams(generator)
@@ -158,14 +159,13 @@ class _Repair:
         self.statistics = Statistics(work, moved, moments(dense, [each.path for each in moved], batches))
         self.parameters = parameters_by_name(work)
         self.before = {name: parameter.float().asnumpy().copy() for name, parameter in self.parameters.items()}
-        self.replay = Replay(work, batches, _few(work, batches[0]), 0 if graph.written else HELD)
+        self.replay = Replay(work, batches, self.few, 0 if graph.written else HELD)
 
     def _streams(self, generator: np.random.Generator) -> dict[Consumer, Place]:
         """Where each layer that is added to a residual stream sees it. Of the addends of one sum, the last one does."""
         found = {}
-        batch = _few(self.dense, self.batches[0])
         for consumer in (consumer for consumer in self.consumers if consumer.added):
-            place = find_stream(self.dense, batch, consumer.norm or consumer.name, generator)
+            place = find_stream(self.dense, self.few, consumer.norm or consumer.name, generator)
             if place is not None:
                 found[place] = consumer
         return {consumer: place for place, consumer in found.items()}

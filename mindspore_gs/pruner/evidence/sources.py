@@ -10,7 +10,6 @@ from mindspore import mint, nn
 
 from mindspore_gs._cells import owners_by_name
 from mindspore_gs.graph import ChannelGraph, Group, Role, Slice
-from mindspore_gs.graph.operators import DENSE, LOOKUPS
 
 
 def _classes(module: object, *names: str) -> tuple[type, ...]:
@@ -80,12 +79,11 @@ def readers(net: nn.Cell, graph: ChannelGraph, group: Group) -> list[Source]:
 def makers(net: nn.Cell, graph: ChannelGraph, group: Group) -> list[Source]:
     """What the layers that make the channels return, with their BatchNorms: where the masks sit."""
     owned = owners_by_name(net)
-    operators = {writer.weight: writer.operator for writer in graph.writers}
     found = []
     for part in group.slices:
         path = graph.places.get(part.parameter)
         if part.role is Role.FILTER and path is not None:
-            last = operators[part.parameter] in (*DENSE, *LOOKUPS) or _channels_last(owned[part.parameter][0][1])
+            last = part.parameter in graph.dense or _channels_last(owned[part.parameter][0][1])
             found.append(Source(part, graph.graph.parameters[part.parameter][part.axis], path, True, last))
     return found
 
