@@ -1,8 +1,10 @@
-"""Make MindSpore's cells agree with parameters that have been sliced. One function for each kind of cell."""
+"""Parameters of another size, and MindSpore's cells that agree with them: one function for each kind of cell."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 from mindspore import mint, nn, ops
 
@@ -15,6 +17,18 @@ def _resizes(*kinds: type) -> Callable:
         return function
 
     return register
+
+
+def with_values(parameter: ms.Parameter, values: np.ndarray) -> ms.Parameter:
+    """A new parameter of the same name, type and kind, made with the shape of these values.
+
+    It is made anew because MindSpore remembers the shape that a parameter was made with. PyNative mode goes on with it
+    where the network has run, and a gradient of zeros, as that of a layer which nothing reads, has it; no optimizer
+    takes such a gradient.
+    """
+    resized = copy.deepcopy(parameter)
+    resized.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
+    return copy.deepcopy(resized)
 
 
 def resize_cell(cell: nn.Cell, groups: int | None = None) -> None:

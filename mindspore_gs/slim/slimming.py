@@ -1,7 +1,5 @@
 """Carry out a plan: a new network that is really small."""
 
-import copy
-
 import mindspore as ms
 import numpy as np
 from mindspore import nn
@@ -18,7 +16,7 @@ from mindspore_gs._cells import (
 )
 from mindspore_gs._config import boolean
 from mindspore_gs._finite import check_finite
-from mindspore_gs._resize import resize_cell
+from mindspore_gs._resize import resize_cell, with_values
 from mindspore_gs.errors import PlanError
 from mindspore_gs.graph.restores import places_name, restore_path
 from mindspore_gs.slim.alongside import Alongside
@@ -163,11 +161,7 @@ def _slice_alongside(cell: nn.Cell, attribute: str, keep: Keep) -> None:
 
 
 def _sliced_parameters(net: nn.Cell, plan: PrunePlan) -> dict[int, ms.Parameter]:
-    """New parameters for those that the plan slices, by the ``id`` of the old one.
-
-    They are new because MindSpore remembers the shape that a parameter was made with: a gradient of zeros, as that
-    of a layer which nothing reads, has this shape, and no optimizer takes it.
-    """
+    """New parameters for those that the plan slices, by the ``id`` of the old one."""
     owned = owners_by_name(net)
     found: dict[int, tuple[ms.Parameter, np.ndarray]] = {}
     for keep in plan.keeps:
@@ -176,11 +170,4 @@ def _sliced_parameters(net: nn.Cell, plan: PrunePlan) -> dict[int, ms.Parameter]
             parameter = getattr(cell, attribute)
             _, values = found.get(id(parameter)) or (parameter, parameter.asnumpy())
             found[id(parameter)] = parameter, np.take(values, keep.indices, axis=keep.axis)
-    return {key: _with_values(parameter, values) for key, (parameter, values) in found.items()}
-
-
-def _with_values(parameter: ms.Parameter, values: np.ndarray) -> ms.Parameter:
-    """A new parameter of the same name and kind, made with the shape of these values."""
-    resized = copy.deepcopy(parameter)
-    resized.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
-    return copy.deepcopy(resized)
+    return {key: with_values(parameter, values) for key, (parameter, values) in found.items()}

@@ -146,7 +146,8 @@ def test_gradients_pass_inside_of_the_range_only():
 def test_mixed_precision():
     slb = SlbQuantAwareTraining(quant_dtype=QuantDtype.INT2)
     net = slb.apply(randomise(Identity()))
-    model = Model(net, nn.CrossEntropyLoss(), nn.Momentum(net.trainable_params(), 0.01, 0.9), amp_level="O2")
+    model = Model(net, nn.CrossEntropyLoss(), nn.Momentum(net.trainable_params(), 0.01, 0.9), amp_level="O2",
+                  loss_scale_manager=None)
     model.train(1, data(), dataset_sink_mode=False)
     expected = evaluate(net, image(2, 3, 8, 8)).asnumpy()
     assert np.isfinite(expected).all()
@@ -204,6 +205,31 @@ def test_the_start_belongs_to_the_temperature_of_the_start(tmp_path):
     slb.set_epoch(late, 1)
     for net in (early, late):
         assert ((net.set_train().a.weight.asnumpy() - weight) ** 2).sum() < 0.01 * (weight ** 2).sum()
+
+
+class WithALayerForNothing(nn.Cell):
+    """What the second layer computes is thrown away."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.unread, self.b = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)
+
+    def construct(self, x):
+        x = self.a(x)
+        self.unread(x)
+        return self.b(x)
+
+
+def test_a_layer_that_nothing_reads_trains_in_pynative_mode():
+    """Its gradient of zeros has the shape of the logits, which an optimizer takes."""
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    net = SlbQuantAwareTraining(quant_dtype=QuantDtype.INT4).apply(WithALayerForNothing()).set_train()
+    optimizer = nn.SGD(net.trainable_params(), 0.1)
+    gradients = ms.grad(lambda x: (net(x) ** 2).mean(), None, optimizer.parameters)(image(2, 3, 8, 8))
+    before = [p.asnumpy().copy() for p in optimizer.parameters]
+    optimizer(gradients)
+    changed = {p.name: bool((p.asnumpy() != old).any()) for p, old in zip(optimizer.parameters, before)}
+    assert changed == {"a.weight": True, "unread.weight": False, "b.weight": True}
 
 
 def test_an_optimizer_that_was_made_before_apply_is_refused():

@@ -10,6 +10,7 @@ from mindspore import mint, nn
 
 from mindspore_gs._cells import every_cell, forget_compilation, name_prefix, parameters_by_name
 from mindspore_gs._mixin import mix_in, original_class
+from mindspore_gs._resize import with_values
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import ChannelGraph, trace
 from mindspore_gs.quantization.slb.slb_fake_quantizer import SlbActQuantizer, SlbFakeQuantizerPerLayer
@@ -193,13 +194,12 @@ def search_weights(net: nn.Cell, layers: dict[str, nn.Cell], config: Any) -> nn.
 
 
 def _reshaped(parameter: ms.Parameter, values: np.ndarray) -> ms.Parameter:
-    """A new parameter of the same name and type: PyNative mode goes on with the old shape of one that has run.
+    """A new parameter in the place of the old one.
 
     The old one gets the new shape as well, so that an optimizer which was made before fails and does not train nothing.
     """
-    found = parameter.clone()
-    for each in (found, parameter):
-        each.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
+    found = with_values(parameter, values)
+    parameter.set_data(ms.Tensor(values, parameter.dtype), slice_shape=True)
     return found
 
 
