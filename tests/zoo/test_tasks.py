@@ -13,6 +13,9 @@ from tests.zoo.tasks import TASKS
 QUICK = ("dcgan", "tcn", "c3d", "dense_siamese")
 # What no channel of these may lose, and why.
 STAYS = {"siamese": {"branch.6": "COMPUTED_WEIGHT"}}
+# Layers that are computed for nothing: no output reads what the last stack's merge gives, so its scale cannot move. It
+# ends in the residual stream, so with "keep" it has no scale.
+UNREAD = {("hourglass", "couple"): 1}
 
 
 def run(net, inputs):
@@ -45,4 +48,4 @@ def test_the_whole_way(name):
     assert (record["status"], record["error"]) == ("equal", "")
     for policy, found in record["scop"].items():
         assert found["status"] in ("equal", "refused"), (policy, found["error"])
-        assert found["status"] == "refused" or found["moved"] == found["layers"] > 0
+        assert found["status"] == "refused" or found["moved"] == found["layers"] - UNREAD.get((name, policy), 0) > 0
