@@ -5,7 +5,8 @@ from mindspore_gs._distribution import refuse_mixture
 refuse_mixture()  # here too: another distribution's mindspore_gs/__init__.py may have replaced ours
 
 from mindspore_gs.graph.blocked import Blocked, BlockedBy  # noqa: E402
-from mindspore_gs.graph.groups import RESIDUAL_POLICIES, ChannelGraph, Group, Slice  # noqa: E402
+from mindspore_gs.graph.channel_graph import RESIDUAL_POLICIES, ChannelGraph  # noqa: E402
+from mindspore_gs.graph.group import Group, Slice  # noqa: E402
 from mindspore_gs.graph.ir import verify  # noqa: E402
 from mindspore_gs.graph.layer_norms import NORMS  # noqa: E402
 from mindspore_gs.graph.roles import Role  # noqa: E402

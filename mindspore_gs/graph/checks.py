@@ -10,7 +10,8 @@ from dataclasses import replace
 from mindspore import nn
 
 from mindspore_gs._cells import compared_in_methods
-from mindspore_gs.graph.groups import ChannelGraph, is_layer
+from mindspore_gs.graph.channel_graph import ChannelGraph
+from mindspore_gs.graph.layers import is_layer
 from mindspore_gs.graph.places import is_library
 from mindspore_gs.graph.questions import Resize
 

@@ -12,8 +12,8 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import get_cell
+from mindspore_gs.graph.channel_graph import ChannelGraph
 from mindspore_gs.graph.flow import Channels
-from mindspore_gs.graph.groups import ChannelGraph
 from mindspore_gs.graph.questions import Position, Question
 
 

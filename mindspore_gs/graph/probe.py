@@ -17,8 +17,9 @@ from mindspore_gs._cells import constructor_names, copy_network, get_cell, owner
 from mindspore_gs._resize import resize_cell
 from mindspore_gs.errors import PruningError
 from mindspore_gs.graph._mindir import export_graph
+from mindspore_gs.graph.channel_graph import ChannelGraph
 from mindspore_gs.graph.checks import with_checked
-from mindspore_gs.graph.groups import ChannelGraph, Group
+from mindspore_gs.graph.group import Group
 from mindspore_gs.graph.ids import NONE
 from mindspore_gs.graph.ir import Graph
 from mindspore_gs.graph.places import holder_of, is_library, path_of, positions

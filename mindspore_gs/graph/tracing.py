@@ -12,7 +12,7 @@ from mindspore import nn
 from mindspore_gs._cells import as_inputs
 from mindspore_gs.errors import TraceError
 from mindspore_gs.graph._mindir import export_graph
-from mindspore_gs.graph.groups import ChannelGraph
+from mindspore_gs.graph.channel_graph import ChannelGraph
 from mindspore_gs.graph.layer_norms import NORMS
 from mindspore_gs.graph.probe import settle
 from mindspore_gs.graph.views import all_views
