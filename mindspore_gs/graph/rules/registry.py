@@ -63,6 +63,12 @@ def refused(node: Node, flows: list[Any], reason: Blocked, channels: Channels) -
     return replace(channels.plain(node), varying=varying)
 
 
+def fixed(node: Node, x: Flow, channels: Channels) -> Flow:
+    """The code says how many channels there are."""
+    channels.refuse(x, Blocked.FIXED_BY_CODE, node)
+    return channels.plain(node)
+
+
 def several_outputs(node: Node) -> bool:
     """Whether the operator returns a tuple."""
     return bool(node.shape) and isinstance(node.shape[0], tuple)
