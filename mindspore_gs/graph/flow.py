@@ -9,7 +9,7 @@ import numpy as np
 from mindspore_gs.graph.blocked import Blocked, BlockedBy
 from mindspore_gs.graph.ids import NONE, along, none_ids, rows_apart
 from mindspore_gs.graph.ir import Graph, Node
-from mindspore_gs.graph.questions import Option, Question, Reading, Site
+from mindspore_gs.graph.questions import BLOCKED, Option, Question, Reading, Site
 from mindspore_gs.graph.roles import Role
 
 _NOBODY = np.empty(0, np.int64)
@@ -132,13 +132,18 @@ class Channels:
     steep: list[tuple[np.ndarray, Node]] = field(default_factory=list)
 
     def ask(self, node: Node, options: tuple[Option, ...], ids: np.ndarray) -> Option:
-        """How a number at a node is to be read: the likeliest option, or what is known by now."""
+        """How a number at a node is to be read: the likeliest option, or what is known by now.
+
+        What is none of the options answers the question of another layer at the same place of its cell, where other
+        sizes are 1.
+        """
         site = self.sites.get(node.name, (node.scope, node.op, 0))
         ids, known = np.unique(ids[ids != NONE]), self.questions.get(site)
         if known is not None and (known.node, known.options) == (node.name, options):
             ids = np.union1d(known.ids, ids)  # of another axis of the same weight
         self.questions[site] = Question(site, node.name, options, ids, ids)
-        return self.readings[site].option if site in self.readings else options[0]
+        taken = self.readings[site].option if site in self.readings else options[0]
+        return taken if taken in (*options, BLOCKED) else options[0]
 
     def counts(self, node: Node, ids: np.ndarray, number: int | None = None) -> None:
         """The number that was asked for is the number of these ids, or ``number`` in MindIR, a multiple of it."""

@@ -23,14 +23,14 @@ from mindspore_gs.graph.group import Group
 from mindspore_gs.graph.ids import NONE
 from mindspore_gs.graph.ir import Graph
 from mindspore_gs.graph.places import holder_of, is_library, path_of, positions
-from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Question, Reading, Resize, Site
+from mindspore_gs.graph.questions import BLOCKED, TOGETHER, Option, Question, Reading, Resize, Site
 from mindspore_gs.graph.restores import restore_path
 from mindspore_gs.graph.seen import as_seen
 from mindspore_gs.graph.shapes import follows
 from mindspore_gs.graph.views import all_views, unread
 
 Readings = dict[Site, Reading]
-Family = tuple[str, str, int]
+Family = tuple[str, str, int, frozenset[Option]]
 _FITS, _DIFFERS, _REFUSES = "fits", "differs", "refuses"
 
 
@@ -221,14 +221,14 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: 
 
 
 def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
-    """The questions, those at the same place of cells of one class together."""
+    """The questions, those at the same place of cells of one class together, if they can have the same answers."""
     found: dict[Family, list[Site]] = {}
     seen: Counter[tuple[str | None, str, str]] = Counter()
     for question in graph.channels.questions.values():
         path, scope, operator = path_of(net, graph, question), *question.site[:2]
         kind = "" if path is None else type(get_cell(net, path)).__qualname__
         place = (path, operator, scope)
-        found.setdefault((kind, operator, seen[place]), []).append(question.site)
+        found.setdefault((kind, operator, seen[place], frozenset(question.options)), []).append(question.site)
         seen[place] += 1
     return found
 

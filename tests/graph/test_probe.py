@@ -9,6 +9,7 @@ from mindspore_gs.slim import PrunePlan, mask, slim
 from tests import networks, sized
 from tests.by_hand import assert_same, reasons, silence, slim_by_group
 from tests.helpers import image, randomise
+from tests.stages import RandomNet, Shuffled
 
 SHAPE = (1, 3, 8, 8)
 REST = {"stem": (6, None), "last": (4, "REACHES_OUTPUT")}
@@ -45,6 +46,16 @@ def test_unequal_parts_follow_the_attributes_that_hold_their_lengths():
     small = slim(net, plan, check=False)
     assert (small.a, small.b, small.conv.weight.shape[0]) == (2, 4, 6)
     assert_same(small, mask(net, plan), x)
+
+
+def test_a_shuffle_of_single_channels_is_asked_another_question_than_a_wide_one_of_its_class():
+    """Hypothesis found it: with 2 channels in 2 groups nothing is cut, so the answers of one do not fit the other."""
+    net = randomise(RandomNet([(Shuffled, 1), (Shuffled, 4)]), 94)
+    graph = trace(net, SHAPE)
+    keep = {group: np.arange(group.size) > 0 for group in graph.groups() if group.blocked_by is None}
+    assert {group.name: group.size for group in keep} == {"0.conv": 5, "2.wide": 4}
+    plan = PrunePlan.from_groups(graph, keep)
+    assert_same(slim(net, plan, check=False), mask(net, plan), image(2, *SHAPE[1:]))
 
 
 def test_a_part_that_begins_at_a_number_in_the_code_stays():
