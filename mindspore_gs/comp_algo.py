@@ -72,6 +72,9 @@ class CompAlgo(ABC):
         """What the callback exports of the network that was trained: what ``convert`` makes of it."""
         return self.convert(network)
 
+    def _check_for_export(self, network: nn.Cell) -> None:
+        """Refuse a network that the callback could not export when training ends. The base class takes any."""
+
     def loss(self, loss_fn: Any) -> Any:
         """Adjust the loss function. The base class has nothing to do."""
         return loss_fn
@@ -103,6 +106,14 @@ class ExportMindIRCallBack(Callback):
                             f"'{type(algo).__name__}'.")
         self._algo = algo
         self._save_mindir_path = path("ExportMindIRCallBack", "save_mindir_path", save_mindir_path)
+
+    def on_train_begin(self, run_context: Any) -> None:
+        """Refuse, before the first step, a network that nothing could be exported of behind the last one.
+
+        Raises:
+            PruningError: the algorithm has not been applied to it.
+        """
+        self._algo._check_for_export(self._algo._compressed(run_context.original_args().network))
 
     def on_train_end(self, run_context: Any) -> None:
         """Convert and export; the inputs have the shapes of the training data, with a batch of one."""
