@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
 
+from mindspore_gs._cells import copy_network
 from mindspore_gs._config import CommonConfig, path, read_config, with_option
 
 _log = logging.getLogger("mindspore_gs")
@@ -65,8 +66,25 @@ class CompAlgo(ABC):
         self._config = with_option(self._config, type(self).__name__, "save_mindir_path", save_mindir_path)
 
     def convert(self, net_opt: nn.Cell, ckpt_path: str = "") -> nn.Cell:
-        """Turn a compressed network into one for deployment. The base class has nothing to do."""
-        return net_opt
+        """Turn a compressed network into one for deployment. The base class only loads the checkpoint, if there is one.
+
+        Args:
+            net_opt: the network, which stays as it is.
+            ckpt_path: a checkpoint of it. Default: none.
+
+        Returns:
+            The same object, or with ``ckpt_path`` a copy with the values of the checkpoint.
+
+        Raises:
+            TypeError: ``net_opt`` is not a Cell.
+            CheckpointError: the file cannot be read, or belongs to another network.
+        """
+        if not ckpt_path:
+            return net_opt
+        from mindspore_gs.checkpoint import load_parameters, read_checkpoint
+
+        check_cell(self, net_opt)
+        return load_parameters(copy_network(net_opt), read_checkpoint(ckpt_path), ckpt_path)
 
     def _for_export(self, network: nn.Cell) -> nn.Cell:
         """What the callback exports of the network that was trained: what ``convert`` makes of it."""

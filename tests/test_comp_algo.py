@@ -8,7 +8,7 @@ from mindspore import nn
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, load_mindir
 from mindspore_gs.comp_algo import CompAlgo, CompAlgoConfig, ExportMindIRCallBack
-from mindspore_gs.errors import PruningError
+from mindspore_gs.errors import CheckpointError, PruningError
 from tests import networks
 from tests.helpers import image, randomise, relative_difference
 
@@ -142,3 +142,14 @@ def test_a_network_that_was_never_pruned_is_refused_before_the_first_step():
     exported = next(c for c in ChannelPruner(save_mindir=True).callbacks() if isinstance(c, ExportMindIRCallBack))
     with pytest.raises(PruningError, match=r"has no knockoff or masked layers; call apply\(\)"):
         exported.on_train_begin(Context())
+
+
+def test_the_base_class_loads_the_checkpoint_that_convert_is_given(tmp_path):
+    """As the first half of SCOP does. It used to return the network without it."""
+    path = str(tmp_path / "net.ckpt")
+    net, other = randomise(networks.Chain()), networks.Chain()
+    ms.save_checkpoint(net, path)
+    loaded, x = Nothing().convert(other, path), image(1, 3, 8, 8)
+    assert loaded is not other and relative_difference(loaded.set_train(False)(x), net.set_train(False)(x)) == 0
+    with pytest.raises(CheckpointError, match="belongs to another network"):
+        Nothing().convert(networks.Gate(), path)
