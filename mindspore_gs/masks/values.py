@@ -40,6 +40,7 @@ class ComputedValue(ms.Tensor):
 
     @data.setter
     def data(self, values: Any) -> None:
+        """Set it as by ``set_data``."""
         self.set_data(values)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
