@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import nn
 from mindspore.train import Callback
 
+from mindspore_gs._cells import copy_network
 from mindspore_gs._config import CommonConfig, path, read_config, with_option
 
 _log = logging.getLogger("mindspore_gs")
@@ -65,12 +66,32 @@ class CompAlgo(ABC):
         self._config = with_option(self._config, type(self).__name__, "save_mindir_path", save_mindir_path)
 
     def convert(self, net_opt: nn.Cell, ckpt_path: str = "") -> nn.Cell:
-        """Turn a compressed network into one for deployment. The base class has nothing to do."""
-        return net_opt
+        """Turn a compressed network into one for deployment. The base class only loads the checkpoint, if there is one.
+
+        Args:
+            net_opt: the network, which stays as it is.
+            ckpt_path: a checkpoint of it. Default: none.
+
+        Returns:
+            The same object, or with ``ckpt_path`` a copy with the values of the checkpoint.
+
+        Raises:
+            TypeError: ``net_opt`` is not a Cell.
+            CheckpointError: the file cannot be read, or belongs to another network.
+        """
+        if not ckpt_path:
+            return net_opt
+        from mindspore_gs.checkpoint import load_parameters, read_checkpoint
+
+        check_cell(self, net_opt)
+        return load_parameters(copy_network(net_opt), read_checkpoint(ckpt_path), ckpt_path)
 
     def _for_export(self, network: nn.Cell) -> nn.Cell:
         """What the callback exports of the network that was trained: what ``convert`` makes of it."""
         return self.convert(network)
+
+    def _check_for_export(self, network: nn.Cell) -> None:
+        """Refuse a network that the callback could not export when training ends. The base class takes any."""
 
     def loss(self, loss_fn: Any) -> Any:
         """Adjust the loss function. The base class has nothing to do."""
@@ -103,6 +124,14 @@ class ExportMindIRCallBack(Callback):
                             f"'{type(algo).__name__}'.")
         self._algo = algo
         self._save_mindir_path = path("ExportMindIRCallBack", "save_mindir_path", save_mindir_path)
+
+    def on_train_begin(self, run_context: Any) -> None:
+        """Refuse, before the first step, a network that nothing could be exported of behind the last one.
+
+        Raises:
+            PruningError: the algorithm has not been applied to it.
+        """
+        self._algo._check_for_export(self._algo._compressed(run_context.original_args().network))
 
     def on_train_end(self, run_context: Any) -> None:
         """Convert and export; the inputs have the shapes of the training data, with a batch of one."""

@@ -8,6 +8,7 @@ from mindspore import nn
 
 from mindspore_gs import ChannelPruner, PrunerFtCompressAlgo, PrunerKfCompressAlgo, load_mindir
 from mindspore_gs.comp_algo import CompAlgo, CompAlgoConfig, ExportMindIRCallBack
+from mindspore_gs.errors import CheckpointError, PruningError
 from tests import networks
 from tests.helpers import image, randomise, relative_difference
 
@@ -130,3 +131,25 @@ def test_a_network_that_is_slim_already_is_exported_as_it_is(around, tmp_path):
     next(c for c in pruner.callbacks() if isinstance(c, ExportMindIRCallBack)).on_train_end(Context())
     x = image(1, 3, 8, 8)
     assert relative_difference(load_mindir(tmp_path / "small.mindir")(x), small.set_train(False)(x)) <= 1e-5
+
+
+def test_a_network_that_was_never_pruned_is_refused_before_the_first_step():
+    """Behind the last step, nothing could be exported of it."""
+    class Context:
+        def original_args(self):
+            return type("Arguments", (), {"network": networks.Chain()})
+
+    exported = next(c for c in ChannelPruner(save_mindir=True).callbacks() if isinstance(c, ExportMindIRCallBack))
+    with pytest.raises(PruningError, match=r"has no knockoff or masked layers; call apply\(\)"):
+        exported.on_train_begin(Context())
+
+
+def test_the_base_class_loads_the_checkpoint_that_convert_is_given(tmp_path):
+    """As the first half of SCOP does. It used to return the network without it."""
+    path = str(tmp_path / "net.ckpt")
+    net, other = randomise(networks.Chain()), networks.Chain()
+    ms.save_checkpoint(net, path)
+    loaded, x = Nothing().convert(other, path), image(1, 3, 8, 8)
+    assert loaded is not other and relative_difference(loaded.set_train(False)(x), net.set_train(False)(x)) == 0
+    with pytest.raises(CheckpointError, match="belongs to another network"):
+        Nothing().convert(networks.Gate(), path)

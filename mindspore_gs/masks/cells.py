@@ -67,7 +67,15 @@ class MaskedTuple(property):
             return values
 
         super().__init__(read)
-        self.members = members
+        self.members, self.raw = members, raw
+
+    def __get__(self, cell, owner=None):
+        """What Python reads; Graph mode compiles ``read``."""
+        values = super().__get__(cell, owner)
+        if cell is None:
+            return values
+        return tuple(as_read(value, cell.__dict__[attribute]) if mask else value
+                     for value, (attribute, mask, _) in zip(values, self.raw))
 
     def __reduce__(self):
         return MaskedTuple, self.members
@@ -105,16 +113,16 @@ class MaskedParameters:
     The cell holds the operator that multiplies as ``mask_times``, see :func:`mindspore_gs._device.multiplication`.
     """
 
-    def __setattr__(self, name, value):
-        """A parameter that takes the place of a masked one is masked as well."""
-        held = self.__dict__.get(unmasked(name))
-        if held is not None and isinstance(value, Parameter) and value.shape != held.shape:
+    def insert_param_to_cell(self, param_name, param, *rest, **options):
+        """A parameter that takes the place of a masked one (``net.fc.weight = Parameter(...)``) is masked as well."""
+        held = self.__dict__.get(unmasked(param_name))
+        if held is not None and isinstance(param, Parameter) and param.shape != held.shape:
             raise PruningError(f"{held.name!r} is masked and has shape {tuple(held.shape)}, but got a parameter of "
-                               f"shape {tuple(value.shape)} for its place. Put it in before apply(), or behind "
+                               f"shape {tuple(param.shape)} for its place. Put it in before apply(), or behind "
                                "convert().")
-        super().__setattr__(name, value)
+        super().insert_param_to_cell(param_name, param, *rest, **options)
         if held is not None:
-            self.__dict__[unmasked(name)] = self._params[name]
+            self.__dict__[unmasked(param_name)] = self._params[param_name]
 
 
 class MaskedNorm:

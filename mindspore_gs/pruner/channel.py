@@ -243,8 +243,12 @@ class ChannelPruner(CompAlgo):
 
     def _for_export(self, network: nn.Cell) -> nn.Cell:
         """The slim network of a masked one; one that is slim already stays as it is."""
-        slim_already = not has_record(network) and carried_plan(network) is not None
-        return network if slim_already else self.convert(network)
+        return network if _slim_already(network) else self.convert(network)
+
+    def _check_for_export(self, network: nn.Cell) -> None:
+        """Refuse a network that is neither masked nor slim."""
+        if not _slim_already(network):
+            self.plan(network)
 
     def shrink(self, network: nn.Cell) -> nn.Cell:
         """Mask and convert in one go, without training in between; :func:`prune` does this.
@@ -426,6 +430,10 @@ class ChannelPruner(CompAlgo):
             except (CheckpointError, PlanError) as error:
                 reasons.append(error)
         raise reasons[0]
+
+
+def _slim_already(network: nn.Cell) -> bool:
+    return not has_record(network) and carried_plan(network) is not None
 
 
 def free_groups(algorithm: CompAlgo, graph: ChannelGraph, residual: str, ignore: Sequence[str]) -> tuple[Group, ...]:

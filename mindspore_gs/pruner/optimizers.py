@@ -6,6 +6,7 @@ from mindspore import nn
 from mindspore.train import Callback
 
 from mindspore_gs.errors import PruningError
+from mindspore_gs.pruner.boost import refuse_boosted_head
 from mindspore_gs.pruner.overflow import check_loss
 
 
@@ -49,6 +50,7 @@ class OptimizerCheck(Callback):
     def on_train_begin(self, run_context: Any) -> None:
         """Check the optimizer that the run has."""
         state = run_context.original_args()
+        refuse_boosted_head(state.network)
         check_optimizer(state.network, optimizer_of(state))
 
     def on_train_epoch_end(self, run_context: Any) -> None:

@@ -278,7 +278,10 @@ def _without_chance(run: Callable[[], Any], other: Callable[[], Any] | None, fou
 
 def _rounded(net: nn.Cell, inputs: tuple[Any, ...], steps: int = 1,
              seeds: int = 1) -> Iterator[Rounded]:
-    """The network with its inputs so many roundings up, and down, and with weights moved either way, drawn by seeds."""
+    """The network with its inputs so many roundings up, and down, and with weights moved either way, drawn by seeds.
+
+    A weight that is zero stays zero, and so does a mask: any other number in its place brings a channel back.
+    """
     for towards in (np.inf, -np.inf):
         moved = tuple(_next(value, towards, steps) if isinstance(value, ms.Tensor) else value for value in inputs)
         yield net, moved, steps
@@ -286,7 +289,7 @@ def _rounded(net: nn.Cell, inputs: tuple[Any, ...], steps: int = 1,
         twin, signs = copy_network(net), np.random.default_rng(seed)
         for parameter in twin.get_parameters():
             either = np.where(signs.random(parameter.shape) < 0.5, np.inf, -np.inf)
-            parameter.set_data(_next(parameter, either, steps))
+            parameter.set_data(_next(parameter, np.where(parameter.float().asnumpy() == 0, 0, either), steps))
         yield twin, inputs, steps
 
 

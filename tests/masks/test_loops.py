@@ -22,11 +22,11 @@ class Net(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.fc1, self.fc2, self.head = nn.Dense(3, 8), nn.Dense(8, 6), nn.Dense(6, 2)
-        self.conv, self.bn = nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4)
+        self.fc1, self.fc2, self.head = nn.Dense(6, 8), nn.Dense(8, 6), nn.Dense(6, 2)
+        self.conv, self.bn = nn.Conv2d(1, 6, 1), nn.BatchNorm2d(6)
 
     def construct(self, x):
-        x = ops.relu(self.bn(self.conv(x.reshape((-1, 1, 1, 3))))).mean((1, 2))
+        x = ops.relu(self.bn(self.conv(x.reshape((-1, 1, 1, 3))))).mean((2, 3))
         return self.head(ops.relu(self.fc2(ops.relu(self.fc1(x)))))
 
 
@@ -48,28 +48,43 @@ def test_a_weight_that_is_reached_through_its_cell_is_the_parameter():
     pruner, net = masked()
     net.fc1.weight.requires_grad = False                    # freezes it
     assert "fc1.weight" not in [p.name for p in net.trainable_params()] and net.fc1.weight.name == "fc1.weight"
-    net.fc1.weight.set_data(ms.Tensor(np.full((8, 3), 2, np.float32)))
+    net.fc1.weight.set_data(ms.Tensor(np.full((8, 6), 2, np.float32)))
     values = {p.name: p for p in net.get_parameters()}["fc1.weight"].asnumpy()
     assert (values == 2).all() and set(net.fc1.weight.asnumpy().ravel()) == {0, 2}
-    net.fc1.weight = ms.Parameter(ms.Tensor(np.full((8, 3), 3, np.float32)), name="fc1.weight")  # another one
+    net.fc1.weight = ms.Parameter(ms.Tensor(np.full((8, 6), 3, np.float32)), name="fc1.weight")  # another one
     net.fc1.weight += 1
     assert set(net.fc1.weight.asnumpy().ravel()) == {0, 4}
     assert difference(net, pruner.convert(net), X) < 1e-6
 
 
-@pytest.mark.parametrize("change", [
-    lambda weight: weight.__setitem__(0, 1.0), lambda weight: weight.mul_(2), lambda weight: weight.copy_(weight)])
-def test_changes_of_the_product_are_refused(change):
-    with pytest.raises(PruningError, match=r"'fc1.weight' is masked.*get_parameters"):
-        change(masked()[1].fc1.weight)
+def test_changes_of_the_product_are_refused():
+    weight = masked()[1].fc1.weight
+    for change in (lambda: weight.__setitem__(0, 1.0), lambda: weight.mul_(2), lambda: weight.copy_(weight),
+                   lambda: ops.assign(weight, weight), lambda: ops.AssignAdd()(weight, weight),
+                   lambda: ops.scatter_update(weight, ms.Tensor([0]), ops.ones((1, 6)))):
+        with pytest.raises(PruningError, match=r"'fc1.weight' is masked.*get_parameters"):
+            change()
+
+
+def test_what_reaches_the_parameter_by_other_ways():
+    net = masked()[1]
+    parameter = next(p for p in net.get_parameters() if p.name == "fc1.weight")
+    ops.assign(parameter, ops.ones((8, 6)))                # a parameter is written as ever
+    net.fc1.weight.requires_grad_(False)
+    assert "fc1.weight" not in [p.name for p in net.trainable_params()]
+    assert set(net.fc1.weight.asnumpy().ravel()) == {0, 1}
+    net.fc1.weight.data = ops.ones((8, 6)) * 2
+    assert (parameter.asnumpy() == 2).all()
+    net.fc1.insert_param_to_cell("weight", ms.Parameter(ops.ones((8, 6)) * 3, name="fc1.weight"))
+    assert set(net.fc1.weight.asnumpy().ravel()) == {0, 3}
 
 
 def test_another_shape_in_the_place_of_a_masked_parameter_is_refused():
-    with pytest.raises(PruningError, match=r"shape \(8, 3\), but got a parameter of shape \(8, 4\)"):
+    with pytest.raises(PruningError, match=r"shape \(8, 6\), but got a parameter of shape \(8, 4\)"):
         masked()[1].fc1.weight = ms.Parameter(ops.ones((8, 4)), name="fc1.weight")
 
 
-@pytest.mark.parametrize("name, cell", [("fc1", nn.Dense(3, 8)), ("bn", nn.BatchNorm2d(4))], ids=["dense", "norm"])
+@pytest.mark.parametrize("name, cell", [("fc1", nn.Dense(6, 8)), ("bn", nn.BatchNorm2d(6))], ids=["dense", "norm"])
 def test_a_cell_in_the_place_of_a_masked_one_is_refused(name, cell):
     pruner, net = masked()
     setattr(net, name, cell)

@@ -246,7 +246,7 @@ def test_training_moves_the_scales_and_nothing_else(mode):
 
 def test_batch_norm_has_its_own_setting_again_after_the_phase():
     net = networks.Chain()
-    net.bn2.use_batch_statistics = True
+    net.bn2.use_batch_statistics = False
     before = {path: cell.use_batch_statistics for path, cell in net.cells_and_names()
               if isinstance(cell, nn.BatchNorm2d)}
     net = knockoff(net)
@@ -255,6 +255,21 @@ def test_batch_norm_has_its_own_setting_again_after_the_phase():
     masked_net = PrunerFtCompressAlgo(prune_rate=0.5).apply(net)
     found = [cell.use_batch_statistics for _, cell in masked_net.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
     assert sorted(found, key=str) == sorted(before.values(), key=str)
+
+
+def test_weights_that_are_set_in_the_phase_are_those_of_the_network(mode):
+    """Under the paths that they always had, also of a BatchNorm that a competing cell holds."""
+    net = knockoff(networks.Chain())
+    net.conv2.weight = net.conv2.weight * 0 + 0.5
+    net.bn2.gamma.set_data(net.bn2.gamma * 0 + 2)
+    net.bn2.beta = ms.Parameter(ms.ops.ones(8), name="bn2.beta")
+    norm, x = net.bn2.norm, image(2, 3, 8, 8)
+    assert net.bn2.eps == norm.eps and norm in [cell for _, cell in net.cells_and_names()]
+    expected = evaluate(net, x).asnumpy()
+    plain = PrunerFtCompressAlgo(prune_rate=0.0).apply(net)
+    assert plain.bn2 is norm and set(norm.gamma.asnumpy()) == {2} and set(norm.beta.asnumpy()) == {1}
+    assert (plain.conv2.weight.asnumpy() == 0.5).all()
+    assert np.abs(evaluate(plain, x).asnumpy() - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("start", [-3.0, 5.0], ids=["below", "above"])

@@ -4,9 +4,11 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
+from mindspore.boost import LessBN
 
 from mindspore_gs import PrunerFtCompressAlgo, PrunerKfCompressAlgo, prune
 from mindspore_gs.errors import PlanError, PruningError, TraceError, first_line
+from mindspore_gs.pruner.boost import refuse_boosted_head
 from mindspore_gs.pruner.scop.scop_pruner import MaskedConv2dbn
 from tests import networks
 from tests.helpers import masked, randomise
@@ -139,3 +141,21 @@ def test_a_network_whose_layers_have_one_channel_each_has_nothing_to_lose():
     net = nn.SequentialCell(nn.Conv2d(3, 1, 3), nn.ReLU(), nn.Conv2d(1, 4, 1))
     with pytest.raises(PruningError, match="it has one channel"):
         prune(net, inputs=(1, 3, 8, 8), prune_rate=0.5)
+
+
+def test_a_head_that_boost_puts_in_behind_apply():
+    """Model(boost_level="O1") does this. The head's norm of its weights counts those of channels that go."""
+    net = knockoff()
+    loop = nn.WithLossCell(net, nn.CrossEntropyLoss())
+    refuse_boosted_head(loop)
+    LessBN(loop, fn_flag=True)
+    with pytest.raises(PruningError, match="in the place of 'fc' of this Long.*boost_level='O0', or call apply"):
+        refuse_boosted_head(loop)
+
+
+def test_a_norm_that_takes_the_batch_in_evaluation_has_no_knockoff_phase():
+    """A sample's output depends on the others in its batch, which knockoffs would be part of."""
+    net = randomise(networks.Long())
+    net.layer1[0].bn1.use_batch_statistics = True
+    unchanged_after(net, PruningError, r"'layer1.0.bn1' has use_batch_statistics=True.*ChannelPruner",
+                    PrunerKfCompressAlgo(input_shape=SHAPE).apply)

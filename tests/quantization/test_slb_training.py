@@ -142,6 +142,21 @@ def test_gradients_pass_inside_of_the_range_only():
     assert gradient.tolist() == [0.0, 1.0, 1.0, 0.0]
 
 
+def test_a_layer_is_frozen_by_its_weight_and_takes_no_other():
+    """What a loop says of the weight is true of the logits; a weight that is set would be lost, and is refused."""
+    net = SlbQuantAwareTraining().apply(nn.SequentialCell(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 3, 1)))
+    net[0].weight.requires_grad = False
+    assert [p.shape for p in net.trainable_params()] == [(3, 2, 1, 1, 2)]
+    value = ms.Tensor(np.ones((2, 1, 1, 1), np.float32))
+    for change in (lambda cell: setattr(cell, "weight", ms.Parameter(value, name="0.weight")),
+                   lambda cell: setattr(cell, "weight", value), lambda cell: cell.weight.set_data(value),
+                   lambda cell: cell.weight.__setitem__(0, 1.0), lambda cell: ms.ops.assign(cell.weight, value)):
+        with pytest.raises(PruningError, match=r"SLB searches '0.weight'.*before SlbQuantAwareTraining.apply\(\)"):
+            change(net[0])
+    assert sorted({*np.abs(net.set_train(False)[0].weight.asnumpy()).ravel()}) == sorted(
+        {*net[0].weight_scale.asnumpy()})
+
+
 @pytest.mark.slow
 def test_mixed_precision():
     slb = SlbQuantAwareTraining(quant_dtype=QuantDtype.INT2)

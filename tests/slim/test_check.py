@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
+from mindspore_gs import ChannelPruner
 from mindspore_gs._cells import copy_network
 from mindspore_gs.errors import ParityError
 from mindspore_gs.graph import trace
@@ -189,6 +190,17 @@ class Opaque(nn.Cell):
 
     def construct(self, x):
         return ops.sin(1e7 * self.bn(self.conv(x)).sum(1))
+
+
+def test_a_mask_is_not_rounded_into_another():
+    """Any number but 0 brings a masked channel back, which would excuse whatever a wrong slim network does."""
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=SHAPE)
+    net = pruner.apply(randomise(networks.Chain()))
+    small = pruner.convert(net)
+    last = small.trainable_params()[-2]
+    last.set_data(last * 1.0005)
+    with pytest.raises(ParityError, match="the slim network differs from the masked one"):
+        check_equal(net, small, SPECIFICATION)
 
 
 def test_when_nothing_can_be_said():

@@ -197,6 +197,14 @@ class KfConv2d(OwnPrecision, nn.Cell):
             return super().__getattr__(name)
         return getattr(conv, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A weight or a bias that is set is the convolution's."""
+        conv = self.__dict__.get("_cells", {}).get("conv")
+        if conv is not None and name in vars(conv)["_params"]:
+            setattr(conv, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def helpers(self) -> tuple[nn.Cell, ...]:
         """The cells inside that are not the network's."""
         return self.share, self.mixture, self.parts, self.together
@@ -254,6 +262,35 @@ class KfConv2d(OwnPrecision, nn.Cell):
         if self.outer > 1:
             return _merged(ops.tile(_blocks(knockoff, self.outer), (1, self.reuse, 1, 1, 1)))
         return ops.tile(knockoff, (self.reuse, 1, 1, 1))
+
+
+class Passing(nn.SequentialCell):
+    """What stands in the place of a BatchNorm that a :class:`KfConv2d` holds: it returns what comes in.
+
+    Code that reaches for gamma or another attribute of the BatchNorm under its old path gets that of the BatchNorm.
+
+    Args:
+        norm: the BatchNorm.
+    """
+
+    def __init__(self, norm: nn.Cell):
+        super().__init__()
+        self.__dict__["norm"] = norm
+
+    def __getattr__(self, name: str) -> Any:
+        """What the BatchNorm has, unless it is of every cell's."""
+        norm = self.__dict__.get("norm")
+        if norm is None or name in FLAGS or name.startswith("_") or name == "bprop":
+            return super().__getattr__(name)
+        return getattr(norm, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A parameter that is set is the BatchNorm's."""
+        norm = self.__dict__.get("norm")
+        if norm is not None and name in vars(norm)["_params"]:
+            setattr(norm, name, value)
+        else:
+            super().__setattr__(name, value)
 
 
 def _join(prefix: str, name: str) -> str:

@@ -8,6 +8,8 @@ users derive from them.
 import mindspore as ms
 from mindspore import nn, ops
 
+from mindspore_gs.masks.values import as_read
+from mindspore_gs.quantization.slb.searched import SearchedValue, refuse_weight
 from mindspore_gs.quantization.slb.slb_fake_quantizer import round_to, weights_of
 
 LOGITS = "slb_logits"
@@ -34,6 +36,11 @@ class SearchedWeight(property):
         super().__init__(read)
         self.dimensions = dimensions
 
+    def __get__(self, cell, owner=None):
+        """What Python reads; Graph mode compiles ``read``."""
+        value = super().__get__(cell, owner)
+        return value if cell is None else as_read(value, cell.__dict__[LOGITS], SearchedValue)
+
     def __reduce__(self):
         return SearchedWeight, (self.dimensions,)
 
@@ -44,6 +51,12 @@ class SlbLayer:
     The parameter that carries the weight's name holds the logits, of the weight's shape and one more axis of size
     2^bits. ``weight_scale`` has one number for each output channel, and nothing trains it.
     """
+
+    def __setattr__(self, name, value):
+        """Refuse another weight; any other attribute is set."""
+        if name == "weight" and LOGITS in self.__dict__:
+            refuse_weight(self.__dict__[LOGITS].name, "a weight in its place")
+        super().__setattr__(name, value)
 
     def weight_quantizer(self):
         """The cell that turns logits into weights."""
