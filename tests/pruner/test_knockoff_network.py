@@ -250,11 +250,21 @@ def test_batch_norm_has_its_own_setting_again_after_the_phase():
     before = {path: cell.use_batch_statistics for path, cell in net.cells_and_names()
               if isinstance(cell, nn.BatchNorm2d)}
     net = knockoff(net)
-    norms = [cell for _, cell in net.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
+    norms = [cell for _, cell in net.set_train().cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
     assert {cell.use_batch_statistics for cell in norms} == {False}
     masked_net = PrunerFtCompressAlgo(prune_rate=0.5).apply(net)
     found = [cell.use_batch_statistics for _, cell in masked_net.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
     assert sorted(found, key=str) == sorted(before.values(), key=str)
+
+
+def test_batch_norm_always_on_the_batch_evaluates_as_before(mode):
+    net, x = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, use_batch_statistics=True), nn.ReLU(),
+                               nn.Flatten(), nn.Dense(512, 4)), image(4, 3, 8, 8)
+    expected = evaluate(randomise(net), x)
+    net = PrunerKfCompressAlgo({"input_shape": (1, 3, 8, 8), "residual": "couple"}).apply(net)
+    train_steps(net)
+    assert relative_difference(evaluate(net, x), expected) < 1e-5
+    assert PrunerFtCompressAlgo({"prune_rate": 0.5}).apply(net)[1].use_batch_statistics is True
 
 
 @pytest.mark.parametrize("start", [-3.0, 5.0], ids=["below", "above"])
