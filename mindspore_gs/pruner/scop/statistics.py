@@ -36,7 +36,7 @@ class FrozenInTraining:
 
 def freeze_statistics(net: nn.Cell) -> list[tuple[nn.Cell, Any]]:
     """Freeze; returns what :func:`thaw_statistics` needs: each cell with its old setting."""
-    changed = []
+    changed: list[tuple[nn.Cell, Any]] = []
     for _, cell in net.cells_and_names():
         if getattr(cell, "use_batch_statistics", None) is True:
             changed.append((cell, FrozenInTraining))
