@@ -23,6 +23,7 @@ LONG = (
     "tests/distill/test_plain.py", "tests/distill/test_teacher.py::test_model_train_learns_from_the_teacher_alone",
     "tests/export/test_canonical.py", "tests/pruner/test_channel.py::test_one_call_leaves_the_network_as_it_is",
     "tests/pruner/test_channel.py::test_the_policies", "tests/pruner/test_knockoff_loops.py",
+    "tests/pruner/test_knockoff_network.py::test_batch_norm_always_on_the_batch_evaluates_as_before",
     "tests/pruner/test_knockoff_network.py::test_model_train_with_callbacks_and_an_odd_last_batch_in_graph_mode",
     "tests/pruner/test_phases.py", "tests/slim/test_slim.py::test_slim_trains_on_as_masked_does",
     "tests/trust/test_fuzz.py", "tests/trust/test_numerics.py",

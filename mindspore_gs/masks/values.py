@@ -121,9 +121,10 @@ def _guard_writers() -> None:
 def _guard(operator: Any) -> None:
     write = operator.__call__
 
-    def guarded(self: Any, *inputs: Any) -> Any:
-        if inputs and isinstance(inputs[0], ComputedValue):
-            inputs[0].refuse(f"what {operator.__name__} writes")
-        return write(self, *inputs)
+    def guarded(self: Any, *inputs: Any, **named: Any) -> Any:
+        target = next(iter((*inputs, *named.values())), None)
+        if isinstance(target, ComputedValue):
+            target.refuse(f"what {operator.__name__} writes")
+        return write(self, *inputs, **named)
 
     operator.__call__ = guarded

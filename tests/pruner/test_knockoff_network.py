@@ -246,11 +246,11 @@ def test_training_moves_the_scales_and_nothing_else(mode):
 
 def test_batch_norm_has_its_own_setting_again_after_the_phase():
     net = networks.Chain()
-    net.bn2.use_batch_statistics = False
+    net.bn2.use_batch_statistics = True
     before = {path: cell.use_batch_statistics for path, cell in net.cells_and_names()
               if isinstance(cell, nn.BatchNorm2d)}
     net = knockoff(net)
-    norms = [cell for _, cell in net.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
+    norms = [cell for _, cell in net.set_train().cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
     assert {cell.use_batch_statistics for cell in norms} == {False}
     masked_net = PrunerFtCompressAlgo(prune_rate=0.5).apply(net)
     found = [cell.use_batch_statistics for _, cell in masked_net.cells_and_names() if isinstance(cell, nn.BatchNorm2d)]
@@ -270,6 +270,16 @@ def test_weights_that_are_set_in_the_phase_are_those_of_the_network(mode):
     assert plain.bn2 is norm and set(norm.gamma.asnumpy()) == {2} and set(norm.beta.asnumpy()) == {1}
     assert (plain.conv2.weight.asnumpy() == 0.5).all()
     assert np.abs(evaluate(plain, x).asnumpy() - expected).max() < 1e-5
+
+
+def test_batch_norm_always_on_the_batch_evaluates_as_before(mode):
+    net, x = nn.SequentialCell(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, use_batch_statistics=True), nn.ReLU(),
+                               nn.Flatten(), nn.Dense(512, 4)), image(4, 3, 8, 8)
+    expected = evaluate(randomise(net), x)
+    net = PrunerKfCompressAlgo({"input_shape": (1, 3, 8, 8), "residual": "couple"}).apply(net)
+    train_steps(net)
+    assert relative_difference(evaluate(net, x), expected) < 1e-5
+    assert PrunerFtCompressAlgo({"prune_rate": 0.5}).apply(net)[1].use_batch_statistics is True
 
 
 @pytest.mark.parametrize("start", [-3.0, 5.0], ids=["below", "above"])

@@ -151,11 +151,3 @@ def test_a_head_that_boost_puts_in_behind_apply():
     LessBN(loop, fn_flag=True)
     with pytest.raises(PruningError, match="in the place of 'fc' of this Long.*boost_level='O0', or call apply"):
         refuse_boosted_head(loop)
-
-
-def test_a_norm_that_takes_the_batch_in_evaluation_has_no_knockoff_phase():
-    """A sample's output depends on the others in its batch, which knockoffs would be part of."""
-    net = randomise(networks.Long())
-    net.layer1[0].bn1.use_batch_statistics = True
-    unchanged_after(net, PruningError, r"'layer1.0.bn1' has use_batch_statistics=True.*ChannelPruner",
-                    PrunerKfCompressAlgo(input_shape=SHAPE).apply)

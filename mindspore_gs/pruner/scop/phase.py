@@ -15,7 +15,6 @@ from mindspore_gs._precision import Precision, holder, precision_of, restore_pre
 from mindspore_gs._recompute import take_all_recompute
 from mindspore_gs._versions import remember_trainable
 from mindspore_gs.errors import PruningError
-from mindspore_gs.norms import batch_norms
 from mindspore_gs.pruner.scop.batch import BatchLayout, find_layout
 from mindspore_gs.pruner.scop.cells import KfConv2d, Passing
 from mindspore_gs.pruner.scop.doubling import KNOCKOFF_ATTRIBUTES, NAMED_TUPLES, Doubling
@@ -76,12 +75,6 @@ def start_phase(net: nn.Cell, pairs: Mapping[str, str | None], generator: nn.Cel
         raise PruningError(f"no convolution of {type(net).__name__} can get knockoffs: that takes an nn.Conv2d whose "
                            f"weight nothing else reads and whose channels may be removed.{_derived(net)} ChannelPruner "
                            "prunes without a knockoff phase, by any other criterion.")
-    always = [path for path, norm in batch_norms(net).items() if norm.always_on_the_batch]
-    if always:
-        raise PruningError(f"{always[0]!r} has use_batch_statistics=True: it goes by the statistics of the batch in "
-                           "evaluation, too, so what becomes of a sample depends on the others, and would depend on "
-                           "knockoffs. Set it to None, which means the moving statistics, or use ChannelPruner, which "
-                           "needs no knockoff phase.")
     reuse = REUSE if generator is None else 1
     found = {path: (get_cell(net, path), None if norm is None else get_cell(net, norm))
              for path, norm in pairs.items()}

@@ -17,11 +17,31 @@ class Frozen:
     training = fixed_training(False)
 
 
+class FrozenInTraining:
+    """Mixed into a BatchNorm that takes the batch's statistics always: in training mode it uses its moving ones.
+
+    Evaluation does in the phase what it does outside. There are no knockoffs in the batch then.
+    """
+
+    @property
+    def use_batch_statistics(self: Any) -> bool:
+        """The switch that MindSpore's BatchNorm reads."""
+        return not self.training
+
+    @use_batch_statistics.setter
+    def use_batch_statistics(self: Any, given: bool | None) -> None:
+        """Remember what is set; it is there again behind the phase."""
+        vars(self)["use_batch_statistics"] = given
+
+
 def freeze_statistics(net: nn.Cell) -> list[tuple[nn.Cell, Any]]:
     """Freeze; returns what :func:`thaw_statistics` needs: each cell with its old setting."""
-    changed = []
+    changed: list[tuple[nn.Cell, Any]] = []
     for _, cell in net.cells_and_names():
-        if hasattr(cell, "use_batch_statistics"):
+        if getattr(cell, "use_batch_statistics", None) is True:
+            changed.append((cell, FrozenInTraining))
+            mix_in(cell, FrozenInTraining)
+        elif hasattr(cell, "use_batch_statistics"):
             changed.append((cell, cell.use_batch_statistics))
             cell.use_batch_statistics = False
         elif _keeps_statistics(cell):
@@ -33,8 +53,8 @@ def freeze_statistics(net: nn.Cell) -> list[tuple[nn.Cell, Any]]:
 def thaw_statistics(changed: list[tuple[nn.Cell, Any]]) -> None:
     """Undo :func:`freeze_statistics`."""
     for cell, setting in changed:
-        if setting is Frozen:
-            take_out(cell, Frozen)
+        if setting in (Frozen, FrozenInTraining):
+            take_out(cell, setting)
         else:
             cell.use_batch_statistics = setting
 
