@@ -147,3 +147,9 @@ def test_so_it_is_behind_knockoffs(images):
         PrunerFtCompressAlgo(rates={"many.0": 0.75}).apply(net)
     small = PrunerFtCompressAlgo().convert(PrunerFtCompressAlgo(prune_rate=0.5).apply(net))
     assert small.many[0].out_channels == 8
+
+
+def test_a_trial_that_goes_another_way_says_so(images):
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    with pytest.raises(PruningError, match="'Branching' compares sizes.* The channels of 'many.0' are concerned"):
+        ChannelPruner(prune_rate=0.25, residual="keep", input_shape=images).apply(Branching())

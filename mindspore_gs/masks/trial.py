@@ -52,7 +52,7 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
         guilty = _guilty(net, graph, groups, inputs)
         problem = _problem(net, graph, guilty[:1] or groups, inputs, locate=True)
     layers = ", ".join(repr(member) for group in guilty for member in group.members)
-    raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {problem} The channels of "
+    raise PruningError(f"{type(net).__name__} cannot be pruned as it is: {problem} {_another_way(net)}The channels of "
                        f"{layers or 'these layers together'} are concerned; add them to 'ignore' to prune the rest.") \
         from problem
 
@@ -60,6 +60,12 @@ def try_out(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
 def comparing(net: nn.Cell) -> list[str]:
     """Paths of the cells whose code compares sizes; the network itself goes by its class."""
     return [path or type(net).__name__ for path, cell in net.cells_and_names() if compares_sizes(cell)]
+
+
+def _another_way(net: nn.Cell) -> str:
+    """A sentence on code that compares sizes, with the space behind it; nothing where there is none."""
+    found = ", ".join(map(repr, comparing(net)))
+    return f"The code of {found} compares sizes; with other numbers of channels it may go another way. " * bool(found)
 
 
 def try_choice(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndarray]) -> None:
@@ -75,19 +81,16 @@ def try_choice(net: nn.Cell, graph: ChannelGraph, choice: Mapping[Group, np.ndar
     Raises:
         PruningError: says what goes wrong, and what to do.
     """
-    found = comparing(net)
     removed = {group: keep for group, keep in choice.items() if not keep.all()}
-    if not found or not removed:
+    if not removed or not comparing(net):
         return
     with in_mode(ms.PYNATIVE_MODE), step("trial of the choice"):
         problem = _problem_of(net, graph, removed, inputs_for(net, graph), locate=True)
     if problem is not None:
-        where = ", ".join(map(repr, found))
         raise PruningError(
-            f"{type(net).__name__} cannot lose the channels that were chosen, though it can lose others: {problem} The "
-            f"code of {where} compares sizes; with these numbers of channels it may go another way. Remove the same "
-            "share of channels from the layers whose sizes are compared ('prune_rate', or 'rates'), or add them to "
-            "'ignore'.") from problem
+            f"{type(net).__name__} cannot lose the channels that were chosen, though it can lose others: {problem} "
+            f"{_another_way(net)}Remove the same share of channels from the layers whose sizes are compared "
+            "('prune_rate', or 'rates'), or add them to 'ignore'.") from problem
 
 
 def check_trainable(net: nn.Cell, graph: ChannelGraph, groups: Sequence[Group]) -> None:
