@@ -134,8 +134,8 @@ class Channels:
     def ask(self, node: Node, options: tuple[Option, ...], ids: np.ndarray) -> Option:
         """How a number at a node is to be read: the likeliest option, or what is known by now.
 
-        What is none of the options answers the question of another layer at the same place of its cell, where other
-        sizes are 1.
+        What is none of the options was the answer to another question at this place: what arrives here depends on the
+        answers at earlier places.
         """
         site = self.sites.get(node.name, (node.scope, node.op, 0))
         ids, known = np.unique(ids[ids != NONE]), self.questions.get(site)

@@ -67,15 +67,15 @@ class MaskedTuple(property):
             return values
 
         super().__init__(read)
-        self.members, self.raw = members, raw
+        self.members = members
 
     def __get__(self, cell, owner=None):
         """What Python reads; Graph mode compiles ``read``."""
         values = super().__get__(cell, owner)
         if cell is None:
             return values
-        return tuple(as_read(value, cell.__dict__[attribute]) if mask else value
-                     for value, (attribute, mask, _) in zip(values, self.raw))
+        return tuple(as_read(value, cell.__dict__[unmasked(attribute)]) if mask else value
+                     for value, (attribute, mask, _) in zip(values, self.members))
 
     def __reduce__(self):
         return MaskedTuple, self.members

@@ -44,14 +44,25 @@ def check_optimizer(net: nn.Cell, optimizer: Any) -> None:
                        "and the Model or training step with it.")
 
 
+def check_run(state: Any) -> None:
+    """Refuse a run of ``Model.train`` that would train nothing that counts, or could not be converted afterwards.
+
+    Args:
+        state: what ``run_context.original_args()`` returns.
+
+    Raises:
+        PruningError: the optimizer is of another network, or boost has put another head into a masked one.
+    """
+    refuse_boosted_head(state.network)
+    check_optimizer(state.network, optimizer_of(state))
+
+
 class OptimizerCheck(Callback):
     """Refuse, before the first step of ``Model.train``, an optimizer that would train nothing of the network."""
 
     def on_train_begin(self, run_context: Any) -> None:
         """Check the optimizer that the run has."""
-        state = run_context.original_args()
-        refuse_boosted_head(state.network)
-        check_optimizer(state.network, optimizer_of(state))
+        check_run(run_context.original_args())
 
     def on_train_epoch_end(self, run_context: Any) -> None:
         """Refuse to go on with a loss that is NaN or infinite, and name the layer that it comes from."""

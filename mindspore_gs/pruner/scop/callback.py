@@ -11,8 +11,7 @@ from mindspore.train import Callback
 
 from mindspore_gs._config import not_negative
 from mindspore_gs.progress import loss_of
-from mindspore_gs.pruner.boost import refuse_boosted_head
-from mindspore_gs.pruner.optimizers import check_optimizer, optimizer_of
+from mindspore_gs.pruner.optimizers import check_run
 from mindspore_gs.pruner.overflow import check_loss
 from mindspore_gs.pruner.scop.cells import KfConv2d
 
@@ -58,8 +57,7 @@ class KfCallback(Callback):
             PruningError: the optimizer trains none of the scales.
         """
         state = run_context.original_args()
-        refuse_boosted_head(state.network)
-        check_optimizer(state.network, optimizer_of(state))
+        check_run(state)
         self._start = _scales(state.network)
         self._begin = time.monotonic()
         if sys.stdout.isatty():

@@ -139,7 +139,35 @@ def _joined(real: ms.Tensor, knockoff: ms.Tensor, outer: int) -> ms.Tensor:
     return _merged(ops.concat((_blocks(real, outer), _blocks(knockoff, outer)), 1))
 
 
-class KfConv2d(OwnPrecision, nn.Cell):
+class InPlaceOf:
+    """Mixed into a cell that stands in the place of another, under its path.
+
+    What the network's own code or a user's reads there and is not the new cell's, such as a weight or a stride, is the
+    other's. A parameter that is set becomes the other's.
+    """
+
+    def stands_for(self) -> nn.Cell | None:
+        """The other cell; None while this one is being made."""
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        """The other cell's attribute, unless it is one that every cell has."""
+        other = self.stands_for()
+        own = name in self.__dict__.get("_cells", ()) or name in self.__dict__.get("_params", ())
+        if own or other is None or name in FLAGS or name.startswith("_") or name == "bprop":
+            return super().__getattr__(name)  # type: ignore[misc]
+        return getattr(other, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set the other cell's parameter, or an attribute of this one."""
+        other = self.stands_for()
+        if other is not None and name in vars(other)["_params"]:
+            setattr(other, name, value)
+        else:
+            super().__setattr__(name, value)
+
+
+class KfConv2d(InPlaceOf, OwnPrecision, nn.Cell):
     r"""Convolution and BatchNorm in which each channel competes with its knockoff.
 
     In training mode the batch holds real samples, then their knockoffs; each knockoff serves ``reuse`` real samples.
@@ -189,21 +217,9 @@ class KfConv2d(OwnPrecision, nn.Cell):
         self.eager: Any = EagerMixture(conv_ori.out_channels, DOSE, SPRING, reuse, outer) if self.plain_norm else None
         self.eagerly = False
 
-    def __getattr__(self, name: str) -> Any:
-        """What the network's own code may read of the convolution, such as its weight or stride."""
-        conv = self.__dict__.get("_cells", {}).get("conv")
-        own = name in self.__dict__.get("_cells", ()) or name in self.__dict__.get("_params", ())
-        if own or conv is None or name in FLAGS or name.startswith("_") or name == "bprop":
-            return super().__getattr__(name)
-        return getattr(conv, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """A weight or a bias that is set is the convolution's."""
-        conv = self.__dict__.get("_cells", {}).get("conv")
-        if conv is not None and name in vars(conv)["_params"]:
-            setattr(conv, name, value)
-        else:
-            super().__setattr__(name, value)
+    def stands_for(self) -> nn.Cell | None:
+        """The convolution, once it is there."""
+        return self.__dict__.get("_cells", {}).get("conv")
 
     def helpers(self) -> tuple[nn.Cell, ...]:
         """The cells inside that are not the network's."""
@@ -264,10 +280,8 @@ class KfConv2d(OwnPrecision, nn.Cell):
         return ops.tile(knockoff, (self.reuse, 1, 1, 1))
 
 
-class Passing(nn.SequentialCell):
+class Passing(InPlaceOf, nn.SequentialCell):
     """What stands in the place of a BatchNorm that a :class:`KfConv2d` holds: it returns what comes in.
-
-    Code that reaches for gamma or another attribute of the BatchNorm under its old path gets that of the BatchNorm.
 
     Args:
         norm: the BatchNorm.
@@ -277,20 +291,9 @@ class Passing(nn.SequentialCell):
         super().__init__()
         self.__dict__["norm"] = norm
 
-    def __getattr__(self, name: str) -> Any:
-        """What the BatchNorm has, unless it is of every cell's."""
-        norm = self.__dict__.get("norm")
-        if norm is None or name in FLAGS or name.startswith("_") or name == "bprop":
-            return super().__getattr__(name)
-        return getattr(norm, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """A parameter that is set is the BatchNorm's."""
-        norm = self.__dict__.get("norm")
-        if norm is not None and name in vars(norm)["_params"]:
-            setattr(norm, name, value)
-        else:
-            super().__setattr__(name, value)
+    def stands_for(self) -> nn.Cell | None:
+        """The BatchNorm, once it is there."""
+        return self.__dict__.get("norm")
 
 
 def _join(prefix: str, name: str) -> str:
