@@ -89,8 +89,10 @@ def test_rates_that_contradict_each_other():
 
 @pytest.mark.parametrize("criterion, error, message", [
     (lambda channels: np.zeros(3), ValueError, "one number for each of the 6 channels of 'layer1.0.conv1'"),
-    (lambda channels: np.full(channels.size, np.nan), PruningError, "scores of 'layer1.0.conv1' are not"),
-    (lambda channels: ["a"] * channels.size, TypeError, "must return one number for each of the 6 channels of 'layer1"),
+    (lambda channels: np.full(channels.size, np.nan), PruningError,
+     "gives 6 of the 6 channels of 'layer1.0.conv1' no finite number"),
+    (lambda channels: ["a"] * channels.size, TypeError,
+     "must return one real number for each of the 6 channels of 'layer1.0.conv1', but returned 'list'"),
     ("l3", ValueError, r"must be one of \('apoz', .*'random'\) or a function, but got 'l3'"),
 ], ids=["shape", "nan", "text", "name"])
 def test_a_criterion_that_is_wrong(criterion, error, message):
