@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import nn
 
 from mindspore_gs._cells import as_inputs
-from mindspore_gs.errors import TraceError
+from mindspore_gs.errors import TraceError, first_line
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.channel_graph import ChannelGraph
 from mindspore_gs.graph.layer_norms import NORMS
@@ -131,4 +131,5 @@ def _guess(net: nn.Cell) -> tuple[Any, tuple[ms.Tensor, ...]]:
             last = error
     raise TraceError(f"{type(net).__name__} takes no single image of {first.in_channels} channels and size "
                      f"{', '.join(map(str, tried))}; pass inputs to trace(), or 'input_shape': "
-                     f"(1, {first.in_channels}, H, W) in the configuration.") from last
+                     f"(1, {first.in_channels}, H, W) in the configuration. (Of the last size MindSpore says: "
+                     f"{first_line(last.__cause__ or last)})") from last

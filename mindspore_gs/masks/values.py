@@ -5,6 +5,7 @@ from typing import Any
 
 import mindspore as ms
 from mindspore import ops
+from mindspore.ops.composite.base import _Grad
 
 from mindspore_gs.errors import PruningError
 
@@ -91,6 +92,7 @@ def as_read(value: Any, parameter: ms.Parameter, kind: type[ComputedValue] = Mas
     """A computed tensor as a :class:`ComputedValue`; the same object, so that gradients pass."""
     if type(value) is ms.Tensor:
         _guard_writers()
+        _guard_gradients()
         value.__class__ = kind
         value.parameter = parameter
     return value
@@ -128,3 +130,30 @@ def _guard(operator: Any) -> None:
         return write(self, *inputs, **named)
 
     operator.__call__ = guarded
+
+
+@lru_cache(maxsize=1)
+def _guard_gradients() -> None:
+    """Let ``ms.grad`` and its like take the parameter where they are asked for the gradient of a computed value.
+
+    A computed value is no parameter, and MindSpore would call its gradient zero.
+    """
+    for kind in (ops.GradOperation, _Grad):
+        _of_parameters(kind)
+
+
+def _of_parameters(kind: Any) -> None:
+    differentiate = kind.__call__
+
+    def guarded(self: Any, fn: Any, weights: Any = None, *position: Any, **named: Any) -> Any:
+        return differentiate(self, fn, _parameters(weights), *position, **named)
+
+    kind.__call__ = guarded
+
+
+def _parameters(weights: Any) -> Any:
+    if isinstance(weights, ComputedValue):
+        return weights.parameter
+    if type(weights) in (list, tuple):
+        return type(weights)(map(_parameters, weights))
+    return weights

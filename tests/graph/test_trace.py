@@ -87,8 +87,20 @@ def test_a_failed_guess_says_how_to_pass_an_input():
     net = nn.SequentialCell(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Dense(4 * 13 * 13, 2))
     with pytest.raises(TraceError) as error:
         trace(net)
-    assert str(error.value) == ("SequentialCell takes no single image of 3 channels and size 32, 28, 64, 96, 224; pass "
-                                "inputs to trace(), or 'input_shape': (1, 3, H, W) in the configuration.")
+    said, _, reason = str(error.value).partition(" (Of the last size MindSpore says: ")
+    assert said == ("SequentialCell takes no single image of 3 channels and size 32, 28, 64, 96, 224; pass "
+                    "inputs to trace(), or 'input_shape': (1, 3, H, W) in the configuration.")
+    assert "MatMul" in reason
+
+
+def test_a_failed_guess_names_a_fault_that_is_not_of_the_size():
+    """As of code that was piped into Python, which Graph mode cannot read."""
+    scope = {"nn": nn, "__name__": __name__}
+    exec("class Typed(nn.Cell):\n"  # noqa: S102
+         "    def __init__(self):\n        super().__init__()\n        self.conv = nn.Conv2d(3, 4, 1)\n"
+         "    def construct(self, x):\n        return self.conv(x)\n", scope)
+    with pytest.raises(TraceError, match="MindSpore says: .*compile temporary source code"):
+        trace(scope["Typed"]())
 
 
 @pytest.mark.parametrize("inputs, got", [((), "one image is all that can be guessed"), (((1, 3, 8, 8),), "1 came")])

@@ -66,6 +66,21 @@ def test_changes_of_the_product_are_refused():
             change()
 
 
+@pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE], ids=["pynative", "graph"])
+def test_the_gradient_of_what_is_read_is_that_of_the_parameter(mode):
+    """It was zero in PyNative mode, silently, and a failure of MindSpore's own in Graph mode."""
+    ms.set_context(mode=mode)
+    net = masked()[1]
+    parameter = next(p for p in net.get_parameters() if p.name == "fc1.weight")
+    expected = ms.grad(net, None, [parameter])(X)[0].asnumpy()
+    assert np.abs(expected).sum() > 0
+    for weights in ([net.fc1.weight], (net.fc1.weight,), net.fc1.weight):
+        found = ms.value_and_grad(net, None, weights)(X)[1]
+        assert np.array_equal((found if isinstance(found, ms.Tensor) else found[0]).asnumpy(), expected)
+    found = ops.GradOperation(get_by_list=True)(net, [net.fc1.weight])(X)[0]
+    assert np.array_equal(found.asnumpy(), expected)
+
+
 def test_what_reaches_the_parameter_by_other_ways():
     net = masked()[1]
     parameter = next(p for p in net.get_parameters() if p.name == "fc1.weight")
