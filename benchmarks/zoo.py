@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +90,12 @@ def _measure(record: dict, save: Callable[[dict], None], folder: Path, scop: boo
     with step("build"):
         made = recipe(record["model"], record["size"])
         record.update(family=made.family, task=made.task, size=made.shapes[0][-1])
-        first, second = (samples(made.shapes, record["seed"] + k) for k in (1, 2))
-        shapes = [(1, *shape) for shape in made.shapes]
         net = build(made, record["seed"])
     if scop:
         with step("SCOP"):
             record["scop"] = measure_scop(lambda: build(made, record["seed"]), made.shapes, record["seed"])
     ms.set_context(mode=ms.GRAPH_MODE)
+    shapes = [(1, *shape) for shape in made.shapes]
     with step("trace"):
         graph = trace(net, *shapes)
     with step("group"):
@@ -106,8 +105,20 @@ def _measure(record: dict, save: Callable[[dict], None], folder: Path, scop: boo
     if not plan.keeps:
         record.update(status="refused", error="no group with more than one channel is free")
         return
+    small = _compare(record, step, net, plan, made, folder)
+    with step("report"):
+        report = compare(graph, trace(small, *shapes))
+        record.update({key: getattr(report, key) for key in ("params_before", "params_after", "macs_before",
+                                                             "macs_after")})
+
+
+def _compare(record: dict, step: Callable[[str], AbstractContextManager], net: nn.Cell, plan: PrunePlan, made: Recipe,
+             folder: Path) -> nn.Cell:
+    """Run the masked, the slim and the reloaded network, and judge; returns the slim one."""
+    seed = record["seed"]
+    first, second = (samples(made.shapes, seed + k) for k in (1, 2))
     with step("mask"):
-        masked = calibrate(mask(net, plan), *first, seed=record["seed"])
+        masked = calibrate(mask(net, plan), *first, seed=seed)
         _copy_values(masked, net, ("moving_mean", "moving_variance"))
         nearly = [ms.Tensor(np.nextafter(x.asnumpy(), np.float32(np.inf))) for x in first]
         outputs = [_run(masked, inputs) for inputs in (first, second, nearly)]
@@ -116,10 +127,6 @@ def _measure(record: dict, save: Callable[[dict], None], folder: Path, scop: boo
         got = _run(small, first)
     with step("MindIR"):
         reloaded = _run_mindir(small, first, folder / "slim")
-    with step("report"):
-        report = compare(graph, trace(small, *shapes))
-        record.update({key: getattr(report, key) for key in ("params_before", "params_after", "macs_before",
-                                                             "macs_after")})
     with step("dense"):
         _copy_values(net, masked)  # compiled already: the parameters are inputs of its graph
         dense = _run(masked, first)
@@ -127,6 +134,7 @@ def _measure(record: dict, save: Callable[[dict], None], folder: Path, scop: boo
     judge(record)
     if record["status"] == "WRONG" and record["masked_slim"] > ALLOWED:
         record["first_difference"] = first_difference(mask(net, plan), small, tuple(first), ALLOWED)
+    return small
 
 
 def commit() -> str:
