@@ -178,3 +178,21 @@ class CrossStageInStream(nn.Cell):
         x = ops.relu(self.bn(self.conv(x)))
         x = ops.cat((x[:, :self.half], x[:, self.half:], ops.relu(self.unit(x[:, self.half:]))), 1)
         return self.head((x + self.b(ops.relu(self.a(x)))).mean((2, 3)))
+
+
+class ShuffledBeforeCode(nn.Cell):
+    """Grouped convolutions around a shuffle that follows the shape; then the number of channels in the code."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.wide = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 8, 1, group=2)
+        self.deep, self.narrow = nn.Conv2d(8, 8, 3, group=8), nn.Conv2d(8, 6, 1, group=2)
+        self.last = nn.Dense(6, 4)
+
+    def construct(self, x):
+        x = self.stem(x)
+        y = self.wide(x)
+        n, c, h, w = y.shape
+        y = y.reshape((n, 2, c // 2, h, w)).transpose((0, 2, 1, 3, 4)).reshape((n, c, h, w))
+        x = x + self.narrow(self.deep(y))
+        return self.last(x.mean((2, 3), True).reshape((-1, 6)))

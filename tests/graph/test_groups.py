@@ -2,12 +2,16 @@
 
 from functools import cache
 
+import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn, ops
 
+from mindspore_gs import prune
 from mindspore_gs.graph import Blocked, trace
 from mindspore_gs.pruner.residual import prunable_groups
 from tests import couplings, networks
+from tests.helpers import parameter_count, randomise
 
 
 def depthwise_x2():
@@ -212,6 +216,42 @@ def test_option_a_ties_the_stream_to_the_middle_of_the_wider_one():
     np.testing.assert_array_equal(tied.slice_of("b.weight", 0).indices, [[2], [3], [4], [5]])
     constant = next(g for g in groups if g.members == ("b",))
     np.testing.assert_array_equal(constant.slice_of("b.weight", 0).indices, [[0], [1], [6], [7]])
+
+
+class Scaled(nn.Cell):
+    """A product that is divided before the bias comes: the channels are complete in the middle of the cell."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = ms.Parameter(ms.Tensor(np.random.randn(8, 8), ms.float32))
+        self.bias = ms.Parameter(ms.Tensor(np.random.randn(8), ms.float32))
+
+    def construct(self, x):
+        return ops.bias_add(ops.matmul(x, self.weight.T) / 2, self.bias)
+
+
+class Summed(nn.Cell):
+    """A residual sum of a dense layer and another cell."""
+
+    def __init__(self, branch):
+        super().__init__()
+        self.first, self.branch, self.last = nn.Dense(3, 8), branch, nn.Dense(8, 4)
+
+    def construct(self, x):
+        x = self.first(x)
+        return self.last(x + self.branch(x))
+
+
+@pytest.mark.parametrize("branch, blocked", [
+    (Scaled, True), (lambda: nn.Dense(8, 8, activation="sigmoid"), True),
+    (lambda: nn.Dense(8, 8, activation="relu"), False)], ids=["bias behind a scale", "sigmoid inside", "ReLU inside"])
+def test_channels_are_not_put_back_where_the_cell_goes_on_and_does_not_keep_their_zeros(branch, blocked):
+    net, x = randomise(Summed(branch())), ms.Tensor(np.random.randn(2, 3), ms.float32)
+    kept = {group.name: group.blocked_by for group in trace(net, x).groups("keep")}
+    assert kept["first"] is None
+    assert getattr(kept["branch"], "reason", None) is (Blocked.NO_PLACE if blocked else None)
+    small = prune(net, residual="keep", prune_rate=0.5, inputs=x)  # it was refused as a whole
+    assert parameter_count(small) < parameter_count(net)
 
 
 def test_a_writer_of_a_stream_is_restored_only_when_the_stream_keeps_its_width():
