@@ -196,3 +196,16 @@ class ShuffledBeforeCode(nn.Cell):
         y = y.reshape((n, 2, c // 2, h, w)).transpose((0, 2, 1, 3, 4)).reshape((n, c, h, w))
         x = x + self.narrow(self.deep(y))
         return self.last(x.mean((2, 3), True).reshape((-1, 6)))
+
+
+class FlatBeforeBatchNorm(nn.Cell):
+    """The number of channels in the code, then nn.BatchNorm1d, which reshapes by the shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.hidden, self.norm = nn.Conv2d(3, 6, 3), nn.Dense(6, 8), nn.BatchNorm1d(8)
+        self.last = nn.Dense(8, 4)
+
+    def construct(self, x):
+        x = self.stem(x).mean((2, 3), True).reshape((-1, 6))
+        return self.last(ops.relu(self.norm(self.hidden(x))))

@@ -222,12 +222,17 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: 
 
 
 def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
-    """The questions, those at the same place of cells of one class together, if they can have the same answers."""
+    """The questions, those at the same place of cells of one class together, if they can have the same answers.
+
+    The class is that of the cell whose code it is, and the one that MindIR names: a reshape of nn.BatchNorm1d may be
+    taken for one of the cell around it.
+    """
     found: dict[Family, list[Site]] = {}
     seen: Counter[tuple[str | None, str, str]] = Counter()
     for question in graph.channels.questions.values():
         path, scope, operator = path_of(net, graph, question), *question.site[:2]
-        kind = "" if path is None else type(get_cell(net, path)).__qualname__
+        own = "" if path is None else type(get_cell(net, path)).__qualname__
+        kind = f"{own} {scope.rpartition('/')[-1].partition('-')[-1]}"
         place = (path, operator, scope)
         found.setdefault((kind, operator, seen[place], frozenset(question.options)), []).append(question.site)
         seen[place] += 1
