@@ -178,3 +178,34 @@ class CrossStageInStream(nn.Cell):
         x = ops.relu(self.bn(self.conv(x)))
         x = ops.cat((x[:, :self.half], x[:, self.half:], ops.relu(self.unit(x[:, self.half:]))), 1)
         return self.head((x + self.b(ops.relu(self.a(x)))).mean((2, 3)))
+
+
+class ShuffledBeforeCode(nn.Cell):
+    """Grouped convolutions around a shuffle that follows the shape; then the number of channels in the code."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.wide = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 8, 1, group=2)
+        self.deep, self.narrow = nn.Conv2d(8, 8, 3, group=8), nn.Conv2d(8, 6, 1, group=2)
+        self.last = nn.Dense(6, 4)
+
+    def construct(self, x):
+        x = self.stem(x)
+        y = self.wide(x)
+        n, c, h, w = y.shape
+        y = y.reshape((n, 2, c // 2, h, w)).transpose((0, 2, 1, 3, 4)).reshape((n, c, h, w))
+        x = x + self.narrow(self.deep(y))
+        return self.last(x.mean((2, 3), True).reshape((-1, 6)))
+
+
+class FlatBeforeBatchNorm(nn.Cell):
+    """The number of channels in the code, then nn.BatchNorm1d, which reshapes by the shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.hidden, self.norm = nn.Conv2d(3, 6, 3), nn.Dense(6, 8), nn.BatchNorm1d(8)
+        self.last = nn.Dense(8, 4)
+
+    def construct(self, x):
+        x = self.stem(x).mean((2, 3), True).reshape((-1, 6))
+        return self.last(ops.relu(self.norm(self.hidden(x))))

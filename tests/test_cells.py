@@ -12,6 +12,7 @@ from mindspore import nn
 
 from mindspore_gs._cells import (
     constructor_names,
+    evaluating,
     every_cell,
     get_cell,
     keeping_names,
@@ -296,6 +297,17 @@ def test_remembered_names_survive_moves_renames_copies_and_pickles():
         Around(Around(twin))
         assert names_of(twin) == ["net.net.scale", "net.net.inner.0.q", "net.net.blocks.0.weight"]
         assert list(constructor_names(twin).values()) == given
+
+
+def test_remembered_names_tell_parameters_apart_that_a_run_has_called_the_same():
+    net = nn.SequentialCell(nn.SequentialCell(Times(1)), nn.SequentialCell(Times(2)))
+    with evaluating(net):
+        nn.CellList([net[0][0]]), nn.CellList([net[1][0]])
+        assert names_of(net) == ["0.weight", "0.weight"]
+    assert names_of(net) == ["0.0.weight", "1.0.weight"]
+    remember_names(net)
+    nn.CellList([net[0][0]]), nn.CellList([net[1][0]])
+    assert list(constructor_names(net).values()) == names_of(net) == ["0.0.weight", "1.0.weight"]
 
 
 def test_remembered_names_of_a_part_are_its_own():

@@ -24,12 +24,16 @@ _CALLS, _CALLS_OF_A_CELL = 1000, 10
 
 @contextmanager
 def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
-    """Put ``net`` into evaluation mode and give every cell its own training flag back afterwards.
+    """Put ``net`` into evaluation mode; afterwards every cell has its training flag, every parameter its name again.
 
-    It may be compiled inside, however many layers it has. One thread at a time does so.
+    In PyNative mode code such as ``for layer in self.layers[:-1]`` makes a new ``CellList`` at each run. It calls the
+    parameters in it ``0.weight`` and so on: two lists, and a checkpoint has half of the parameters.
+
+    The network may be compiled inside, however many layers it has. One thread at a time does so.
     """
     with whole_process:
         flags = [(cell, cell.training) for _, cell in net.cells_and_names()]
+        names = [(parameter, parameter.name) for parameter in net.get_parameters()]
         net.set_train(False)
         try:
             with _deep_enough(len(flags)):
@@ -39,6 +43,9 @@ def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
             for cell, training in flags:
                 if cell.training != training:
                     cell.set_train(training)
+            for parameter, name in names:
+                if parameter.name != name:
+                    parameter.name = name
 
 
 def switched(net: nn.Cell, training: bool = False) -> nn.Cell:

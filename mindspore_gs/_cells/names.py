@@ -54,7 +54,8 @@ def constructor_names(net: nn.Cell) -> dict[str, str]:
     what comes before path and attribute in most names; where it is empty, all names are as the constructor left them.
     Where it is not, each parameter gets what attaching the children in their order gives: path and attribute, for a
     cell under several names the path under the last of them, for a weight that cells share that of the first. A
-    parameter that lies elsewhere than its name says only loses the prefix.
+    parameter that lies elsewhere than its name says only loses the prefix. Where a run has given one name to several
+    parameters, as ``for layer in self.layers[:-1]`` does in PyNative mode, they are called what is written down again.
 
     A name of the user's own (``Parameter(name="p")``) lives on in parameters of the network itself only; a cell
     around the network overwrites it, and its attribute takes its place. What :func:`remember_names` has written
@@ -67,6 +68,7 @@ def constructor_names(net: nn.Cell) -> dict[str, str]:
         From present to constructor's names, for each name of ``net.get_parameters()``.
     """
     held = list(_held(net))
+    _tell_apart(net, held)
     first = _first_places(held)
     prefix = _common_prefix(held)
     attached = _attached_names(net, held) if prefix else {}
@@ -81,6 +83,16 @@ def constructor_names(net: nn.Cell) -> dict[str, str]:
                 prefix + first[id(parameter)], prefix + attached.get(id(parameter), ""))
             names[parameter.name] = parameter.name[len(prefix):] if moved or not prefix else attached[id(parameter)]
     return names | _names_in_parts(net, held, names)
+
+
+def _tell_apart(net: nn.Cell, held: list[tuple[str, nn.Cell, str, ms.Parameter]]) -> None:
+    """Where several parameters have one name, give each the name that is written down for it, if there is one."""
+    several = Counter(name for name, _ in {(parameter.name, id(parameter)) for *_, parameter in held})
+    token = vars(net).get(_TOKEN)
+    for _, cell, attribute, parameter in held if max(several.values(), default=0) > 1 else ():
+        written = vars(cell).get(_NAMES, {}).get(token, {}).get(attribute)
+        if written and several[parameter.name] > 1:
+            parameter.name = written
 
 
 def _names_in_parts(net: nn.Cell, held: list[tuple[str, nn.Cell, str, ms.Parameter]],

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import mindspore as ms
+import numpy as np
 from mindspore import nn
 
+from mindspore_gs._cells import in_mode
 from mindspore_gs._mixin import library_class, original_class
 from mindspore_gs.graph.ir import Graph
 from mindspore_gs.graph.writers import Writer, find_writers
@@ -27,7 +30,7 @@ def layer_places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], 
     convolutions = {weight: _convolution(graph, found, owned) for weight, found in uses.items()}
     pairs = {weight: (convolutions[weight], _norm(graph, found, owned)) for weight, found in uses.items()}
     return (convolutions, {weight: None if None in pair else pair for weight, pair in pairs.items()},
-            {weight: _place(found, owned) for weight, found in uses.items()})
+            {weight: _place(graph, found, owned) for weight, found in uses.items()})
 
 
 def in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
@@ -61,11 +64,42 @@ def _norm(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | Non
     return held[0][0] if isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)) else None
 
 
-def _place(uses: list[Writer], owned: dict[str, list]) -> str | None:
-    """Path of the cell whose output is the layer's: it holds this layer and no other, and is not the network."""
+def _place(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
+    """Path of the cell behind which the layer is complete: it holds this layer and no other, and is not the network.
+
+    What the cell computes behind the layer must leave a channel that is zero as it is.
+    """
     held = owned.get(uses[0].gamma or uses[0].weight, [])
     if len(held) != 1 or not held[0][0] or any(use.gamma != uses[0].gamma for use in uses):
         return None
     path, cell, _ = held[0]
     layers = [p for p in cell.get_parameters() if p.ndim > 1]
-    return path if len(layers) <= 1 else None
+    goes_on = any(_reads_more(graph, use, cell, owned) for use in uses) or not _keeps_zero(cell)
+    return path if len(layers) <= 1 and not goes_on else None
+
+
+def _reads_more(graph: Graph, use: Writer, cell: nn.Cell, owned: dict[str, list]) -> bool:
+    """Whether the cell reads a parameter of its own behind the layer, such as a bias that a scaled product gets.
+
+    The search ends where another cell's parameter is read.
+    """
+    own = {name for name, held in owned.items() if any(holder is cell for _, holder, _ in held)}
+    seen, waiting = set[str](), [use.last]
+    while waiting:
+        for node in graph.consumers_of(waiting.pop()):
+            read = {name for name in node.inputs if name in graph.parameters}
+            if read & own - {use.weight, use.bias, *use.norm}:
+                return True
+            if node.name not in seen and not read - own:
+                seen.add(node.name)
+                waiting.append(node.name)
+    return False
+
+
+def _keeps_zero(cell: nn.Cell) -> bool:
+    """Whether the activation that MindSpore's own cell has inside, such as nn.Dense, makes zero of zero."""
+    activation = getattr(cell, "activation", None) if is_layer(cell) else None
+    if not isinstance(activation, (nn.Cell, ms.ops.Primitive)):
+        return True
+    with in_mode(ms.PYNATIVE_MODE):
+        return not np.any(activation(ms.Tensor(np.zeros((1, 2), np.float32))).asnumpy())

@@ -57,9 +57,10 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
             return candidate
     families = _families(net, graph)
     answers: Readings = {site: Reading(BLOCKED) for site in _products(graph)}
-    for family, sites in families.items():
-        if not answers.keys() >= set(sites):
-            answers |= _answer(net, graph, tensors, families, answers, family, sites)
+    for alone in (True, False):
+        for family, sites in families.items():
+            if not answers.keys() >= set(sites):
+                answers |= _answer(net, graph, tensors, families, answers, family, sites, alone)
     settled = _with(net, graph, answers)
     if _fits(net, settled, tensors):
         return settled
@@ -221,12 +222,17 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: 
 
 
 def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
-    """The questions, those at the same place of cells of one class together, if they can have the same answers."""
+    """The questions, those at the same place of cells of one class together, if they can have the same answers.
+
+    The class is that of the cell whose code it is, and the one that MindIR names: a reshape of nn.BatchNorm1d may be
+    taken for one of the cell around it.
+    """
     found: dict[Family, list[Site]] = {}
     seen: Counter[tuple[str | None, str, str]] = Counter()
     for question in graph.channels.questions.values():
         path, scope, operator = path_of(net, graph, question), *question.site[:2]
-        kind = "" if path is None else type(get_cell(net, path)).__qualname__
+        own = "" if path is None else type(get_cell(net, path)).__qualname__
+        kind = f"{own} {scope.rpartition('/')[-1].partition('-')[-1]}"
         place = (path, operator, scope)
         found.setdefault((kind, operator, seen[place], frozenset(question.options)), []).append(question.site)
         seen[place] += 1
@@ -234,10 +240,12 @@ def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
 
 
 def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], families: Mapping[Family, list[Site]],
-            answers: Readings, family: Family, sites: list[Site]) -> Readings:
+            answers: Readings, family: Family, sites: list[Site], alone: bool) -> Readings:
     """The reading of one family that fits; other open questions keep their channels meanwhile.
 
-    None where all channels that it concerns are blocked anyway.
+    None where all channels that it concerns are blocked anyway. If ``alone``, also none where its channels depend on
+    other open questions: those that can be answered by themselves come first, or one that has no answer would speak
+    against all that are asked together with it.
     """
     if not _shrinking(graph, sites):
         return {}
@@ -246,6 +254,8 @@ def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], f
     for tried in _trials(net, graph, sites, open_sites):
         candidate = _with(net, graph, answers | closed | tried)
         if not _shrinking(candidate):  # its channels depend on other open questions too
+            if alone:
+                return {}
             candidate = _with(net, graph, answers | tried)
         if _shrinking(candidate) and _fits(net, candidate, tensors):
             return tried

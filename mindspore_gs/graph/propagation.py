@@ -146,14 +146,18 @@ def _guard_unseen(node: Node, graph: Graph, flows: dict[str, Any], channels: Cha
     """Code that MindIR does not show may combine the layer that it reads with anything of the same shape.
 
     Whether it does, a second trace tells: the code is compiled, although nothing of it is left. If it does, what has
-    that shape may lose the same channels, as where the last of several sums is computed for nothing.
+    that shape may lose the same channels, as where the last of several sums is computed for nothing. Such a sum is one
+    of a residual stream.
     """
     shapes = {flow.shape for name in node.inputs for flow in flatten([flows[name]]) if len(flow.shape) > 1}
-    alike = [flow.ids for each in graph.nodes for flow in flatten([flows[each.name]])
-             if flow.shape in shapes and flow.varying and flow.has_channels]
+    values = [flow for each in graph.nodes for flow in flatten([flows[each.name]])
+              if flow.shape in shapes and flow.varying]
+    alike = [flow.ids for flow in values if flow.has_channels]
     if not alike:
         return
     taken = channels.ask(node, ("apart", TOGETHER), np.concatenate([ids.reshape(-1) for ids in alike]))
+    if taken == TOGETHER:
+        channels.residual.update(*(flow.writers for flow in values))
     for ids in alike:
         if taken == BLOCKED or (taken == TOGETHER and ids.shape != alike[0].shape):
             channels.block(ids, Blocked.UNSEEN, node)

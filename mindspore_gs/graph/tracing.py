@@ -108,8 +108,9 @@ def _check_names(net: nn.Cell) -> None:
     counts = Counter(parameter.name for parameter in net.get_parameters())
     name, number = max(counts.items(), key=lambda item: item[1], default=("", 0))
     if number > 1:
-        raise TraceError(f"{number} parameters of {type(net).__name__} are called {name!r}, as auto_prefix=False or "
-                         "insert_child_to_cell() leaves them. Give each the name of its place before anything else: "
+        raise TraceError(f"{number} parameters of {type(net).__name__} are called {name!r}, as auto_prefix=False, "
+                         "insert_child_to_cell() or, in PyNative mode, a slice of cells such as self.layers[:-1] "
+                         "leaves them. Give each the name of its place before anything else: "
                          "for name, parameter in net.parameters_and_names(): parameter.name = name")
 
 

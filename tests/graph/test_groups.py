@@ -2,12 +2,18 @@
 
 from functools import cache
 
+import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import nn, ops
 
+from mindspore_gs import prune
 from mindspore_gs.graph import Blocked, trace
 from mindspore_gs.pruner.residual import prunable_groups
+from mindspore_gs.slim import PrunePlan, mask, slim
 from tests import couplings, networks
+from tests.by_hand import assert_same
+from tests.helpers import parameter_count, randomise
 
 
 def depthwise_x2():
@@ -212,6 +218,75 @@ def test_option_a_ties_the_stream_to_the_middle_of_the_wider_one():
     np.testing.assert_array_equal(tied.slice_of("b.weight", 0).indices, [[2], [3], [4], [5]])
     constant = next(g for g in groups if g.members == ("b",))
     np.testing.assert_array_equal(constant.slice_of("b.weight", 0).indices, [[0], [1], [6], [7]])
+
+
+class Scaled(nn.Cell):
+    """A product that is divided before the bias comes: the channels are complete in the middle of the cell."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = ms.Parameter(ms.Tensor(np.random.randn(8, 8), ms.float32))
+        self.bias = ms.Parameter(ms.Tensor(np.random.randn(8), ms.float32))
+
+    def construct(self, x):
+        return ops.bias_add(ops.matmul(x, self.weight.T) / 2, self.bias)
+
+
+def test_a_bias_behind_a_scaled_product_is_masked_with_its_channel():
+    net, x = randomise(nn.SequentialCell(nn.Dense(3, 8), Scaled(), nn.ReLU(), nn.Dense(8, 4))), ms.ops.ones((2, 3))
+    graph = trace(net, x)
+    assert [group.blocked_by for group in graph.groups()][:2] == [None, None]
+    plan = PrunePlan.from_groups(graph, {group: np.arange(8) % 2 == 0 for group in graph.groups() if group.size == 8})
+    assert_same(slim(net, plan, check=False), mask(net, plan), x)
+
+
+class LastSumForNothing(nn.Cell):
+    """Blocks that give a skip and a residual sum; nothing reads the last sum."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3)
+        self.body, self.out, self.skip = (nn.CellList([nn.Conv2d(6, n, 3) for _ in "ab"]) for n in (6, 6, 5))
+        self.last = nn.Conv2d(5, 4, 1)
+
+    def construct(self, x):
+        x, total = self.stem(x), 0
+        for body, out, skip in zip(self.body, self.out, self.skip):
+            y = ops.relu(body(x))
+            total = total + skip(y)
+            x = x + out(y)
+        return self.last(total)
+
+
+def test_a_layer_of_a_residual_sum_that_nothing_reads_is_put_back_too():
+    net, x = randomise(LastSumForNothing()), ms.Tensor(np.random.randn(1, 3, 8, 8), ms.float32)
+    graph = trace(net, x)
+    assert {group.name: group.restored for group in graph.groups("keep")}["out.1"] == ("out.1.weight",)
+    assert parameter_count(prune(net, residual="keep", prune_rate=0.5, inputs=x)) < parameter_count(net)
+
+
+class Summed(nn.Cell):
+    """A residual sum of a dense layer and another cell."""
+
+    def __init__(self, branch):
+        super().__init__()
+        self.first, self.branch, self.last = nn.Dense(3, 8), branch, nn.Dense(8, 4)
+
+    def construct(self, x):
+        x = self.first(x)
+        return self.last(x + self.branch(x))
+
+
+@pytest.mark.parametrize("branch, blocked", [
+    (Scaled, True), (lambda: nn.Dense(8, 8, activation="sigmoid"), True),
+    (lambda: nn.Dense(8, 8, activation="relu"), False)], ids=["bias behind a scale", "sigmoid inside", "ReLU inside"])
+def test_channels_are_not_put_back_where_the_cell_goes_on_and_does_not_keep_their_zeros(branch, blocked):
+    net, x = randomise(Summed(branch())), ms.Tensor(np.random.randn(2, 3), ms.float32)
+    kept = {group.name: group.blocked_by for group in trace(net, x).groups("keep")}
+    assert kept["first"] is None
+    assert getattr(kept["branch"], "reason", None) is (Blocked.NO_PLACE if blocked else None)
+    small = prune(net, residual="keep", prune_rate=0.5, inputs=x)  # it was refused as a whole
+    assert parameter_count(small) < parameter_count(net)
 
 
 def test_a_writer_of_a_stream_is_restored_only_when_the_stream_keeps_its_width():

@@ -58,6 +58,18 @@ def test_a_shuffle_of_single_channels_is_asked_another_question_than_a_wide_one_
     assert_same(slim(net, plan, check=False), mask(net, plan), image(2, *SHAPE[1:]))
 
 
+def test_a_number_in_the_code_behind_a_shuffle_does_not_speak_against_the_shuffle():
+    """What can be answered by itself is asked first."""
+    assert reasons(sized.ShuffledBeforeCode, SHAPE) == {
+        "stem narrow": (3, "FIXED_BY_CODE"), "wide deep": (2, None), "last": (4, "REACHES_OUTPUT")}
+
+
+def test_a_number_in_the_code_does_not_speak_against_the_reshapes_of_a_batch_norm():
+    """The second of these is taken for one of the network's own code; it has an answer of its own all the same."""
+    assert reasons(sized.FlatBeforeBatchNorm, SHAPE) == {
+        "stem": (6, "FIXED_BY_CODE"), "hidden": (8, None), "last": (4, "REACHES_OUTPUT")}
+
+
 def test_a_part_that_begins_at_a_number_in_the_code_stays():
     found = [group.blocked_by for group in trace(sized.BeginInCode(), SHAPE).groups() if group.members == ("conv",)]
     assert len(found) == 2 and all(found)

@@ -195,7 +195,7 @@ def test_code_that_mindspore_does_not_export_is_not_blamed_on_the_inputs(build, 
 
 def test_names_of_the_places_are_the_remedy_that_it_says():
     net = WithoutPrefix()
-    with pytest.raises(TraceError, match="2 parameters of WithoutPrefix are called 'weight', as auto_prefix=False or"):
+    with pytest.raises(TraceError, match="2 parameters of WithoutPrefix are called 'weight', as auto_prefix=False, "):
         trace(net, (1, 3, 8, 8))
     for name, parameter in net.parameters_and_names():
         parameter.name = name

@@ -169,7 +169,7 @@ def _bias_add(node: Node, flows: list[Any], channels: Channels) -> Flow:
     channels.consume_with(ids, channels.parameter_ids(bias.parameter, 0), node)
     channels.shifts.add((bias.parameter, 0))
     channels.roles[bias.parameter, 0] = Role.BIAS
-    return replace(x, zero=False)
+    return replace(x, zero=x.zero and x.varying and bool(bias.masked_by()))
 
 
 _NORM_ROLES = (Role.SCALE, Role.SHIFT, Role.STATISTIC, Role.STATISTIC)
