@@ -12,10 +12,19 @@ from mindspore_gs._cells.code import (
 )
 from mindspore_gs._cells.compiled import forget_compilation
 from mindspore_gs._cells.copies import copy_network
-from mindspore_gs._cells.lookup import NORMS, as_inputs, evaluating, every_cell, get_cell, in_mode, owners, switched
+from mindspore_gs._cells.lookup import (
+    NORMS,
+    as_inputs,
+    evaluating,
+    every_cell,
+    get_cell,
+    in_mode,
+    keeping_names,
+    owners,
+    switched,
+)
 from mindspore_gs._cells.names import (
     constructor_names,
-    keeping_names,
     name_prefix,
     owners_by_name,
     parameters_by_name,

@@ -23,6 +23,17 @@ _CALLS, _CALLS_OF_A_CELL = 1000, 10
 
 
 @contextmanager
+def keeping_names(net: nn.Cell) -> Iterator[None]:
+    """Cells may be moved or run inside; every parameter has its old name again afterwards."""
+    names = [(parameter, parameter.name) for parameter in net.get_parameters()]
+    try:
+        yield
+    finally:
+        for parameter, name in names:
+            parameter.name = name
+
+
+@contextmanager
 def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
     """Put ``net`` into evaluation mode; afterwards every cell has its training flag, every parameter its name again.
 
@@ -31,9 +42,8 @@ def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
 
     The network may be compiled inside, however many layers it has. One thread at a time does so.
     """
-    with whole_process:
+    with whole_process, keeping_names(net):
         flags = [(cell, cell.training) for _, cell in net.cells_and_names()]
-        names = [(parameter, parameter.name) for parameter in net.get_parameters()]
         net.set_train(False)
         try:
             with _deep_enough(len(flags)):
@@ -43,9 +53,6 @@ def evaluating(net: nn.Cell) -> Iterator[nn.Cell]:
             for cell, training in flags:
                 if cell.training != training:
                     cell.set_train(training)
-            for parameter, name in names:
-                if parameter.name != name:
-                    parameter.name = name
 
 
 def switched(net: nn.Cell, training: bool = False) -> nn.Cell:

@@ -3,7 +3,6 @@
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import mindspore as ms
 from mindspore import nn
@@ -12,17 +11,6 @@ from mindspore_gs._cells.lookup import owners
 
 _TOKEN = "_gs_network"
 _NAMES = "_gs_names"
-
-
-@contextmanager
-def keeping_names(net: nn.Cell) -> Iterator[None]:
-    """Cells may be moved inside; every parameter has its old name again afterwards."""
-    names = [(parameter, parameter.name) for parameter in net.get_parameters()]
-    try:
-        yield
-    finally:
-        for parameter, name in names:
-            parameter.name = name
 
 
 def restore_names(net: nn.Cell) -> None:

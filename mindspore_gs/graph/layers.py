@@ -24,13 +24,17 @@ def is_layer(cell: nn.Cell) -> bool:
 
 def layer_places(graph: Graph, owned: dict[str, list]) -> tuple[dict[str, Any], ...]:
     """For each weight of one graph: its convolution, the pair of that and BatchNorm, and where it is complete."""
+    own: dict[int, set[str]] = {}  # of each cell, the names of its parameters
+    for name, held in owned.items():
+        for _, cell, _ in held:
+            own.setdefault(id(cell), set()).add(name)
     uses: dict[str, list[Writer]] = {}
     for writer in find_writers(graph):
         uses.setdefault(writer.weight, []).append(writer)
     convolutions = {weight: _convolution(graph, found, owned) for weight, found in uses.items()}
     pairs = {weight: (convolutions[weight], _norm(graph, found, owned)) for weight, found in uses.items()}
     return (convolutions, {weight: None if None in pair else pair for weight, pair in pairs.items()},
-            {weight: _place(graph, found, owned) for weight, found in uses.items()})
+            {weight: _place(graph, found, owned, own) for weight, found in uses.items()})
 
 
 def in_all(found: tuple[dict[str, Any], ...]) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def _norm(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | Non
     return held[0][0] if isinstance(held[0][1], (nn.BatchNorm2d, nn.SyncBatchNorm)) else None
 
 
-def _place(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | None:
+def _place(graph: Graph, uses: list[Writer], owned: dict[str, list], own: dict[int, set[str]]) -> str | None:
     """Path of the cell behind which the layer is complete: it holds this layer and no other, and is not the network.
 
     What the cell computes behind the layer must leave a channel that is zero as it is.
@@ -73,17 +77,16 @@ def _place(graph: Graph, uses: list[Writer], owned: dict[str, list]) -> str | No
     if len(held) != 1 or not held[0][0] or any(use.gamma != uses[0].gamma for use in uses):
         return None
     path, cell, _ = held[0]
-    layers = [p for p in cell.get_parameters() if p.ndim > 1]
-    goes_on = any(_reads_more(graph, use, cell, owned) for use in uses) or not _keeps_zero(cell)
-    return path if len(layers) <= 1 and not goes_on else None
+    if sum(p.ndim > 1 for p in cell.get_parameters()) > 1 or not _keeps_zero(cell):
+        return None
+    return None if any(_reads_more(graph, use, own[id(cell)]) for use in uses) else path
 
 
-def _reads_more(graph: Graph, use: Writer, cell: nn.Cell, owned: dict[str, list]) -> bool:
-    """Whether the cell reads a parameter of its own behind the layer, such as a bias that a scaled product gets.
+def _reads_more(graph: Graph, use: Writer, own: set[str]) -> bool:
+    """Whether the cell reads more of its ``own`` parameters behind the layer, such as the bias of a scaled product.
 
     The search ends where another cell's parameter is read.
     """
-    own = {name for name, held in owned.items() if any(holder is cell for _, holder, _ in held)}
     seen, waiting = set[str](), [use.last]
     while waiting:
         for node in graph.consumers_of(waiting.pop()):

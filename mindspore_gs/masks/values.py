@@ -91,8 +91,7 @@ class MaskedValue(ComputedValue):
 def as_read(value: Any, parameter: ms.Parameter, kind: type[ComputedValue] = MaskedValue) -> Any:
     """A computed tensor as a :class:`ComputedValue`; the same object, so that gradients pass."""
     if type(value) is ms.Tensor:
-        _guard_writers()
-        _guard_gradients()
+        _guard_operators()
         value.__class__ = kind
         value.parameter = parameter
     return value
@@ -110,17 +109,20 @@ for _method in dir(ms.Tensor):
 
 
 @lru_cache(maxsize=1)
-def _guard_writers() -> None:
-    """Let the operators that write into their first input, as ``ops.assign`` does, refuse a :class:`ComputedValue`.
+def _guard_operators() -> None:
+    """Teach MindSpore's operators what a :class:`ComputedValue` is; whatever else they get is as ever.
 
-    A tensor cannot say so itself: no method of it is called. Whatever else these operators get is as ever.
+    Those that write into their first input, as ``ops.assign`` does, refuse it: it cannot say so itself, since no method
+    of it is called. ``ms.grad`` and its like take the parameter: MindSpore would call the value's gradient zero.
     """
     for name in _WRITERS:
         if hasattr(ops, name):
-            _guard(getattr(ops, name))
+            _refuse_values(getattr(ops, name))
+    for kind in (ops.GradOperation, _Grad):
+        _take_parameters(kind)
 
 
-def _guard(operator: Any) -> None:
+def _refuse_values(operator: Any) -> None:
     write = operator.__call__
 
     def guarded(self: Any, *inputs: Any, **named: Any) -> Any:
@@ -132,17 +134,7 @@ def _guard(operator: Any) -> None:
     operator.__call__ = guarded
 
 
-@lru_cache(maxsize=1)
-def _guard_gradients() -> None:
-    """Let ``ms.grad`` and its like take the parameter where they are asked for the gradient of a computed value.
-
-    A computed value is no parameter, and MindSpore would call its gradient zero.
-    """
-    for kind in (ops.GradOperation, _Grad):
-        _of_parameters(kind)
-
-
-def _of_parameters(kind: Any) -> None:
+def _take_parameters(kind: Any) -> None:
     differentiate = kind.__call__
 
     def guarded(self: Any, fn: Any, weights: Any = None, *position: Any, **named: Any) -> Any:

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from mindspore_gs import prune
+from mindspore_gs import ChannelPruner, export_mindir, load_mindir, prune
 from mindspore_gs.graph import Blocked, trace
 from mindspore_gs.pruner.residual import prunable_groups
-from mindspore_gs.slim import PrunePlan, mask, slim
-from tests import couplings, networks
+from mindspore_gs.slim import PrunePlan, mask, relative_difference, slim
+from tests import couplings, networks, sized
 from tests.by_hand import assert_same
-from tests.helpers import parameter_count, randomise
+from tests.helpers import evaluate, parameter_count, randomise
 
 
 def depthwise_x2():
@@ -287,6 +287,22 @@ def test_channels_are_not_put_back_where_the_cell_goes_on_and_does_not_keep_thei
     assert getattr(kept["branch"], "reason", None) is (Blocked.NO_PLACE if blocked else None)
     small = prune(net, residual="keep", prune_rate=0.5, inputs=x)  # it was refused as a whole
     assert parameter_count(small) < parameter_count(net)
+
+
+@pytest.mark.parametrize("build, shape, residual", [
+    (lambda: nn.SequentialCell(nn.Dense(3, 8), Scaled(), nn.ReLU(), nn.Dense(8, 4)), (2, 3), "couple"),
+    (LastSumForNothing, (1, 3, 8, 8), "keep"), (lambda: Summed(Scaled()), (2, 3), "keep"),
+    (lambda: Summed(nn.Dense(8, 8, activation="relu")), (2, 3), "keep"),
+    (sized.ShuffledBeforeCode, (1, 3, 8, 8), "couple"), (sized.FlatBeforeBatchNorm, (1, 3, 8, 8), "couple")],
+    ids=["scaled", "last sum for nothing", "goes on", "ReLU inside", "shuffled", "flat"])
+def test_masked_slim_and_reloaded_mindir_are_equal(build, shape, residual, tmp_path):
+    net, x = randomise(build()), ms.Tensor(np.random.default_rng(0).standard_normal(shape), ms.float32)
+    pruner = ChannelPruner(prune_rate=0.5, input_shape=shape, residual=residual)
+    masked = pruner.apply(net)
+    small, expected = pruner.convert(masked), evaluate(masked, x)
+    assert parameter_count(small) < parameter_count(build())
+    assert relative_difference(evaluate(small, x), expected) <= 1e-5
+    assert relative_difference(load_mindir(export_mindir(small, x, tmp_path / "small"))(x), expected) <= 1e-5
 
 
 def test_a_writer_of_a_stream_is_restored_only_when_the_stream_keeps_its_width():
