@@ -375,3 +375,45 @@ class Sampled(nn.Cell):
     def construct(self, x):
         x = ops.relu(self.bn(self.conv(x)))
         return self.back(self.mean(x) + self.spread(x) * ops.standard_normal((x.shape[0], 5, 8, 8)))
+
+
+class Spectral(Between):
+    """Real and imaginary part of the spectrum of each channel, and back."""
+
+    def __init__(self):
+        super().__init__()
+        self.complex = ops.Complex()
+
+    def between(self, x):
+        spectrum = ops.rfft2(ops.relu(x), norm="ortho")
+        spectrum = self.complex(ops.tanh(ops.real(spectrum)), ops.imag(ops.conj(spectrum)))
+        return ops.irfft2(spectrum, norm="ortho") + ops.fftshift(x, (2, 3))
+
+
+class SpectrumOfChannels(Between):
+    """Every channel is part of each frequency."""
+
+    def between(self, x):
+        return ops.real(ops.fft(ops.relu(x), dim=1))
+
+
+class SpectrumOfAll(Between):
+    """Without axes a transform goes over all of them."""
+
+    def between(self, x):
+        return ops.real(ops.fftn(ops.relu(x)))
+
+
+class Spikes(Between):
+    """A neuron fires above its threshold, and starts again."""
+
+    def between(self, x):
+        fires = ops.logical_and(x > 0.3, x < 1e9 * x).astype(ms.float32)
+        return fires + x * (1 - fires)
+
+
+class Pauses(Between):
+    """True where a value is small, so that a masked channel is one."""
+
+    def between(self, x):
+        return (x < 0.3).astype(ms.float32)

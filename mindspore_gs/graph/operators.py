@@ -6,4 +6,4 @@ TRANSPOSED = ("Conv2DTranspose", "Conv2DBackpropInput", "Conv3DTranspose")
 DENSE = ("MatMul", "BatchMatMul", "MatMulExt", "Dense")
 LOOKUPS = ("Gather", "GatherV2")
 WRITES = ("Assign", "AssignAdd", "AssignSub", "InplaceCopy")
-STEEP = ("Sqrt", "Hypot", "Atan2", "CumProd")  # they have no finite slope at zero
+STEEP = ("Sqrt", "Hypot", "Atan2", "Angle", "CumProd")  # they have no finite slope at zero

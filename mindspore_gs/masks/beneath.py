@@ -17,7 +17,7 @@ _READERS = (*CONVOLUTIONS, *TRANSPOSED, *DENSE, *BATCH_NORMS, "GroupNorm")
 _MADE_OF = {"weight", "bias", "gamma", "beta"}
 
 
-def masks_beneath(cell: nn.Cell, graph: ChannelGraph, masked: Collection[tuple[str, str]]) -> bool:
+def masks_beneath(cell: nn.Cell, graph: ChannelGraph, masked: Collection[tuple[tuple[str, int], str]]) -> bool:
     """Whether the output of MindSpore's layer beneath a class of the user's may be masked in place of its parameters.
 
     That is so where the class calls the layer's ``construct``, and nothing else reads the parameters, all of which are
@@ -26,7 +26,7 @@ def masks_beneath(cell: nn.Cell, graph: ChannelGraph, masked: Collection[tuple[s
     Args:
         cell: any cell.
         graph: the channel graph of the network.
-        masked: (parameter, attribute of the cell) of what is to be masked in it.
+        masked: of what is to be masked in it, the (parameter, axis), and the cell's attribute.
     """
     kind: Any = original_class(cell)
     library: Any = library_class(kind)
@@ -39,12 +39,14 @@ def masks_beneath(cell: nn.Cell, graph: ChannelGraph, masked: Collection[tuple[s
     made_of = {name for name in _MADE_OF if getattr(cell, name, None) is not None}
     usual = "NHWC" not in (getattr(cell, "data_format", ""), getattr(cell, "format", ""))
     grouped = library in _TRANSPOSED and cell.group != 1
-    return attributes == made_of and usual and not grouped and _read_by_it_alone(graph, [name for name, _ in masked])
+    along = all(axis == graph.outputs.get(name, 0) for (name, axis), _ in masked)
+    return attributes == made_of and usual and along and not grouped and \
+        _read_by_it_alone(graph, kind, [name for (name, _), _ in masked])
 
 
-def _read_by_it_alone(graph: ChannelGraph, names: Collection[str]) -> bool:
-    """Whether all of these parameters are read by the same number of operators, and only layers read the weights."""
+def _read_by_it_alone(graph: ChannelGraph, kind: type, names: Collection[str]) -> bool:
+    """Whether all of these parameters are read by the same number of operators, and only layers of this class read."""
     readers = [[node for each in (graph.graph, *graph.others) for node in each.consumers_of(name)] for name in names]
     weights = [found for name, found in zip(names, readers) if name in graph.outputs]
     return len({len(found) for found in readers}) == 1 and \
-        all(node.op in _READERS for found in weights for node in found)
+        all(node.op in _READERS and node.scope.endswith(f"-{kind.__name__}") for found in weights for node in found)

@@ -21,18 +21,18 @@ class MaskedParameter(property):
 
     Args:
         attribute: name of the parameter's attribute.
-        mask: name of the attribute that holds the mask.
-        shape: how the mask broadcasts against the parameter.
+        masks: of each mask the name of the attribute that holds it, and how it broadcasts against the parameter. There
+            are two where a layer reads a weight the one way and another layer the other way.
     """
 
-    def __init__(self, attribute, mask, shape):
+    def __init__(self, attribute, *masks):
         raw = unmasked(attribute)
 
         def read(self):
-            return _product(self, raw, mask, shape)
+            return _product(self, raw, masks)
 
         super().__init__(read)
-        self.arguments = attribute, mask, shape
+        self.arguments = attribute, *masks
 
     def __get__(self, cell, owner=None):
         """What Python reads; Graph mode compiles ``read``."""
@@ -53,17 +53,17 @@ class MaskedTuple(property):
     """A tuple of parameters, such as a ``ParameterTuple``, that reads as what its members read as, masked or not.
 
     Args:
-        members: of each member its attribute, the attribute that holds its mask (empty where it has none), and how the
-            mask broadcasts. The products are computed here: ``getattr`` of a property is a constant in Graph mode.
+        members: of each member its attribute, and what :class:`MaskedParameter` takes for each of its masks. The
+            products are computed here: ``getattr`` of a property is a constant in Graph mode.
     """
 
     def __init__(self, *members):
-        raw = tuple((unmasked(attribute) if mask else attribute, mask, shape) for attribute, mask, shape in members)
+        raw = tuple((unmasked(attribute) if masks else attribute, masks) for attribute, *masks in members)
 
         def read(self):
             values = ()
-            for attribute, mask, shape in raw:
-                values = values + (_product(self, attribute, mask, shape) if mask else getattr(self, attribute),)
+            for attribute, masks in raw:
+                values = values + (_product(self, attribute, masks),)
             return values
 
         super().__init__(read)
@@ -74,8 +74,8 @@ class MaskedTuple(property):
         values = super().__get__(cell, owner)
         if cell is None:
             return values
-        return tuple(as_read(value, cell.__dict__[unmasked(attribute)]) if mask else value
-                     for value, (attribute, mask, _) in zip(values, self.members))
+        return tuple(as_read(value, cell.__dict__[unmasked(attribute)]) if masks else value
+                     for value, (attribute, *masks) in zip(values, self.members))
 
     def __reduce__(self):
         return MaskedTuple, self.members
@@ -87,10 +87,12 @@ class MaskedTuple(property):
         return hash(self.members)
 
 
-def _product(cell, attribute, mask, shape):
-    """A parameter of a cell times its mask."""
+def _product(cell, attribute, masks):
+    """A parameter of a cell times its masks."""
     value = getattr(cell, attribute)
-    return cell.mask_times(value, _stays(getattr(cell, mask), value.dtype).reshape(shape))
+    for mask, shape in masks:
+        value = cell.mask_times(value, _stays(getattr(cell, mask), value.dtype).reshape(shape))
+    return value
 
 
 def _stays(mask, dtype):

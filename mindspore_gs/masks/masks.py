@@ -271,10 +271,10 @@ class _Attaching:
             return self._layer_norm(cell, path, keys)
         if len(self._alike(keys)) == 1 and self._beneath(cell, entries):
             return self._output(cell, path, entries)
-        return self._parameters_of(cell, path, dict(entries))
+        return self._parameters_of(cell, path, entries)
 
     def _beneath(self, cell: nn.Cell, entries: list[tuple[Key, str]]) -> bool:
-        return masks_beneath(cell, self.graph, [(key[0], attribute) for key, attribute in entries])
+        return masks_beneath(cell, self.graph, entries)
 
     def _output(self, cell: nn.Cell, path: str, entries: list[tuple[Key, str]]) -> Site:
         """A class of the user's around a layer of MindSpore's: what that computes is masked."""
@@ -292,22 +292,30 @@ class _Attaching:
         mix_in(cell, MaskedLayerNorm)
         return Site(path, MaskedLayerNorm, (("channel_mask", keys),))
 
-    def _parameters_of(self, cell: nn.Cell, path: str, attributes: dict[Key, str]) -> Site:
+    def _parameters_of(self, cell: nn.Cell, path: str, entries: list[tuple[Key, str]]) -> Site:
         """Any other cell: its parameters read as their products with the masks."""
-        masks, masked = [], {}
-        alike = self._alike(tuple(attributes))
-        for number, keys in enumerate(alike):
-            plain = attributes[keys[0]].replace(".", "_")  # what a tuple of weights of other cells registers has dots
-            name = "mask" if number == 0 and not hasattr(cell, "mask") else f"mask_of_{plain}"
+        masks: list[tuple[str, tuple[Key, ...]]] = []
+        factors: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
+        attributes = dict(entries)
+        for keys in self._alike(tuple(attributes)):
+            name = self._free_name(cell, attributes[keys[0]], keys[0][1])
             _hold(cell, name, self._parameter(keys, path, name))
             masks.append((name, keys))
             for key in keys:
-                masked[attributes[key]] = MaskedParameter(attributes[key], name, self._shape(key))
+                factors.setdefault(attributes[key], []).append((name, self._shape(key)))
+        masked = {attribute: MaskedParameter(attribute, *found) for attribute, found in factors.items()}
         for attribute in masked:
             cell.__dict__[unmasked(attribute)] = getattr(cell, attribute)
         cell.mask_times = multiplication(next(getattr(cell, attribute).dtype for attribute in masked))
         mix_in(cell, MaskedParameters, **masked, **_tuples(cell, masked))
         return Site(path, MaskedParameters, tuple(masks), tuple(masked))
+
+    @staticmethod
+    def _free_name(cell: nn.Cell, attribute: str, axis: int) -> str:
+        """Under which name a cell holds a mask: what is free of ``mask``, ``mask_of_weight``, ``mask_of_weight_1``."""
+        plain = attribute.replace(".", "_")  # what a tuple of weights of other cells registers has dots
+        names = ("mask", f"mask_of_{plain}")
+        return next((name for name in names if not hasattr(cell, name)), f"mask_of_{plain}_{axis}")
 
     def _shape(self, key: Key) -> tuple[int, ...]:
         """How a mask broadcasts against its parameter."""
@@ -346,7 +354,7 @@ def _tuples(cell: nn.Cell, masked: Mapping[str, MaskedParameter]) -> dict[str, M
     for name, value in vars(cell).items():
         members = [attributes.get(id(item), "") for item in value] if isinstance(value, tuple) and name in read else []
         if all(members) and masked.keys() & set(members):
-            found[name] = MaskedTuple(*(masked[key].arguments if key in masked else (key, "", ()) for key in members))
+            found[name] = MaskedTuple(*(masked[key].arguments if key in masked else (key,) for key in members))
     return found
 
 

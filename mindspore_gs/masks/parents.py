@@ -1,5 +1,6 @@
 """Masked weights that a method of a parent class reads: Graph mode takes them for constants there."""
 
+from collections.abc import Collection
 from typing import Any
 
 from mindspore import nn
@@ -7,6 +8,7 @@ from mindspore import nn
 from mindspore_gs._cells import get_cell, names_in
 from mindspore_gs._mixin import asked_of_parents, original_class
 from mindspore_gs.errors import PruningError
+from mindspore_gs.graph import Group
 from mindspore_gs.masks.cells import MaskedParameters
 from mindspore_gs.record import pruned_network, record_of
 
@@ -31,11 +33,20 @@ def check_parents(masked: nn.Cell) -> None:
             found.update({site.path: (kind.__name__, methods[0])} if methods else {})
     if found:
         path, (kind_name, method) = next(iter(found.items()))
+        record = record_of(masked)
+        groups = [group for group in record.groups if any(record.graph.cells.get(part.parameter) in found
+                                                          for part in record.graph.silencers(group))]
+        names = ", ".join(repr(_member(group, found)) for group in groups)
         raise PruningError(
             f"{type(pruned_network(masked)).__name__} cannot be trained with masks: {kind_name} ({path!r}) calls the "
             f"{method} of its parent class, and Graph mode takes a masked weight that is read there for a constant. "
-            f"Add {', '.join(map(repr, found))} to 'ignore', or write into {kind_name} what its parent computes, or "
+            f"Add {names} to 'ignore', or write into {kind_name} what its parent computes, or "
             "remove the channels without training in between: prune(net, ...).")
+
+
+def _member(group: Group, paths: Collection[str]) -> str:
+    """Which layer of a group to name: one at these paths, if there is one."""
+    return next((member for member in group.members if member in paths), group.name)
 
 
 def _reads(kind: type, method: Any, attributes: frozenset[str], seen: set[str]) -> bool:

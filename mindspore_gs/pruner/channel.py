@@ -445,10 +445,11 @@ def free_groups(algorithm: CompAlgo, graph: ChannelGraph, residual: str, ignore:
     """
     check_patterns(type(algorithm).__name__, "ignore", ignore, graph)
     groups = prunable_groups(graph, residual)
-    free = tuple(group for group in groups if group.blocked_by is None
-                 and not matched(ignore, group_names(graph, group)))
+    ignored = [group for group in groups if matched(ignore, group_names(graph, group))]
+    free = tuple(group for group in groups if group.blocked_by is None and group not in ignored)
     if all(group.size == 1 for group in free):  # a layer keeps its last channel
-        reasons = [f"{group.name or group.weights[0]}: {group.blocked_by or 'it has one channel'}" for group in groups]
+        named = [(group, "ignored" if group in ignored else "it has one channel") for group in groups]
+        reasons = [f"{group.name or group.weights[0]}: {group.blocked_by or why}" for group, why in named]
         raise PruningError(f"no layer has channels that may be removed with residual={residual!r}"
                            + (f" and ignore={list(ignore)}" if ignore else "")
                            + (" (" + "; ".join(reasons[:3]) + ")." if reasons else "; it has no layer that makes any."))

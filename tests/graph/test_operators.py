@@ -13,7 +13,7 @@ from tests.helpers import image, relative_difference
 SHAPE = (1, 3, 8, 8)
 FREE = (operators.Reflected, operators.Edged, operators.RowOfZeros, operators.Filled, operators.Flipped,
         operators.RowMaximum, operators.RowBelow, operators.Halved, operators.Unfolded, operators.Deformed,
-        operators.Rare, operators.Unpooled, unusual.SpatialGate)
+        operators.Rare, operators.Unpooled, operators.Spectral, operators.Spikes, unusual.SpatialGate)
 
 
 @pytest.mark.parametrize("build", FREE)
@@ -39,6 +39,8 @@ def test_parameters_that_have_to_be_silent_too(build, silent):
 @pytest.mark.parametrize("build, reason", [
     (operators.ChannelOfZeros, "FIXED_BY_CODE"), (operators.FilledWithOnes, "NOT_ZERO"),
     (operators.FlippedChannels, "MIXES_CHANNELS"), (operators.Neighbours, "MIXES_CHANNELS"),
+    (operators.SpectrumOfChannels, "MIXES_CHANNELS"), (operators.SpectrumOfAll, "MIXES_CHANNELS"),
+    (operators.Pauses, "NOT_ZERO"),
     (unusual.SpatialSum, "NOT_ZERO"), (unusual.PlusScalar, "NOT_ZERO")])
 def test_what_stays(build, reason):
     assert reasons(build, SHAPE)["conv"] == (8, reason)

@@ -1,6 +1,6 @@
 """Channel rules of elementwise operators: operands unite position by position."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -76,7 +76,7 @@ def _distance(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return zero_where_all(result, flows[:2], parts, channels)
 
 
-@channel_rule("Xlogy", "Xdivy", "DivNoNan", weights=True)
+@channel_rule("Xlogy", "Xdivy", "DivNoNan", "Polar", weights=True)
 def _zero_if_first(node: Node, flows: list[Any], channels: Channels) -> Flow:
     """Zero where the first operand is, whatever the second may be."""
     result, parts = elementwise(node, flows[:2], channels)
@@ -155,10 +155,42 @@ def _clamp(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return result.with_zeros(_zeros_of(flows[0], parts[0])) if around_zero else result
 
 
-@channel_rule("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd", "LogicalOr",
-              "LogicalXor", "Atan2", "Heaviside", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "GreaterScalar",
-              "GreaterEqualScalar", "LessScalar", "LessEqualScalar", "EqualScalar", "NotEqualScalar", weights=True)
+_COMPARED: dict[str, Callable[[Any, Any], Any]] = {
+    "Greater": np.greater, "GreaterEqual": np.greater_equal, "Less": np.less, "LessEqual": np.less_equal,
+    "Equal": np.equal, "NotEqual": np.not_equal}
+
+
+@channel_rule(*_COMPARED, *(f"{name}Scalar" for name in _COMPARED), weights=True)
 def _compare(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Not true, which is zero as a number, where both operands are zero, or one beside a literal, if that says so.
+
+    So spikes are: a neuron whose potential is zero stays below a threshold above zero.
+    """
+    compares = _COMPARED[node.op.removesuffix("Scalar")]
+    result, parts = elementwise(node, flows[:2], channels)
+    at_zero = compares(*(0 if flow.constant is None else np.asarray(flow.constant) for flow in flows[:2]))
+    if not result.varying or np.any(at_zero):
+        return result
+    left, right = (np.ones((1,) * result.ids.ndim, bool) if flow.constant is not None else _zeros_of(flow, ids)
+                   for flow, ids in zip(flows, parts))
+    return result.with_zeros(left & right)
+
+
+@channel_rule("LogicalAnd", "BitwiseAnd", weights=True)
+def _both(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    """Zero where one operand is."""
+    result, parts = elementwise(node, flows[:2], channels)
+    return result.with_zeros(_zeros_of(flows[0], parts[0]) | _zeros_of(flows[1], parts[1]))
+
+
+@channel_rule("LogicalOr", "LogicalXor", "BitwiseOr", "BitwiseXor", "Complex", weights=True)
+def _zero_where_both(node: Node, flows: list[Any], channels: Channels) -> Flow:
+    result, parts = elementwise(node, flows[:2], channels)
+    return result.with_zeros(_zeros_of(flows[0], parts[0]) & _zeros_of(flows[1], parts[1]))
+
+
+@channel_rule("Atan2", "Heaviside", weights=True)
+def _nowhere_zero(node: Node, flows: list[Any], channels: Channels) -> Flow:
     return elementwise(node, flows, channels)[0]
 
 
@@ -305,7 +337,7 @@ _ZERO_AT_ZERO = (
     "Square", "Sqrt", "Sin", "Sign", "LeakyReLUExt", "LeakyReLU", "Elu", "EluExt", "SeLU", "SeLUExt", "CeLU", "Mish",
     "Softsign", "Erf", "Cast", "Identity", "Dropout", "StopGradient", "Contiguous", "Round", "Floor", "Ceil", "HShrink",
     "SoftShrink", "Asin", "Atan", "Sinh", "Asinh", "Atanh", "NanToNum", "Tan",
-    "Erfinv", "Expm1", "Log1p", "TensorMove", "Copy", "InplaceReLU", "Trunc", "Rint",
+    "Erfinv", "Expm1", "Log1p", "TensorMove", "Copy", "InplaceReLU", "Trunc", "Rint", "Real", "Imag", "Conj", "Angle",
 )
 _NONZERO_AT_ZERO = (
     "Sigmoid", "HSigmoid", "Exp", "Cos", "Softplus", "SoftplusExt", "Rsqrt", "Reciprocal", "Log", "Erfc", "LogSigmoid",

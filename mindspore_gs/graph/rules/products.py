@@ -104,9 +104,11 @@ def _matmul(node: Node, flows: list[Any], channels: Channels) -> Flow:
     x, w = flows[:2]
     transposes_x = len(flows) > 2 and bool(flows[2].constant)
     transposed = len(flows) > 3 and bool(flows[3].constant)
-    if x.parameter is not None or w.parameter is None or len(w.shape) != 2 or transposes_x:
+    rank = len(w.shape)
+    if x.parameter is not None or w.parameter is None or rank < 2 or transposes_x:
         return multiply(node, x, w, (transposes_x, transposed), channels)
-    return _dense(node, x, w.parameter, (0, 1) if transposed else (1, 0), channels)
+    outputs, inputs = (rank - 2, rank - 1) if transposed else (rank - 1, rank - 2)  # in front of them: experts, heads
+    return _dense(node, x, w.parameter, (outputs, inputs), channels)
 
 
 @channel_rule("Dense", weights=True)
@@ -140,9 +142,14 @@ def _add_bias(bias: Flow | None, weight: Flow, axis: int, node: Node, channels: 
 
 
 def _product(node: Node, weight: str, weight_axis: int, axis: int, channels: Channels) -> Flow:
-    """Output of a convolution or dense layer: its channels are those of the weight."""
+    """Output of a convolution or dense layer: its channels are those of the weight.
+
+    A weight that another layer reads the other way round (a decoder tied to its encoder) makes channels along two axes.
+    """
     ids = channels.parameter_ids(weight, weight_axis)
-    channels.outputs[weight] = weight_axis
+    if channels.outputs.setdefault(weight, weight_axis) != weight_axis:
+        channels.shifts.add((weight, weight_axis))
+        channels.roles.setdefault((weight, weight_axis), Role.INPUT)
     shape = [1] * len(node.shape)
     shape[axis] = len(ids)
     return Flow(node.shape, ids.reshape(shape))
