@@ -8,6 +8,7 @@ from itertools import takewhile
 from types import FunctionType
 from typing import Any
 
+import mindspore as ms
 from mindspore import nn
 
 _SIZES = frozenset({"shape", "size", "dim", "channels", "in_channels", "out_channels", "num_features"})
@@ -15,6 +16,8 @@ _CHOICES = frozenset({"min", "max"})
 _COMPARISONS = frozenset({"COMPARE_OP", "CONTAINS_OP"})
 _OF_SELF = frozenset({"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "STORE_ATTR"})
 _SETTERS = frozenset({"set_data", "assign_value"})
+_EVEN = frozenset({"zeros", "ones", "full", "fill", "Zeros", "Ones", "Fill", "FillV2", "new_zeros", "new_ones",
+                   "new_full", "Tensor", "tensor"})
 _OPERANDS = 6  # the most instructions that one comparison is away from the names in it: x.shape[1] == self.channels
 
 
@@ -79,6 +82,36 @@ def compared_in_methods(cell: nn.Cell) -> frozenset[str]:
     """
     kind: Any = type(cell)
     return frozenset(_compared_in(kind))
+
+
+def makes_even_tensors(cell: nn.Cell) -> bool:
+    """Whether a user's cell holds a tensor of zeros or ones, or its code, or a function that this calls, may make one.
+
+    As ``ops.zeros((n, self.hidden))`` does. Graph mode leaves ``zeros + x`` and ``ones * x`` out of what it compiles.
+    """
+    kind: Any = type(cell)
+    return bool(_makes_even_tensors(kind)) or any(_is_even(value) for value in vars(cell).values())
+
+
+def _is_even(value: Any) -> bool:
+    if not isinstance(value, ms.Tensor) or isinstance(value, ms.Parameter) or value.size < 2:
+        return False
+    values = value.asnumpy()
+    return bool((values == values.flat[0]).all()) and values.flat[0] in (0, 1)
+
+
+@lru_cache
+def _makes_even_tensors(kind: Any) -> bool:
+    seen, waiting = set[int](), _methods(kind)
+    while waiting:
+        method = waiting.pop()
+        names, reads = names_in(method), getattr(inspect.unwrap(method), "__globals__", {}) if callable(method) else {}
+        if names & _EVEN:
+            return True
+        called = [reads[name] for name in names if isinstance(reads.get(name), FunctionType)]
+        waiting += [each for each in called if id(each) not in seen and not _module_of(each).startswith("mindspore")]
+        seen.update(map(id, called))
+    return False
 
 
 @lru_cache

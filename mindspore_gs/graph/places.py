@@ -11,10 +11,10 @@ from itertools import islice
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import get_cell
+from mindspore_gs._cells import get_cell, makes_even_tensors
 from mindspore_gs.graph.channel_graph import ChannelGraph
 from mindspore_gs.graph.flow import Channels
-from mindspore_gs.graph.questions import Position, Question
+from mindspore_gs.graph.questions import BESIDE_EVEN, Position, Question
 
 
 def path_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None:
@@ -24,6 +24,8 @@ def path_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None
     names has to hold the layer in front of the operator or the one behind it; else the user's cell around both is
     meant.
     """
+    if question.options == (BESIDE_EVEN,):
+        return _maker_of(net, graph, question)
     cells, behind = _cells_of(net, question), list(islice(_behind(graph, question), 1))
     found = _first_around(cells, (*_makers(graph, question), *behind), graph)
     if found is not None:
@@ -46,12 +48,21 @@ def holder_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | No
     is in MindIR. So in place of such a cell, the user's cell around it is meant. Which of MindSpore's cells it is, its
     own weight tells, which is read right behind.
     """
+    if question.options == (BESIDE_EVEN,):
+        return _maker_of(net, graph, question)
     cells = _cells_of(net, question)
     if not any(map(is_library, cells.values())):
         return path_of(net, graph, question)
     path = _first_around(cells, _behind(graph, question), graph)
     around = () if path is None else _upwards(path)
     return next((outer for outer in around if not is_library(get_cell(net, outer))), None)
+
+
+def _maker_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None:
+    """The innermost of the user's cells around a layer that may make a tensor of zeros or ones."""
+    around = _upwards(graph.cells.get(_makers(graph, question)[0], ""))
+    cells = ((path, get_cell(net, path)) for path in around)
+    return next((path for path, cell in cells if not is_library(cell) and makes_even_tensors(cell)), None)
 
 
 def is_library(cell: nn.Cell) -> bool:

@@ -53,19 +53,19 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
             graph = candidate
             break
     for candidate in _by_attributes(net, graph):
-        if not _shrinking(candidate) or _fits(net, candidate, tensors):
+        if not _shrinking(candidate) or fits(net, candidate, tensors):
             return candidate
-    families = _families(net, graph)
+    families = families_of(net, graph)
     answers: Readings = {site: Reading(BLOCKED) for site in _products(graph)}
     for alone in (True, False):
         for family, sites in families.items():
             if not answers.keys() >= set(sites):
-                answers |= _answer(net, graph, tensors, families, answers, family, sites, alone)
-    settled = _with(net, graph, answers)
-    if _fits(net, settled, tensors):
+                answers |= answer_of(net, graph, tensors, families, answers, family, sites, alone)
+    settled = with_readings(net, graph, answers)
+    if fits(net, settled, tensors):
         return settled
     everything = {site: Reading(BLOCKED) for sites in families.values() for site in sites}
-    return _with(net, graph, everything)
+    return with_readings(net, graph, everything)
 
 
 def _likeliest(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
@@ -76,9 +76,10 @@ def _likeliest(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
     stuck = _cut_and_blocked(graph, 1)
     for place in range(1, max((len(question.options) for question in stuck.values()), default=0)):
         further = {site: question for site, question in stuck.items() if len(question.options) > place}
-        candidate = _with(net, graph, {site: Reading(question.options[place]) for site, question in further.items()})
+        readings = {site: Reading(question.options[place]) for site, question in further.items()}
+        candidate = with_readings(net, graph, readings)
         still = _cut_and_blocked(candidate, place)
-        graph = _with(net, graph, {site: candidate.readings[site] for site in further.keys() - still.keys()})
+        graph = with_readings(net, graph, {site: candidate.readings[site] for site in further.keys() - still.keys()})
         stuck = {site: question for site, question in further.items() if site in still}
     return _along_one_axis(net, graph) if _cut_and_blocked(graph, 1) else graph
 
@@ -88,7 +89,7 @@ def _along_one_axis(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
     cut = {site: question.options for site, question in graph.channels.questions.items()
            if isinstance(question.options[0], int) and len(question.options) > 1}
     for axis in sorted({option for options in cut.values() for option in options if isinstance(option, int)}):
-        candidate = _with(net, graph, {site: Reading(axis) for site, options in cut.items() if axis in options})
+        candidate = with_readings(net, graph, {site: Reading(axis) for site, options in cut.items() if axis in options})
         if not _cut_and_blocked(candidate, 1):
             return candidate
     return graph
@@ -134,12 +135,12 @@ def _by_attributes(net: nn.Cell, graph: ChannelGraph) -> Iterator[ChannelGraph]:
     """
     tried, products = [graph.resizes], _products(graph)
     with_attention = bool(_shrinking(graph, products))
-    stays = _with(net, graph, {site: Reading(BLOCKED) for site in products})
+    stays = with_readings(net, graph, {site: Reading(BLOCKED) for site in products})
     ways = [(graph, *way, least) for way, least in product(_WAYS, (True, False))] if with_attention else []
     ways[2:2] = [(apart, *way, True) for way in _WAYS[:2] for apart in _without_single_heads(net, graph, products)]
-    more = [(_with(net, stays, _near(net, graph, products)), False, True, True, True)] if with_attention else []
+    more = [(with_readings(net, stays, _near(net, graph, products)), False, True, True, True)] if with_attention else []
     for base, around, joint, multiples, least in (*ways, (stays, False, True, True, True), *more):
-        candidate = _with(net, base, _named(net, base, least, around, joint, multiples))
+        candidate = with_readings(net, base, _named(net, base, least, around, joint, multiples))
         around_products = base not in (stays, *(each for each, *_ in more))
         if candidate.resizes in tried or not _shrinking(candidate, products if around_products else None):
             continue
@@ -159,7 +160,7 @@ def _without_single_heads(net: nn.Cell, graph: ChannelGraph, products: list[Site
     shapes = {site: nodes[graph.channels.questions[site].node].shape for site in products}
     single = [site for site, shape in shapes.items() if len(shape) > 3 and shape[-3] == 1]
     mixed = 0 < len(single) < len(products)
-    return [_with(net, graph, {site: Reading(BLOCKED) for site in single})] if mixed else []
+    return [with_readings(net, graph, {site: Reading(BLOCKED) for site in single})] if mixed else []
 
 
 def _near(net: nn.Cell, graph: ChannelGraph, products: list[Site]) -> Readings:
@@ -203,14 +204,14 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: 
     most = max(len(question.options) for question in questions.values())
     found: dict[Site, list[tuple[int, Reading]]] = {}
     for place in range(most):
-        at = _with(net, graph, {site: Reading(question.options[min(place, len(question.options) - 1)])
+        at = with_readings(net, graph, {site: Reading(question.options[min(place, len(question.options) - 1)])
                                 for site, question in questions.items()})
         for site, question in at.channels.questions.items():
             if site not in concerned or question.options == (TOGETHER,):
                 continue
             if least and place == 0 and question.number == -1:
                 found[site] = [(0, at.readings[site])]
-            names, exact = _attributes(net, at, question, around)[1:]
+            names, exact = attributes_of(net, at, question, around)[1:]
             if not multiples and question.number not in (None, len(question.counted)):
                 names, exact = (), ()
                 found.setdefault(site, []).append((len(question.counted), at.readings[site]))
@@ -221,7 +222,7 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: 
     return {site: choose(readings, key=lambda pair: pair[0])[1] for site, readings in found.items()}
 
 
-def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
+def families_of(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
     """The questions, those at the same place of cells of one class together, if they can have the same answers.
 
     The class is that of the cell whose code it is, and the one that MindIR names: a reshape of nn.BatchNorm1d may be
@@ -239,7 +240,7 @@ def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
     return found
 
 
-def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], families: Mapping[Family, list[Site]],
+def answer_of(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], families: Mapping[Family, list[Site]],
             answers: Readings, family: Family, sites: list[Site], alone: bool) -> Readings:
     """The reading of one family that fits; other open questions keep their channels meanwhile.
 
@@ -252,12 +253,12 @@ def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], f
     open_sites = [site for key, others in families.items() if key != family for site in others if site not in answers]
     closed = {site: Reading(BLOCKED) for site in open_sites}
     for tried in _trials(net, graph, sites, open_sites):
-        candidate = _with(net, graph, answers | closed | tried)
+        candidate = with_readings(net, graph, answers | closed | tried)
         if not _shrinking(candidate):  # its channels depend on other open questions too
             if alone:
                 return {}
-            candidate = _with(net, graph, answers | tried)
-        if _shrinking(candidate) and _fits(net, candidate, tensors):
+            candidate = with_readings(net, graph, answers | tried)
+        if _shrinking(candidate) and fits(net, candidate, tensors):
             return tried
     return {site: Reading(BLOCKED) for site in sites}
 
@@ -266,7 +267,7 @@ def _trials(net: nn.Cell, graph: ChannelGraph, sites: list[Site], open_sites: li
     """Each reading of a family by itself, then with the open questions whose number the same attribute holds."""
     questions = graph.channels.questions
     paths = {holder_of(net, graph, questions[site]) for site in sites}
-    held = {site: _attributes(net, graph, questions[site]) for site in open_sites}
+    held = {site: attributes_of(net, graph, questions[site]) for site in open_sites}
     for reading in _candidates(net, graph, sites):
         tried = dict.fromkeys(sites, reading)
         yield tried
@@ -280,8 +281,8 @@ def _candidates(net: nn.Cell, graph: ChannelGraph, sites: list[Site]) -> list[Re
     """All readings of a family: as it stands; with all attributes that are the number; with each that may hold it."""
     readings = [Reading(option) for option in graph.channels.questions[sites[0]].options]
     for option in graph.channels.questions[sites[0]].options:
-        at = _with(net, graph, {site: Reading(option) for site in sites}).channels.questions
-        held = [_attributes(net, graph, at[site]) for site in sites if site in at]
+        at = with_readings(net, graph, {site: Reading(option) for site in sites}).channels.questions
+        held = [attributes_of(net, graph, at[site]) for site in sites if site in at]
         names = [name for name in (held[0][1] if held else ()) if all(name in more for _, more, _ in held)]
         exact = tuple(name for name in names if name in held[0][2])
         readings += [Reading(option, exact)] if len(exact) > 1 else []
@@ -289,7 +290,7 @@ def _candidates(net: nn.Cell, graph: ChannelGraph, sites: list[Site]) -> list[Re
     return readings
 
 
-def _attributes(net: nn.Cell, graph: ChannelGraph, question: Question,
+def attributes_of(net: nn.Cell, graph: ChannelGraph, question: Question,
                 around: bool = True) -> tuple[str | None, tuple[str, ...], tuple[str, ...]]:
     """The user's cell whose code a number is in, its attributes that may hold it, and those that are the number.
 
@@ -311,7 +312,7 @@ def _attributes(net: nn.Cell, graph: ChannelGraph, question: Question,
     return path, tuple(sorted(values, key=lambda name: (name not in exact, -values[name]))), exact
 
 
-def _with(net: nn.Cell, graph: ChannelGraph, readings: Readings) -> ChannelGraph:
+def with_readings(net: nn.Cell, graph: ChannelGraph, readings: Readings) -> ChannelGraph:
     """The channel graph with these answers too, and with the attributes that have to follow.
 
     An attribute that holds the number at several places makes the channels there go together.
@@ -350,7 +351,8 @@ def _shrinking(graph: ChannelGraph, sites: Collection[Site] | None = None) -> di
             if group.blocked_by is None and group.size > 1 and asked[graph.ids_of(group)].any()}
 
 
-def _fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> bool:
+def fits(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> bool:
+    """Whether the network without half of the channels in question is what the graph says that it must be."""
     return _judge(net, graph, tensors) == _FITS
 
 

@@ -1,0 +1,89 @@
+"""Layers whose output meets a tensor of zeros or ones that the code makes, of which MindIR shows nothing.
+
+Graph mode leaves ``zeros + x`` and ``ones * x`` out of what it compiles. The number of channels may be in the code
+there, or in an attribute: ``v = ops.zeros((n, self.hidden, h, w))`` in front of a loop. So where code may make such a
+tensor, the network is traced with half of all free channels. If that does not go, halves of the groups are tried, and
+halves of those, until the ones that cannot lose channels are found; an attribute that is their number may follow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import mindspore as ms
+from mindspore import nn
+
+from mindspore_gs._cells import makes_even_tensors
+from mindspore_gs.graph.channel_graph import ChannelGraph
+from mindspore_gs.graph.places import is_library
+from mindspore_gs.graph.probe import Readings, attributes_of, fits, with_readings
+from mindspore_gs.graph.questions import BESIDE_EVEN, BLOCKED, Reading, Site
+
+
+def beside_even_tensors(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
+    """The channel graph in which layers keep their channels where such a tensor has as many, unless an attribute tells.
+
+    One trace more where code may make one; more only if one holds channels.
+
+    Args:
+        net: the network.
+        graph: its channel graph, whose other questions are answered.
+        tensors: what the network is traced with.
+    """
+    if not any(makes_even_tensors(cell) for _, cell in net.cells_and_names() if not is_library(cell)):
+        return graph
+    search = _Search(net, replace(graph, even=True), tensors)
+    units = search.units()
+    if search.go(units, {}):
+        return graph
+    stuck = search.stuck(units)
+    follow = {site: search.following(site) for unit in stuck for site in unit}
+    if not search.go(units, follow):
+        blocked = {site: Reading(BLOCKED) for site in follow}
+        for unit in stuck:
+            tried = blocked | {site: follow[site] for site in unit}
+            blocked = tried if search.go([], tried) else blocked
+        follow = blocked if search.go(units, blocked) else {site: Reading(BLOCKED) for unit in units for site in unit}
+    return search.with_answers(follow)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Which layers go, in the graph in which each of them is asked."""
+
+    net: nn.Cell
+    graph: ChannelGraph
+    tensors: tuple[ms.Tensor, ...]
+
+    def units(self) -> list[frozenset[Site]]:
+        """The layers in sets that can only lose channels together."""
+        channels, units = self.graph.channels, list[frozenset[Site]]()
+        asked = {site: set(question.ids.tolist()) for site, question in channels.questions.items()
+                 if question.options == (BESIDE_EVEN,)}
+        for group in self.graph.groups():
+            if group.blocked_by is None and group.size > 1:
+                ids = self.graph.ids_of(group).tolist()
+                own = frozenset(site for site, held in asked.items() if not held.isdisjoint(ids))
+                joined = own.union(*(unit for unit in units if unit & own))
+                units = [unit for unit in units if not unit & own] + [joined]
+        return units
+
+    def with_answers(self, answers: Readings) -> ChannelGraph:
+        """The channel graph with these answers, too."""
+        return with_readings(self.net, self.graph, {**self.graph.readings, **answers})
+
+    def go(self, units: Sequence[frozenset[Site]], answers: Readings) -> bool:
+        """Whether these may lose channels, and those that are answered as the answers say; all others stay."""
+        closed = {site: Reading(BLOCKED) for unit in self.units() if unit not in units for site in unit}
+        return fits(self.net, self.with_answers(closed | answers), self.tensors)
+
+    def stuck(self, units: list[frozenset[Site]]) -> list[frozenset[Site]]:
+        """Those of them that do not go as the code stands, given that together they do not."""
+        if len(units) < 2:
+            return units
+        halves = units[:len(units) // 2], units[len(units) // 2:]
+        return [unit for half in halves if not self.go(half, {}) for unit in self.stuck(half)]
+
+    def following(self, site: Site) -> Reading:
+        """The reading that the attributes follow that are a layer's number of channels; if there is none, it stays."""
+        exact = attributes_of(self.net, self.graph, self.graph.channels.questions[site])[2]
+        return Reading(BESIDE_EVEN, exact) if exact else Reading(BLOCKED)

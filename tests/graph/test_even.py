@@ -1,0 +1,128 @@
+"""Tensors of zeros and ones that the code makes: Graph mode leaves them out of MindIR, but they have their sizes."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+
+from mindspore_gs import ChannelPruner, export_mindir, load_mindir
+from mindspore_gs._cells import makes_even_tensors
+from mindspore_gs.graph import trace
+from tests import networks
+from tests.helpers import evaluate, image, randomise, relative_difference
+
+SHAPE = (1, 3, 6, 6)
+
+
+class Start(nn.Cell):
+    """A stem and one more layer, whose output is added to zeros."""
+
+    def __init__(self, hidden=8):
+        super().__init__()
+        self.hidden = hidden
+        self.stem, self.conv, self.last = nn.Conv2d(3, 5, 3), nn.Conv2d(5, hidden, 3), nn.Conv2d(hidden, 4, 1)
+
+    def begin(self, x):
+        return ops.zeros((x.shape[0], self.hidden, 6, 6), x.dtype)
+
+    def construct(self, x):
+        state, x = self.begin(x), ops.relu(self.stem(x))
+        for _ in range(2):
+            state = state * 0.5 + ops.relu(self.conv(x))
+        return self.last(state)
+
+
+class InCode(Start):
+    """The number is in the code."""
+
+    def begin(self, x):
+        return ops.zeros((x.shape[0], 8, 6, 6), x.dtype)
+
+
+def beginning(x):
+    return ops.ones((len(x), 8, 1, 1))
+
+
+class InFunction(Start):
+    """Ones, which a function makes."""
+
+    def construct(self, x):
+        return self.last(beginning(x) * ops.relu(self.conv(ops.relu(self.stem(x)))))
+
+
+class Held(Start):
+    """The cell holds the zeros."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = Tensor(np.zeros((1, 8, 6, 6), np.float32))
+
+    def construct(self, x):
+        return self.last(self.places + ops.relu(self.conv(ops.relu(self.stem(x)))))
+
+
+class LikeIt(Start):
+    """The zeros have the size of what they are added to."""
+
+    def construct(self, x):
+        x = ops.relu(self.conv(ops.relu(self.stem(x))))
+        return self.last(ops.zeros(x.shape, x.dtype) + x)
+
+
+class Block(nn.Cell):
+    """The sum of two branches, begun with zeros of a size in an attribute."""
+
+    def __init__(self, inside, out):
+        super().__init__()
+        self.out, self.left, self.right = out, nn.Conv2d(inside, out, 3), nn.Conv2d(inside, out, 1)
+
+    def construct(self, x):
+        total = ops.zeros((x.shape[0], self.out, 6, 6), x.dtype)
+        for branch in (self.left, self.right):
+            total = total + ops.relu(branch(x))
+        return total
+
+
+class Blocks(nn.Cell):
+    """Several of those, and zeros whose size is in the code."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.last = nn.Conv2d(3, 7, 3), nn.Conv2d(8, 4, 1)
+        self.blocks = nn.SequentialCell(Block(7, 8), Block(8, 6), Block(6, 8))
+
+    def construct(self, x):
+        x = ops.relu(self.stem(x))
+        return self.last(self.blocks(ops.zeros((len(x), 7, 6, 6)) + x))
+
+
+def free(net, residual="couple"):
+    return {" ".join(group.members) for group in trace(net, SHAPE).groups(residual) if group.blocked_by is None}
+
+
+def test_what_is_beside_them_follows_an_attribute_or_stays():
+    assert free(Start()) == {"stem", "conv"}
+    assert free(InCode()) == free(InFunction()) == free(Held()) == {"stem"}
+    assert free(LikeIt()) == {"stem", "conv"}
+    assert free(Blocks()) == {f"blocks.{k}.left blocks.{k}.right" for k in range(3)}
+
+
+def test_a_layer_that_is_put_back_to_full_width_fits_whatever_the_code_makes():
+    assert "conv" in free(InCode(), residual="keep")
+
+
+def test_whose_code_may_make_them():
+    assert makes_even_tensors(InCode()) and makes_even_tensors(InFunction()) and makes_even_tensors(Held())
+    assert not makes_even_tensors(networks.Chain()) and not makes_even_tensors(nn.Dense(3, 4))
+
+
+@pytest.mark.parametrize("build", [Start, Blocks])
+def test_masked_slim_and_file_are_equal(build, tmp_path):
+    ms.set_context(mode=ms.GRAPH_MODE)
+    x, pruner = image(2, *SHAPE[1:]), ChannelPruner(prune_rate=0.5, input_shape=SHAPE)
+    masked = pruner.apply(randomise(build()))
+    small = pruner.convert(masked)
+    assert sum(p.size for p in small.get_parameters()) < sum(p.size for p in build().get_parameters())
+    assert relative_difference(evaluate(small, x), evaluate(masked, x)) <= 1e-5
+    export_mindir(small, x, str(tmp_path / "small"))
+    assert relative_difference(load_mindir(str(tmp_path / "small.mindir"))(x), evaluate(masked, x)) <= 1e-5
