@@ -1,4 +1,4 @@
-"""Weights that make channels along two axes: a decoder tied to its encoder; and those of all experts in one tensor."""
+"""Parameters that are multiplied with: a decoder tied to its encoder, all experts in one tensor, edges of a graph."""
 
 import mindspore as ms
 import numpy as np
@@ -83,6 +83,19 @@ class Experts(nn.Cell):
         return self.head((self.product(inner, self.down) * share[:, :, None]).sum(0))
 
 
+class Neighbours(nn.Cell):
+    """A graph whose edges are learned: a parameter on the left mixes nodes, and no channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.edges = Parameter(ops.ones((6, 6)), name="edges")
+        self.enter, self.inner, self.head = nn.Dense(1, 8), nn.Dense(8, 5), nn.Dense(5, 4)
+
+    def construct(self, x):
+        x = ops.relu(ops.matmul(self.edges, self.enter(x[:, :, None])))
+        return self.head(ops.relu(ops.matmul(self.edges, self.inner(x))).mean(1))
+
+
 def free(net, size=6):
     return {(" ".join(group.members), group.size) for group in trace(net, (1, size)).groups()
             if group.blocked_by is None}
@@ -106,10 +119,11 @@ def test_which_channels_are_free():
     assert free(TiedSquare()) == {("enter turn", 8)}
     assert free(TiedOwn()) == {("first", 8), ("second", 5)}
     assert free(Experts()) == {("enter", 8), ("up", 7), ("down", 5)}
+    assert free(Neighbours()) == {("enter", 8), ("inner", 5)}
 
 
 @pytest.mark.parametrize("mode", [ms.PYNATIVE_MODE, ms.GRAPH_MODE])
-@pytest.mark.parametrize("build", [TiedDense, TiedSquare, TiedOwn, Experts])
+@pytest.mark.parametrize("build", [TiedDense, TiedSquare, TiedOwn, Experts, Neighbours])
 def test_masked_and_slim_are_equal_behind_training_and_in_the_file(build, mode, tmp_path):
     ms.set_context(mode=mode)
     x = Tensor(np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32))

@@ -5,6 +5,7 @@ matrix for each position. Along k the product is a sum, which is exact where one
 Along m and n the channels of either operand go on.
 """
 
+from dataclasses import replace
 
 import numpy as np
 
@@ -28,6 +29,7 @@ def multiply(node: Node, x: Flow, y: Flow, transposes: tuple[bool, bool], channe
             since the layers in front often have numbers of heads in their code.
     """
     rank = len(node.shape)
+    x = _mixes_positions(node, x, y, transposes[1], channels)
     sides = [_laid_out(flow, rank, swap) for flow, swap in zip((x, y), transposes)]
     if None in sides or any(flow.parameter is not None for flow in (x, y)):
         return _refused(node, x, y, channels)
@@ -48,8 +50,17 @@ def multiply(node: Node, x: Flow, y: Flow, transposes: tuple[bool, bool], channe
     return Flow(node.shape, ids, varying=x.varying or y.varying).with_zeros(where)
 
 
+def _mixes_positions(node: Node, x: Flow, y: Flow, swap: bool, channels: Channels) -> Flow:
+    """A parameter on the left, such as a learned adjacency of a graph's nodes, is a literal to channels elsewhere."""
+    along = y.ids.shape[-1 if swap else -2] if len(y.shape) > 1 else 0
+    if x.parameter is None or not y.varying or along != 1 or sum(n > 1 for n in x.shape) < 2:
+        return x
+    channels.keep_whole(x.parameter, Blocked.OTHER_AXIS, node)
+    return replace(x, ids=none_ids(len(x.shape)), parameter=None)
+
+
 def _refused(node: Node, x: Flow, y: Flow, channels: Channels) -> Flow:
-    """An operand that does not depend on the input is a weight: computed, transposed, or those of all experts."""
+    """An operand that does not depend on the input is a weight: one that is computed, or that stands on the left."""
     reason = Blocked.TWO_ACTIVATIONS if x.varying and y.varying else Blocked.COMPUTED_WEIGHT
     result: Flow = refused(node, [x, y], reason, channels)
     return result
