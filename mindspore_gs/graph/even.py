@@ -14,36 +14,32 @@ from mindspore import nn
 
 from mindspore_gs._cells import makes_even_tensors
 from mindspore_gs.graph.channel_graph import ChannelGraph
+from mindspore_gs.graph.checks import with_checked
 from mindspore_gs.graph.places import is_library
-from mindspore_gs.graph.probe import Readings, attributes_of, fits, with_readings
+from mindspore_gs.graph.probe import Readings, attributes_of, fits, likeliest, settle, with_readings
 from mindspore_gs.graph.questions import BESIDE_EVEN, BLOCKED, Reading, Site
 
 
-def beside_even_tensors(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
-    """The channel graph in which layers keep their channels where such a tensor has as many, unless an attribute tells.
+def settle_with_even(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
+    """The channel graph with an answer to each question, in which such layers follow an attribute, or stay.
 
-    One trace more where code may make one; more only if one holds channels.
+    Where code may make such a tensor, the one more trace that questions cost looks at all layers. It is made where
+    there is no question, too. There are more only if a tensor holds channels.
 
     Args:
         net: the network.
-        graph: its channel graph, whose other questions are answered.
+        graph: its channel graph.
         tensors: what the network is traced with.
     """
     if not any(makes_even_tensors(cell) for _, cell in net.cells_and_names() if not is_library(cell)):
-        return graph
-    search = _Search(net, replace(graph, even=True), tensors)
+        return settle(net, graph, tensors)
+    likely = with_checked(net, likeliest(net, replace(graph, even=True)))
+    if fits(net, likely, tensors):
+        return replace(likely, even=False)
+    found = settle(net, graph, tensors)
+    search = _Search(net, replace(found, even=True), tensors)
     units = search.units()
-    if search.go(units, {}):
-        return graph
-    stuck = search.stuck(units)
-    follow = {site: search.following(site) for unit in stuck for site in unit}
-    if not search.go(units, follow):
-        blocked = {site: Reading(BLOCKED) for site in follow}
-        for unit in stuck:
-            tried = blocked | {site: follow[site] for site in unit}
-            blocked = tried if search.go([], tried) else blocked
-        follow = blocked if search.go(units, blocked) else {site: Reading(BLOCKED) for unit in units for site in unit}
-    return search.with_answers(follow)
+    return found if search.go(units, {}) else search.with_answers(search.answers(units))
 
 
 @dataclass(frozen=True)
@@ -75,6 +71,18 @@ class _Search:
         """Whether these may lose channels, and those that are answered as the answers say; all others stay."""
         closed = {site: Reading(BLOCKED) for unit in self.units() if unit not in units for site in unit}
         return fits(self.net, self.with_answers(closed | answers), self.tensors)
+
+    def answers(self, units: list[frozenset[Site]]) -> Readings:
+        """For the layers that do not go as the code stands, whether an attribute follows."""
+        stuck = self.stuck(units)
+        follow = {site: self.following(site) for unit in stuck for site in unit}
+        if self.go(units, follow):
+            return follow
+        blocked = {site: Reading(BLOCKED) for site in follow}
+        for unit in stuck:
+            tried = blocked | {site: follow[site] for site in unit}
+            blocked = tried if self.go([], tried) else blocked
+        return blocked if self.go(units, blocked) else {site: Reading(BLOCKED) for unit in units for site in unit}
 
     def stuck(self, units: list[frozenset[Site]]) -> list[frozenset[Site]]:
         """Those of them that do not go as the code stands, given that together they do not."""

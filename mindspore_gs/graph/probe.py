@@ -43,7 +43,7 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
     one trace more. Only if that does not fit either, the questions are tried one after the other; those at the same
     place of cells of one class have one answer.
     """
-    graph = _likeliest(net, graph)
+    graph = likeliest(net, graph)
     checked = with_checked(net, graph)
     for candidate in (checked, graph) if checked.checked else (graph,):
         found = _judge(net, candidate, tensors) if _shrinking(candidate) else _FITS
@@ -55,12 +55,12 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
     for candidate in _by_attributes(net, graph):
         if not _shrinking(candidate) or fits(net, candidate, tensors):
             return candidate
-    families = families_of(net, graph)
+    families = _families(net, graph)
     answers: Readings = {site: Reading(BLOCKED) for site in _products(graph)}
     for alone in (True, False):
         for family, sites in families.items():
             if not answers.keys() >= set(sites):
-                answers |= answer_of(net, graph, tensors, families, answers, family, sites, alone)
+                answers |= _answer(net, graph, tensors, families, answers, family, sites, alone)
     settled = with_readings(net, graph, answers)
     if fits(net, settled, tensors):
         return settled
@@ -68,7 +68,7 @@ def settle(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) ->
     return with_readings(net, graph, everything)
 
 
-def _likeliest(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
+def likeliest(net: nn.Cell, graph: ChannelGraph) -> ChannelGraph:
     """The channel graph in which channels are cut into blocks along an axis that leaves some of them free.
 
     The likeliest axis of a reshape may be one that a later operator cuts into parts of its own.
@@ -222,7 +222,7 @@ def _named(net: nn.Cell, graph: ChannelGraph, least: bool, around: bool, joint: 
     return {site: choose(readings, key=lambda pair: pair[0])[1] for site, readings in found.items()}
 
 
-def families_of(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
+def _families(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
     """The questions, those at the same place of cells of one class together, if they can have the same answers.
 
     The class is that of the cell whose code it is, and the one that MindIR names: a reshape of nn.BatchNorm1d may be
@@ -240,7 +240,7 @@ def families_of(net: nn.Cell, graph: ChannelGraph) -> dict[Family, list[Site]]:
     return found
 
 
-def answer_of(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], families: Mapping[Family, list[Site]],
+def _answer(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...], families: Mapping[Family, list[Site]],
             answers: Readings, family: Family, sites: list[Site], alone: bool) -> Readings:
     """The reading of one family that fits; other open questions keep their channels meanwhile.
 
