@@ -90,13 +90,14 @@ def makes_even_tensors(cell: nn.Cell) -> bool:
     As ``ops.zeros((n, self.hidden))`` does. Graph mode leaves ``zeros + x`` and ``ones * x`` out of what it compiles.
     """
     kind: Any = type(cell)
-    return bool(_makes_even_tensors(kind)) or any(_is_even(value) for value in vars(cell).values())
+    held = (*vars(cell).values(), *cell._buffers.values())
+    return bool(_makes_even_tensors(kind)) or any(_is_even(value) for value in held)
 
 
 def _is_even(value: Any) -> bool:
     if not isinstance(value, ms.Tensor) or isinstance(value, ms.Parameter) or value.size < 2:
         return False
-    values = value.asnumpy()
+    values = (value.float() if value.dtype == ms.bfloat16 else value).asnumpy()
     return bool((values == values.flat[0]).all()) and values.flat[0] in (0, 1)
 
 

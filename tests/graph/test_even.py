@@ -116,6 +116,17 @@ def test_whose_code_may_make_them():
     assert not makes_even_tensors(networks.Chain()) and not makes_even_tensors(nn.Dense(3, 4))
 
 
+@pytest.mark.parametrize("values, even", [(np.zeros(3), True), (np.ones((1, 2)), True), (np.full(3, 2), False),
+                                          (np.arange(2), False), (np.ones(1), False)])
+@pytest.mark.parametrize("kind", [ms.float32, ms.bfloat16, ms.int32, ms.bool_])
+def test_which_tensors_of_a_cell_count(values, even, kind):
+    held, registered = nn.Cell(), nn.Cell()
+    held.values = Tensor(values, kind)
+    registered.register_buffer("values", Tensor(values, kind))
+    even = even or (kind == ms.bool_ and values.size == 3)
+    assert makes_even_tensors(held) is makes_even_tensors(registered) is even
+
+
 @pytest.mark.parametrize("build", [Start, Blocks])
 def test_masked_slim_and_file_are_equal(build, tmp_path):
     ms.set_context(mode=ms.GRAPH_MODE)
