@@ -4,7 +4,7 @@ from mindspore_gs._cells.code import (
     compared_in_methods,
     compares_sizes,
     hands_itself_on,
-    makes_even_tensors,
+    hides_sizes,
     methods_without_self,
     names_in,
     names_in_methods,
@@ -38,7 +38,7 @@ from mindspore_gs._cells.values import remember_values, same_values
 
 __all__ = ["NORMS", "as_inputs", "compared_in_methods", "compares_sizes", "constructor_names", "copy_network",
            "evaluating", "every_cell", "forget_compilation", "get_cell", "hands_itself_on", "in_mode",
-           "keeping_names", "makes_even_tensors", "methods_without_self", "name_prefix", "names_in", "names_in_methods",
+           "keeping_names", "hides_sizes", "methods_without_self", "name_prefix", "names_in", "names_in_methods",
            "owners", "owners_by_name", "parameters_by_name", "remember_names", "remember_values", "replace_cell",
            "replace_everywhere", "restore_names", "same_values", "set_in_methods", "stored_in_methods", "switched",
            "tensors_in", "wait_for"]

@@ -2,10 +2,10 @@
 
 import dis
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from itertools import takewhile
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import mindspore as ms
@@ -18,6 +18,7 @@ _OF_SELF = frozenset({"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "STORE_ATTR
 _SETTERS = frozenset({"set_data", "assign_value"})
 _EVEN = frozenset({"zeros", "ones", "full", "fill", "Zeros", "Ones", "Fill", "FillV2", "new_zeros", "new_ones",
                    "new_full", "Tensor", "tensor"})
+_AXES = 4
 _OPERANDS = 6  # the most instructions that one comparison is away from the names in it: x.shape[1] == self.channels
 
 
@@ -84,14 +85,23 @@ def compared_in_methods(cell: nn.Cell) -> frozenset[str]:
     return frozenset(_compared_in(kind))
 
 
-def makes_even_tensors(cell: nn.Cell) -> bool:
-    """Whether a user's cell holds a tensor of zeros or ones, or its code, or a function that this calls, may make one.
+def hides_sizes(cell: nn.Cell, sizes: Collection[int]) -> bool:
+    """Whether a user's cell may do something with numbers of channels of which MindIR shows nothing.
 
-    As ``ops.zeros((n, self.hidden))`` does. Graph mode leaves ``zeros + x`` and ``ones * x`` out of what it compiles.
+    Its code, or a function that this calls, may make a tensor of zeros or ones, or the cell holds one: Graph mode
+    leaves ``zeros + x`` and ``ones * x`` out of what it compiles. Or one of ``sizes`` is in the code, or in an
+    attribute that it reads: ``x.view(-1, 64, h, w)`` leaves nothing where the shape is that already.
+
+    Args:
+        cell: the cell.
+        sizes: numbers of channels; those up to four, which axes and strides have too, do not count.
     """
     kind: Any = type(cell)
+    names, numbers = _says(kind)
+    numbers = numbers | {value for name, value in vars(cell).items() if type(value) is int and name in names}
     held = (*vars(cell).values(), *cell._buffers.values())
-    return bool(_makes_even_tensors(kind)) or any(_is_even(value) for value in held)
+    return bool(names & _EVEN) or not numbers.isdisjoint(size for size in sizes if size > _AXES) \
+        or any(_is_even(value) for value in held)
 
 
 def _is_even(value: Any) -> bool:
@@ -102,17 +112,23 @@ def _is_even(value: Any) -> bool:
 
 
 @lru_cache
-def _makes_even_tensors(kind: Any) -> bool:
+def _says(kind: Any) -> tuple[frozenset[str], frozenset[int]]:
+    """The names and the whole numbers in the code of a class's methods, and in that of the user's functions in it."""
+    names, numbers = set[str](), set[int]()
     seen, waiting = set[int](), _methods(kind)
     while waiting:
         method = waiting.pop()
-        names, reads = names_in(method), getattr(inspect.unwrap(method), "__globals__", {}) if callable(method) else {}
-        if names & _EVEN:
-            return True
+        codes = [code] if (code := _code_of(method)) is not None else []
+        for code in codes:
+            names.update(code.co_names)
+            for value in code.co_consts:
+                numbers.update(n for n in (value if isinstance(value, tuple) else (value,)) if type(n) is int)
+                codes += [value] if isinstance(value, CodeType) else []
+        reads = getattr(inspect.unwrap(method), "__globals__", {}) if codes else {}
         called = [reads[name] for name in names if isinstance(reads.get(name), FunctionType)]
         waiting += [each for each in called if id(each) not in seen and not _module_of(each).startswith("mindspore")]
         seen.update(map(id, called))
-    return False
+    return frozenset(names), frozenset(numbers)
 
 
 @lru_cache

@@ -97,7 +97,7 @@ class Channels:
         computed: (parameter, node) where a parameter of several axes becomes part of a computation.
         shows: (parameter, name of the node) of these where the rule of a later operator knows what became of it.
         own_layers: weights that cells of the user's own hold, whose operators may hold sizes as well.
-        even: whether each layer is asked if its output meets what MindIR shows nothing of.
+        hidden: whether each layer is asked if the code holds its number of channels where MindIR shows nothing of it.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
         spared: parameters that no mask shall silence, because the network writes into them.
         silenced_by: for each (parameter, axis) of a weight that is computed, what is masked so that a slice is zero.
@@ -126,7 +126,7 @@ class Channels:
     computed: list[tuple[str, Node]] = field(default_factory=list)
     shows: set[tuple[str, str]] = field(default_factory=set)
     own_layers: frozenset[str] = frozenset()
-    even: bool = False
+    hidden: bool = False
     recomputed: frozenset[str] = frozenset()
     spared: frozenset[str] = frozenset()
     silenced_by: dict[tuple[str, int], frozenset[tuple[str, int]]] = field(default_factory=dict)

@@ -11,10 +11,10 @@ from itertools import islice
 import numpy as np
 from mindspore import nn
 
-from mindspore_gs._cells import get_cell, makes_even_tensors
+from mindspore_gs._cells import get_cell, hides_sizes
 from mindspore_gs.graph.channel_graph import ChannelGraph
 from mindspore_gs.graph.flow import Channels
-from mindspore_gs.graph.questions import BESIDE_EVEN, Position, Question
+from mindspore_gs.graph.questions import HIDDEN, Position, Question
 
 
 def path_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None:
@@ -24,7 +24,7 @@ def path_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None
     names has to hold the layer in front of the operator or the one behind it; else the user's cell around both is
     meant.
     """
-    if question.options == (BESIDE_EVEN,):
+    if question.options == (HIDDEN,):
         return _maker_of(net, graph, question)
     cells, behind = _cells_of(net, question), list(islice(_behind(graph, question), 1))
     found = _first_around(cells, (*_makers(graph, question), *behind), graph)
@@ -48,7 +48,7 @@ def holder_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | No
     is in MindIR. So in place of such a cell, the user's cell around it is meant. Which of MindSpore's cells it is, its
     own weight tells, which is read right behind.
     """
-    if question.options == (BESIDE_EVEN,):
+    if question.options == (HIDDEN,):
         return _maker_of(net, graph, question)
     cells = _cells_of(net, question)
     if not any(map(is_library, cells.values())):
@@ -59,10 +59,11 @@ def holder_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | No
 
 
 def _maker_of(net: nn.Cell, graph: ChannelGraph, question: Question) -> str | None:
-    """The innermost of the user's cells around a layer that may make a tensor of zeros or ones."""
+    """The innermost of the user's cells around a layer whose code may hold its number of channels."""
+    sizes = {len(question.counted)}
     around = _upwards(graph.cells.get(_makers(graph, question)[0], ""))
     cells = ((path, get_cell(net, path)) for path in around)
-    return next((path for path, cell in cells if not is_library(cell) and makes_even_tensors(cell)), None)
+    return next((path for path, cell in cells if not is_library(cell) and hides_sizes(cell, sizes)), None)
 
 
 def is_library(cell: nn.Cell) -> bool:

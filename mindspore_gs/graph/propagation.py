@@ -46,7 +46,7 @@ def reasons_for(channels: Channels, labels: np.ndarray) -> dict[int, BlockedBy]:
 def _propagated(net: Traced, cuts: frozenset[str], spared: frozenset[str]) -> Channels:
     """Run every node's channel rule, in order of execution, in each graph. The sums are those of the first."""
     channels = Channels(net.graph, {}, cuts, readings=net.readings, own_layers=net.own_layers,
-                        even=net.even, recomputed=net.recomputed, spared=spared)
+                        hidden=net.hidden, recomputed=net.recomputed, spared=spared)
     for graph in (net.graph, *net.others):
         sums = list(channels.sums)
         channels.writer_at = {w.last: w.weight for w in find_writers(graph)}

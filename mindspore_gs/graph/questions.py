@@ -13,7 +13,7 @@ Option = str | int
 Position = tuple[str, int, int]
 BLOCKED = "blocked"
 TOGETHER = "together"
-BESIDE_EVEN = "beside what the code makes"
+HIDDEN = "nothing hidden"
 
 
 @dataclass(frozen=True)

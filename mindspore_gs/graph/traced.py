@@ -32,7 +32,7 @@ class Traced:
         own_layers: weights of convolutions that cells of the user's own hold.
         recomputed: gammas of the layer normalisations that compute over what is left of their channels.
         set_by_code: parameters whose ``set_data`` the network's code calls, of which MindIR shows nothing.
-        even: whether layers are asked if their output meets a tensor of zeros or ones that MindIR shows nothing of.
+        hidden: whether layers are asked if the code holds their number of channels where MindIR shows nothing of it.
         given: what the network was traced with, where the user gave tensors; None where there are only shapes.
     """
 
@@ -49,7 +49,7 @@ class Traced:
     own_layers: frozenset[str] = frozenset()
     recomputed: frozenset[str] = frozenset()
     set_by_code: frozenset[str] = frozenset()
-    even: bool = False
+    hidden: bool = False
     given: tuple[ms.Tensor, ...] | None = None
 
     def __deepcopy__(self, memo: dict) -> "Traced":

@@ -13,7 +13,7 @@ from mindspore_gs._cells import as_inputs
 from mindspore_gs.errors import TraceError, first_line
 from mindspore_gs.graph._mindir import export_graph
 from mindspore_gs.graph.channel_graph import ChannelGraph
-from mindspore_gs.graph.even import settle_with_even
+from mindspore_gs.graph.hidden import settle_with_hidden
 from mindspore_gs.graph.layer_norms import NORMS
 from mindspore_gs.graph.views import all_views
 from mindspore_gs.progress import step
@@ -57,7 +57,7 @@ def trace(net: nn.Cell, *inputs: Any, norms: str = "keep") -> ChannelGraph:
         raise ValueError(f"'norms' must be one of {NORMS}, but got {norms!r}.")
     with step(f"tracing {type(net).__name__}"):
         graph, tensors = _exported(net, inputs)
-        found = settle_with_even(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors, norms), tensors)
+        found = settle_with_hidden(net, ChannelGraph.of(net, all_views(net, graph, tensors), tensors, norms), tensors)
     numbers = any(isinstance(value, (ms.Tensor, np.ndarray)) for value in inputs)
     return replace(found, given=tensors) if numbers else found
 

@@ -9,7 +9,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
-from mindspore_gs.graph.questions import BESIDE_EVEN, BLOCKED
+from mindspore_gs.graph.questions import BLOCKED, HIDDEN
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.elementwise import elementwise
 from mindspore_gs.graph.rules.pairs import multiply
@@ -150,8 +150,8 @@ def _product(node: Node, weight: str, weight_axis: int, axis: int, channels: Cha
     if channels.outputs.setdefault(weight, weight_axis) != weight_axis:
         channels.shifts.add((weight, weight_axis))
         channels.roles.setdefault((weight, weight_axis), Role.INPUT)
-    asked = channels.even and weight not in channels.own_layers | channels.cuts
-    if asked and channels.ask(node, (BESIDE_EVEN,), ids) == BLOCKED:
+    asked = channels.hidden and weight not in channels.own_layers | channels.cuts
+    if asked and channels.ask(node, (HIDDEN,), ids) == BLOCKED:
         channels.block(ids, Blocked.FIXED_BY_CODE, node)
     shape = [1] * len(node.shape)
     shape[axis] = len(ids)

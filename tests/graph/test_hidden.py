@@ -1,4 +1,4 @@
-"""Tensors of zeros and ones that the code makes: Graph mode leaves them out of MindIR, but they have their sizes."""
+"""Numbers of channels in the code of which MindIR shows nothing, as those of tensors of zeros that are added."""
 
 import mindspore as ms
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from mindspore_gs import ChannelPruner, export_mindir, load_mindir
-from mindspore_gs._cells import makes_even_tensors
+from mindspore_gs._cells import hides_sizes
 from mindspore_gs.graph import trace
 from tests import networks
 from tests.helpers import evaluate, image, randomise, relative_difference
@@ -69,6 +69,36 @@ class LikeIt(Start):
         return self.last(ops.zeros(x.shape, x.dtype) + x)
 
 
+class Viewed(Start):
+    """The shape is that already, so that nothing of this is left in MindIR."""
+
+    def construct(self, x):
+        return self.last(ops.relu(self.conv(ops.relu(self.stem(x)))).view(-1, 8, 6, 6))
+
+
+class ViewedByAttribute(Start):
+    """The same with an attribute."""
+
+    def construct(self, x):
+        return self.last(ops.relu(self.conv(ops.relu(self.stem(x)))).reshape(-1, self.hidden, 6, 6))
+
+
+class Compared(Start):
+    """Another number of channels goes another way."""
+
+    def construct(self, x):
+        x = ops.relu(self.conv(ops.relu(self.stem(x))))
+        return self.last(x if x.shape[1] == 8 else x * 2)
+
+
+class Filled(Start):
+    """Padded to a width that it has already."""
+
+    def construct(self, x):
+        x = ops.relu(self.conv(ops.relu(self.stem(x))))
+        return self.last(ops.pad(x, (0, 0, 0, 0, 0, self.hidden - x.shape[1])))
+
+
 class Block(nn.Cell):
     """The sum of two branches, begun with zeros of a size in an attribute."""
 
@@ -96,14 +126,27 @@ class Blocks(nn.Cell):
         return self.last(self.blocks(ops.zeros((len(x), 7, 6, 6)) + x))
 
 
+class Compare(nn.Cell):
+    """Numbers: 8 in a comprehension, 16 in an attribute, four in a place where axes are, and one that no code reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.width, self.depth = 16, 9
+
+    def construct(self, x):
+        return [x.sum(4) for _ in range(8)] if x.shape[1] == self.width else x
+
+
 def free(net, residual="couple"):
     return {" ".join(group.members) for group in trace(net, SHAPE).groups(residual) if group.blocked_by is None}
 
 
-def test_what_is_beside_them_follows_an_attribute_or_stays():
+def test_what_they_hold_follows_an_attribute_or_stays():
     assert free(Start()) == {"stem", "conv"}
     assert free(InCode()) == free(InFunction()) == free(Held()) == {"stem"}
     assert free(LikeIt()) == {"stem", "conv"}
+    assert free(Viewed()) == free(Compared()) == {"stem"}
+    assert free(ViewedByAttribute()) == free(Filled()) == {"stem", "conv"}
     assert free(Blocks()) == {f"blocks.{k}.left blocks.{k}.right" for k in range(3)}
 
 
@@ -111,9 +154,10 @@ def test_a_layer_that_is_put_back_to_full_width_fits_whatever_the_code_makes():
     assert "conv" in free(InCode(), residual="keep")
 
 
-def test_whose_code_may_make_them():
-    assert makes_even_tensors(InCode()) and makes_even_tensors(InFunction()) and makes_even_tensors(Held())
-    assert not makes_even_tensors(networks.Chain()) and not makes_even_tensors(nn.Dense(3, 4))
+def test_whose_code_may_hold_them():
+    assert hides_sizes(InCode(), {3}) and hides_sizes(InFunction(), ()) and hides_sizes(Held(), ())
+    assert hides_sizes(Compare(), {8, 9}) and hides_sizes(Compare(), {16}) and not hides_sizes(Compare(), {4, 9})
+    assert not hides_sizes(networks.Chain(), {8}) and not hides_sizes(nn.Dense(3, 4), {3, 4})
 
 
 @pytest.mark.parametrize("values, even", [(np.zeros(3), True), (np.ones((1, 2)), True), (np.full(3, 2), False),
@@ -124,10 +168,10 @@ def test_which_tensors_of_a_cell_count(values, even, kind):
     held.values = Tensor(values, kind)
     registered.register_buffer("values", Tensor(values, kind))
     even = even or (kind == ms.bool_ and values.size == 3)
-    assert makes_even_tensors(held) is makes_even_tensors(registered) is even
+    assert hides_sizes(held, ()) is hides_sizes(registered, ()) is even
 
 
-@pytest.mark.parametrize("build", [Start, Blocks])
+@pytest.mark.parametrize("build", [Start, Blocks, ViewedByAttribute, Filled])
 def test_masked_slim_and_file_are_equal(build, tmp_path):
     ms.set_context(mode=ms.GRAPH_MODE)
     x, pruner = image(2, *SHAPE[1:]), ChannelPruner(prune_rate=0.5, input_shape=SHAPE)

@@ -1,9 +1,10 @@
-"""Layers whose output meets a tensor of zeros or ones that the code makes, of which MindIR shows nothing.
+"""Numbers of channels that the code holds, and of which MindIR shows nothing.
 
-Graph mode leaves ``zeros + x`` and ``ones * x`` out of what it compiles. The number of channels may be in the code
-there, or in an attribute: ``v = ops.zeros((n, self.hidden, h, w))`` in front of a loop. So where code may make such a
-tensor, the network is traced with half of all free channels. If that does not go, halves of the groups are tried, and
-halves of those, until the ones that cannot lose channels are found; an attribute that is their number may follow.
+Graph mode leaves ``zeros + x`` and ``ones * x`` out of what it compiles, though the number of channels may be in the
+code there, or in an attribute: ``v = ops.zeros((n, self.hidden, h, w))`` in front of a loop. So it does with
+``x.view(-1, 64, h, w)`` where the shape is that already, and with ``if x.shape[1] == 64``. Where code may do so, the
+network is traced with half of all free channels. If that does not go, halves of the groups are tried, and halves of
+those, until the ones are found that cannot lose channels; an attribute that is their number may follow.
 """
 
 from collections.abc import Sequence
@@ -12,32 +13,33 @@ from dataclasses import dataclass, replace
 import mindspore as ms
 from mindspore import nn
 
-from mindspore_gs._cells import makes_even_tensors
+from mindspore_gs._cells import hides_sizes
 from mindspore_gs.graph.channel_graph import ChannelGraph
 from mindspore_gs.graph.checks import with_checked
 from mindspore_gs.graph.places import is_library
 from mindspore_gs.graph.probe import Readings, attributes_of, fits, likeliest, settle, with_readings
-from mindspore_gs.graph.questions import BESIDE_EVEN, BLOCKED, Reading, Site
+from mindspore_gs.graph.questions import BLOCKED, HIDDEN, Reading, Site
 
 
-def settle_with_even(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
-    """The channel graph with an answer to each question, in which such layers follow an attribute, or stay.
+def settle_with_hidden(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
+    """The channel graph with an answer to each question, and with the layers that such numbers hold kept whole.
 
-    Where code may make such a tensor, the one more trace that questions cost looks at all layers. It is made where
-    there is no question, too. There are more only if a tensor holds channels.
+    Where code may have such a number, the one more trace that questions cost looks at all layers, and is made where
+    there is no question, too. There are more only if a number does hold channels.
 
     Args:
         net: the network.
         graph: its channel graph.
         tensors: what the network is traced with.
     """
-    if not any(makes_even_tensors(cell) for _, cell in net.cells_and_names() if not is_library(cell)):
+    sizes = {group.size for group in graph.groups() if group.blocked_by is None}
+    if not any(hides_sizes(cell, sizes) for _, cell in net.cells_and_names() if not is_library(cell)):
         return settle(net, graph, tensors)
-    likely = with_checked(net, likeliest(net, replace(graph, even=True)))
+    likely = with_checked(net, likeliest(net, replace(graph, hidden=True)))
     if fits(net, likely, tensors):
-        return replace(likely, even=False)
+        return replace(likely, hidden=False)
     found = settle(net, graph, tensors)
-    search = _Search(net, replace(found, even=True), tensors)
+    search = _Search(net, replace(found, hidden=True), tensors)
     units = search.units()
     return found if search.go(units, {}) else search.with_answers(search.answers(units))
 
@@ -54,7 +56,7 @@ class _Search:
         """The layers in sets that can only lose channels together."""
         channels, units = self.graph.channels, list[frozenset[Site]]()
         asked = {site: set(question.ids.tolist()) for site, question in channels.questions.items()
-                 if question.options == (BESIDE_EVEN,)}
+                 if question.options == (HIDDEN,)}
         for group in self.graph.groups():
             if group.blocked_by is None and group.size > 1:
                 ids = self.graph.ids_of(group).tolist()
@@ -94,4 +96,4 @@ class _Search:
     def following(self, site: Site) -> Reading:
         """The reading that the attributes follow that are a layer's number of channels; if there is none, it stays."""
         exact = attributes_of(self.net, self.graph, self.graph.channels.questions[site])[2]
-        return Reading(BESIDE_EVEN, exact) if exact else Reading(BLOCKED)
+        return Reading(HIDDEN, exact) if exact else Reading(BLOCKED)
