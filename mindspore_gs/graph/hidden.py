@@ -20,6 +20,8 @@ from mindspore_gs.graph.places import is_library
 from mindspore_gs.graph.probe import Readings, attributes_of, fits, likeliest, settle, with_readings
 from mindspore_gs.graph.questions import BLOCKED, HIDDEN, Reading, Site
 
+_MOST = 40  # traces of one search; each of the layers that stay costs two for every halving
+
 
 def settle_with_hidden(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tensor, ...]) -> ChannelGraph:
     """The channel graph with an answer to each question, and with the layers that such numbers hold kept whole.
@@ -41,16 +43,24 @@ def settle_with_hidden(net: nn.Cell, graph: ChannelGraph, tensors: tuple[ms.Tens
     found = settle(net, graph, tensors)
     search = _Search(net, replace(found, hidden=True), tensors)
     units = search.units()
-    return found if search.go(units, {}) else search.with_answers(search.answers(units))
+    try:
+        return found if search.go(units, {}) else search.with_answers(search.answers(units))
+    except _TooManyTraces:
+        return found
 
 
-@dataclass(frozen=True)
+class _TooManyTraces(Exception):
+    """The search would take long; what does not go is refused by the trial of whoever prunes the network."""
+
+
+@dataclass
 class _Search:
     """Which layers go, in the graph in which each of them is asked."""
 
     net: nn.Cell
     graph: ChannelGraph
     tensors: tuple[ms.Tensor, ...]
+    traces: int = 0
 
     def units(self) -> list[frozenset[Site]]:
         """The layers in sets that can only lose channels together."""
@@ -71,11 +81,16 @@ class _Search:
 
     def go(self, units: Sequence[frozenset[Site]], answers: Readings) -> bool:
         """Whether these may lose channels, and those that are answered as the answers say; all others stay."""
+        self.traces += 1
+        if self.traces > _MOST:
+            raise _TooManyTraces
         closed = {site: Reading(BLOCKED) for unit in self.units() if unit not in units for site in unit}
         return fits(self.net, self.with_answers(closed | answers), self.tensors)
 
     def answers(self, units: list[frozenset[Site]]) -> Readings:
-        """For the layers that do not go as the code stands, whether an attribute follows."""
+        """For the layers that do not go as the code stands, whether an attribute follows; none if that is not why."""
+        if not self.go([], {}):
+            return {}
         stuck = self.stuck(units)
         follow = {site: self.following(site) for unit in stuck for site in unit}
         if self.go(units, follow):

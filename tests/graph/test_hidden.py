@@ -3,10 +3,11 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
-from mindspore_gs import ChannelPruner, export_mindir, load_mindir
+from mindspore_gs import ChannelPruner, export_mindir, load_mindir, prune
 from mindspore_gs._cells import hides_sizes
+from mindspore_gs.errors import PruningError
 from mindspore_gs.graph import trace
 from tests import networks
 from tests.helpers import evaluate, image, randomise, relative_difference
@@ -67,6 +68,19 @@ class LikeIt(Start):
     def construct(self, x):
         x = ops.relu(self.conv(ops.relu(self.stem(x))))
         return self.last(ops.zeros(x.shape, x.dtype) + x)
+
+
+class Own(nn.Cell):
+    """Layers of the user's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Parameter(ops.ones((3, 9)), name="first"), Parameter(ops.ones((9, 8)), name="second")
+        self.last = nn.Dense(8, 4)
+
+    def construct(self, x):
+        x = ops.relu(ops.matmul(ops.relu(ops.matmul(x.mean((2, 3)), self.first)), self.second))
+        return self.last(ops.zeros((len(x), 8)) + x)
 
 
 class Viewed(Start):
@@ -146,8 +160,16 @@ def test_what_they_hold_follows_an_attribute_or_stays():
     assert free(InCode()) == free(InFunction()) == free(Held()) == {"stem"}
     assert free(LikeIt()) == {"stem", "conv"}
     assert free(Viewed()) == free(Compared()) == {"stem"}
+    assert free(Own()) == {"first"}
     assert free(ViewedByAttribute()) == free(Filled()) == {"stem", "conv"}
     assert free(Blocks()) == {f"blocks.{k}.left blocks.{k}.right" for k in range(3)}
+
+
+def test_a_search_that_takes_long_is_given_up(monkeypatch):
+    monkeypatch.setattr("mindspore_gs.graph.hidden._MOST", 2)
+    assert free(InCode()) == {"stem", "conv"}  # as if nothing had been looked for: the trial says what does not go
+    with pytest.raises(PruningError, match="The channels of 'conv' are concerned"):
+        prune(InCode(), prune_rate=0.5, inputs=SHAPE)
 
 
 def test_a_layer_that_is_put_back_to_full_width_fits_whatever_the_code_makes():

@@ -9,6 +9,7 @@ from mindspore_gs.graph.blocked import Blocked
 from mindspore_gs.graph.flow import Channels, Flow
 from mindspore_gs.graph.ids import none_ids
 from mindspore_gs.graph.ir import Node
+from mindspore_gs.graph.operators import CONVOLUTIONS, TRANSPOSED
 from mindspore_gs.graph.questions import BLOCKED, HIDDEN
 from mindspore_gs.graph.roles import Role
 from mindspore_gs.graph.rules.elementwise import elementwise
@@ -150,8 +151,9 @@ def _product(node: Node, weight: str, weight_axis: int, axis: int, channels: Cha
     if channels.outputs.setdefault(weight, weight_axis) != weight_axis:
         channels.shifts.add((weight, weight_axis))
         channels.roles.setdefault((weight, weight_axis), Role.INPUT)
-    asked = channels.hidden and weight not in channels.own_layers | channels.cuts
-    if asked and channels.ask(node, (HIDDEN,), ids) == BLOCKED:
+    asked_before = weight in channels.own_layers and node.op in (*CONVOLUTIONS, *TRANSPOSED)
+    asks = channels.hidden and not asked_before and weight not in channels.cuts
+    if asks and channels.ask(node, (HIDDEN,), ids) == BLOCKED:
         channels.block(ids, Blocked.FIXED_BY_CODE, node)
     shape = [1] * len(node.shape)
     shape[axis] = len(ids)
