@@ -265,11 +265,15 @@ class CumsumBetween(Between):
 
 
 class LiteralReshape(Between):
-    """The number of channels is written into the code; MindIR leaves both reshapes out, which do nothing."""
+    """The number of channels is in a dict; MindIR leaves both reshapes out, which do nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = {"width": 8}
 
     def between(self, x):
         n, c, h, w = x.shape
-        return x.reshape((n, 8, h * w)).reshape((n, c, h, w))
+        return x.reshape((n, self.sizes["width"], h * w)).reshape((n, c, h, w))
 
 
 class LiteralShuffle(Between):

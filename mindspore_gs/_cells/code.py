@@ -125,6 +125,7 @@ def _says(kind: Any) -> tuple[frozenset[str], frozenset[int]]:
                 numbers.update(n for n in (value if isinstance(value, tuple) else (value,)) if type(n) is int)
                 codes += [value] if isinstance(value, CodeType) else []
         reads = getattr(inspect.unwrap(method), "__globals__", {}) if codes else {}
+        numbers.update(reads[name] for name in names if type(reads.get(name)) is int)
         called = [reads[name] for name in names if isinstance(reads.get(name), FunctionType)]
         waiting += [each for each in called if id(each) not in seen and not _module_of(each).startswith("mindspore")]
         seen.update(map(id, called))

@@ -396,7 +396,7 @@ def test_a_number_of_channels_in_the_code_is_found_and_named(mode):
     message = str(error.value)
     assert message.startswith("the slim network does not run: ")
     line = next(k for k, text in enumerate(Path(networks.__file__).read_text().splitlines(), 1)
-                if "x.reshape((n, 8, h * w))" in text)
+                if 'x.reshape((n, self.sizes["width"], h * w))' in text)
     assert f"(cell 'LiteralReshape', {networks.__file__}:{line})" in message
     assert message.endswith("A number of channels may be written into the network's code; add the cell to 'ignore'.")
 
