@@ -88,7 +88,7 @@ def compared_in_methods(cell: nn.Cell) -> frozenset[str]:
 def hides_sizes(cell: nn.Cell, sizes: Collection[int]) -> bool:
     """Whether a user's cell may do something with numbers of channels of which MindIR shows nothing.
 
-    Its code, or a function that this calls, may make a tensor of zeros or ones, or the cell holds one: Graph mode
+    Its ``construct``, or what that calls, may make a tensor of zeros or ones, or the cell holds one: Graph mode
     leaves ``zeros + x`` and ``ones * x`` out of what it compiles. Or one of ``sizes`` is in the code, or in an
     attribute that it reads: ``x.view(-1, 64, h, w)`` leaves nothing where the shape is that already.
 
@@ -113,22 +113,28 @@ def _is_even(value: Any) -> bool:
 
 @lru_cache
 def _says(kind: Any) -> tuple[frozenset[str], frozenset[int]]:
-    """The names and the whole numbers in the code of a class's methods, and in that of the user's functions in it."""
+    """The names and the whole numbers in the code of a class's ``construct`` and of what it calls of the user's."""
     names, numbers = set[str](), set[int]()
-    seen, waiting = set[int](), _methods(kind)
+    own: dict[str, list[Any]] = {}
+    for parent in kind.__mro__:
+        for name, value in vars(parent).items():
+            own.setdefault(name, []).append(value)
+    seen, waiting = set[int](), [*own.get("construct", ()), *own.get("__call__", ())]
     while waiting:
         method = waiting.pop()
+        if id(method) in seen or _module_of(method).startswith("mindspore"):
+            continue
+        seen.add(id(method))
         codes = [code] if (code := _code_of(method)) is not None else []
+        reads = getattr(inspect.unwrap(method), "__globals__", {}) if codes and callable(method) else {}
         for code in codes:
             names.update(code.co_names)
+            numbers.update(reads[name] for name in code.co_names if type(reads.get(name)) is int)
+            waiting += [reads[name] for name in code.co_names if isinstance(reads.get(name), FunctionType)]
+            waiting += [each for name in code.co_names if name != "__init__" for each in own.get(name, ())]
             for value in code.co_consts:
                 numbers.update(n for n in (value if isinstance(value, tuple) else (value,)) if type(n) is int)
                 codes += [value] if isinstance(value, CodeType) else []
-        reads = getattr(inspect.unwrap(method), "__globals__", {}) if codes else {}
-        numbers.update(reads[name] for name in names if type(reads.get(name)) is int)
-        called = [reads[name] for name in names if isinstance(reads.get(name), FunctionType)]
-        waiting += [each for each in called if id(each) not in seen and not _module_of(each).startswith("mindspore")]
-        seen.update(map(id, called))
     return frozenset(names), frozenset(numbers)
 
 

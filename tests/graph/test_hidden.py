@@ -149,6 +149,10 @@ class Compare(nn.Cell):
     def __init__(self):
         super().__init__()
         self.width, self.depth = 16, 9
+        self.prepare()
+
+    def prepare(self):
+        return ops.zeros((9, self.depth))
 
     def construct(self, x):
         return [x.sum(4) for _ in range(8)] if WIDTH < x.shape[1] == self.width else x
