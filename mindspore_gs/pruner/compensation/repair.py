@@ -72,9 +72,10 @@ def compensate(net: nn.Cell, data: Any, samples: int = SAMPLES, seed: int = 0) -
 
     Examples:
         >>> import numpy as np
-        >>> from mindspore import Tensor, nn
+        >>> from mindspore import Tensor, nn, set_seed
         >>> from mindspore_gs import ChannelPruner
         >>> from mindspore_gs.pruner.compensation import compensate
+        >>> set_seed(1)  # of the weights, which are random here
         >>> net = nn.SequentialCell(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 2))
         >>> masked = ChannelPruner(prune_rate=0.5, input_shape=(1, 4)).apply(net)
         >>> x = Tensor(np.random.default_rng(0).standard_normal((256, 4)).astype(np.float32))
